@@ -1,0 +1,3 @@
+// Package consumer will hold shards, transactions, the recovery log and state stores; app.go
+// will be the user's contract.
+package consumer

@@ -1,0 +1,109 @@
+package columnar
+
+// Kind is the logical type of a column: the SQL types that a table may have.
+type Kind uint8
+
+// The kinds. Text, Varchar, Char, JSON, JSONB and Bytea are held as strings.
+const (
+	Bool Kind = iota + 1
+	Int16
+	Int32
+	Int64
+	Float32
+	Float64
+	Decimal // Precision 1..38, Scale 0..Precision
+	Text
+	Varchar // Length characters at most; 0 is unlimited
+	Char    // blank-padded to Length characters
+	Bytea
+	Date        // days since 1970-01-01
+	Time        // microseconds since midnight
+	Timestamp   // microseconds since 1970-01-01, no zone
+	TimestampTZ // microseconds since 1970-01-01 UTC
+	Interval
+	UUID
+	JSON
+	JSONB
+)
+
+// Type is a Kind with its modifiers.
+type Type struct {
+	Kind      Kind
+	Precision uint8 // Decimal
+	Scale     uint8 // Decimal
+	Length    int32 // Varchar, Char
+}
+
+// Column of a schema.
+type Column struct {
+	Name    string
+	Type    Type
+	NotNull bool
+}
+
+// Schema is an ordered list of columns. Version changes whenever what fits the
+// schema, or how it is read, changes.
+type Schema struct {
+	Columns []Column
+	Version int64
+}
+
+// Int128 is a signed two's complement 128-bit integer, laid out as DuckDB's hugeint.
+type Int128 struct {
+	Lo uint64
+	Hi int64
+}
+
+// IntervalValue is laid out as DuckDB's interval.
+type IntervalValue struct {
+	Months int32
+	Days   int32
+	Micros int64
+}
+
+// Strings is a column of byte strings: value i is Bytes[Offsets[i]:Offsets[i+1]].
+// Offsets has one element more than there are values.
+type Strings struct {
+	Offsets []uint32
+	Bytes   []byte
+}
+
+// Vector is one column of a batch. Exactly the slice that Type.Kind names has
+// the batch's length, the others are nil:
+//
+//	Bool                                   Bools (0 or 1)
+//	Int16, Int32, Int64                    I16, I32, I64
+//	Float32, Float64                       F32, F64
+//	Decimal                                I128 (unscaled value, any precision)
+//	Text Varchar Char Bytea JSON JSONB     Str
+//	Date                                   I32
+//	Time, Timestamp, TimestampTZ           I64
+//	Interval                               Intervals
+//	UUID                                   I128 (big-endian value: Hi is the first 8 bytes)
+//
+// Null[i] tells that value i is NULL (its slot then holds the zero value); a nil
+// Null means that none is.
+type Vector struct {
+	Type      Type
+	Null      []bool
+	Bools     []uint8
+	I16       []int16
+	I32       []int32
+	I64       []int64
+	F32       []float32
+	F64       []float64
+	I128      []Int128
+	Intervals []IntervalValue
+	Str       Strings
+}
+
+// Batch is a run of rows in columns. A batch that was handed out is never
+// changed again, so that caches and scans can share it.
+type Batch struct {
+	Len  int
+	Cols []Vector
+	// Journal and Offsets tell where each row was read: _journal, and the offset of
+	// the row's first byte. Both are zero for rows that weren't read from a journal.
+	Journal string
+	Offsets []int64
+}

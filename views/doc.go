@@ -1,0 +1,3 @@
+// Package views will hold incremental view maintenance: a plan, its operators, and the consumer
+// application that runs them.
+package views
