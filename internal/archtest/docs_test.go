@@ -3,6 +3,7 @@ package archtest
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,14 +45,7 @@ func TestPackagesAreDocumented(t *testing.T) {
 	}
 }
 
-func isLater(name string) bool {
-	for _, r := range laterRooms {
-		if name == r {
-			return true
-		}
-	}
-	return false
-}
+func isLater(name string) bool { return slices.Contains(laterRooms, name) }
 
 // TestTopLevel: the folders are the architecture, and the root has no Go file.
 func TestTopLevel(t *testing.T) {

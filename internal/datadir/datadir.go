@@ -1,0 +1,216 @@
+// Package datadir takes hold of a data directory.
+//
+// # What
+//
+// A data directory belongs to one server at a time, has a format version, and a
+// short run directory beside it for unix sockets, whose paths are limited to about
+// a hundred bytes (docs/format/data-directory.md).
+//
+// # Invariants
+//
+//   - While a Dir is open no other process can open the same directory.
+//   - A directory of a newer format is refused by name and left untouched.
+//   - Two servers never share a run directory.
+//
+// # Goroutines
+//
+// None.
+//
+// # Testing
+//
+// datadir_test.go, and the servers of test/.
+package datadir
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Format is the newest version of the directory's layout that this program knows.
+const Format = 1
+
+const (
+	lockFile   = "LOCK"
+	formatFile = "FORMAT"
+	formatHead = "broadsheet data directory, format "
+)
+
+// LockedError tells that another process holds the directory.
+type LockedError struct {
+	Dir   string
+	Owner string // process id of the owner, or "" if it isn't known
+}
+
+func (e *LockedError) Error() string {
+	by := "another process"
+	if e.Owner != "" {
+		by = "process " + e.Owner
+	}
+	return fmt.Sprintf("data directory %s is in use by %s", e.Dir, by)
+}
+
+// NewerError tells that the directory was written by a newer program.
+type NewerError struct {
+	Dir    string
+	Format int
+}
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("data directory %s has format %d, and this program knows up to %d", e.Dir, e.Format, Format)
+}
+
+// Dir is a data directory that this process holds. Close it to give it up.
+type Dir struct {
+	path string
+	run  string
+	lock *os.File
+}
+
+// Open makes the directory if there is none, and takes hold of it. Errors are a
+// LockedError, a NewerError, or of the file system.
+func Open(path string) (*Dir, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", path, err)
+	}
+	if err := os.MkdirAll(path, 0o750); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	d := &Dir{path: path}
+	if d.lock, err = lock(path); err != nil {
+		return nil, err
+	}
+	if err := checkFormat(path); err != nil {
+		return nil, errors.Join(err, d.lock.Close())
+	}
+	if d.run, err = makeRunDir(path); err != nil {
+		return nil, errors.Join(err, d.lock.Close())
+	}
+	return d, nil
+}
+
+// Path is the absolute path of the directory.
+func (d *Dir) Path() string { return d.path }
+
+// Sub makes and returns a directory inside.
+func (d *Dir) Sub(name string) (string, error) {
+	p := filepath.Join(d.path, name)
+	if err := os.MkdirAll(p, 0o750); err != nil {
+		return "", fmt.Errorf("data directory: %w", err)
+	}
+	return p, nil
+}
+
+// Run is the directory for unix sockets, readable by this user only. It is empty
+// when Open returns, and removed by Close.
+func (d *Dir) Run() string { return d.run }
+
+// Close removes the run directory and gives the lock up.
+func (d *Dir) Close() error {
+	return errors.Join(os.RemoveAll(d.run), d.lock.Close())
+}
+
+func lock(path string) (*os.File, error) {
+	name := filepath.Join(path, lockFile)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		owner, _ := os.ReadFile(name)
+		return nil, errors.Join(&LockedError{Dir: path, Owner: strings.TrimSpace(string(owner))}, f.Close())
+	}
+	if err := f.Truncate(0); err != nil {
+		return nil, errors.Join(fmt.Errorf("data directory: %w", err), f.Close())
+	}
+	if _, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0); err != nil {
+		return nil, errors.Join(fmt.Errorf("data directory: %w", err), f.Close())
+	}
+	return f, nil
+}
+
+// checkFormat reads the directory's version, or writes ours into an empty one.
+func checkFormat(path string) error {
+	name := filepath.Join(path, formatFile)
+	b, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return writeFormat(path, name)
+	}
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	text, ok := strings.CutPrefix(strings.TrimSpace(string(b)), formatHead)
+	v, err := strconv.Atoi(text)
+	if !ok || err != nil || v < 1 {
+		return fmt.Errorf("data directory: %s isn't a format file of this program", name)
+	}
+	if v > Format {
+		return &NewerError{Dir: path, Format: v}
+	}
+	return nil
+}
+
+// writeFormat marks a new directory, durably. A directory that holds other things
+// already isn't taken over.
+func writeFormat(path, name string) error {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	for _, e := range entries {
+		if e.Name() != lockFile && !strings.HasPrefix(e.Name(), formatFile) {
+			return fmt.Errorf("data directory %s: holds %s but no %s file, so it isn't one of this program", path, e.Name(), formatFile)
+		}
+	}
+	return writeDurably(path, name, formatHead+strconv.Itoa(Format)+"\n")
+}
+
+// writeDurably replaces a file by a whole new one, or leaves it as it was.
+func writeDurably(dir, name, content string) error {
+	f, err := os.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	_, err = f.WriteString(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	if err := os.Rename(f.Name(), name); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// makeRunDir makes the run directory of a data directory: one for each pair of user
+// and directory, so that a restart finds and clears what a crash left.
+func makeRunDir(path string) (string, error) {
+	base := os.Getenv("XDG_RUNTIME_DIR")
+	if base == "" || len(base) > 40 {
+		base = os.TempDir()
+	}
+	if len(base) > 40 {
+		base = "/tmp"
+	}
+	sum := sha256.Sum256([]byte(path))
+	run := filepath.Join(base, fmt.Sprintf("broadsheet-%d-%s", os.Getuid(), hex.EncodeToString(sum[:6])))
+	if err := os.RemoveAll(run); err != nil {
+		return "", fmt.Errorf("run directory: %w", err)
+	}
+	if err := os.Mkdir(run, 0o700); err != nil {
+		return "", fmt.Errorf("run directory: %w", err)
+	}
+	return run, nil
+}

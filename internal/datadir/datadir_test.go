@@ -1,0 +1,70 @@
+package datadir_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"broadsheet.dev/broadsheet/internal/datadir"
+)
+
+func TestOneHolderAtATime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data")
+	d, err := datadir.Open(path)
+	require.NoError(t, err)
+	_, err = datadir.Open(path)
+	var locked *datadir.LockedError
+	require.ErrorAs(t, err, &locked)
+	require.Equal(t, path, locked.Dir)
+	require.NotEmpty(t, locked.Owner)
+	require.DirExists(t, d.Run(), "the second attempt must not hurt the first's run directory")
+	require.NoError(t, d.Close())
+	require.NoDirExists(t, d.Run())
+
+	d, err = datadir.Open(path)
+	require.NoError(t, err)
+	require.NoError(t, d.Close())
+}
+
+func TestNewerFormatIsRefusedByName(t *testing.T) {
+	path := t.TempDir()
+	name := filepath.Join(path, "FORMAT")
+	require.NoError(t, os.WriteFile(name, []byte("broadsheet data directory, format 2\n"), 0o600))
+	_, err := datadir.Open(path)
+	var newer *datadir.NewerError
+	require.ErrorAs(t, err, &newer)
+	require.Equal(t, 2, newer.Format)
+	require.ErrorContains(t, err, path)
+	b, err := os.ReadFile(name)
+	require.NoError(t, err)
+	require.Equal(t, "broadsheet data directory, format 2\n", string(b))
+}
+
+func TestForeignDirectoryIsNotTakenOver(t *testing.T) {
+	path := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(path, "thesis.txt"), nil, 0o600))
+	_, err := datadir.Open(path)
+	require.ErrorContains(t, err, "thesis.txt")
+}
+
+func TestGarbledFormatFile(t *testing.T) {
+	for _, text := range []string{"", "1", "broadsheet data directory, format x", "broadsheet data directory, format 0"} {
+		path := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(path, "FORMAT"), []byte(text), 0o600))
+		_, err := datadir.Open(path)
+		require.ErrorContains(t, err, "isn't a format file", text)
+	}
+}
+
+func TestTwoDirectoriesSideBySide(t *testing.T) {
+	a, err := datadir.Open(filepath.Join(t.TempDir(), "a"))
+	require.NoError(t, err)
+	b, err := datadir.Open(filepath.Join(t.TempDir(), "b"))
+	require.NoError(t, err)
+	require.NotEqual(t, a.Run(), b.Run())
+	require.Less(t, len(a.Run()), 80)
+	require.NoError(t, a.Close())
+	require.NoError(t, b.Close())
+}
