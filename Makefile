@@ -1,0 +1,84 @@
+# Everything a contributor runs. `make` prints this list; `make check` is the one to know.
+
+SHELL       := /bin/bash -o pipefail
+TOOLS       := $(CURDIR)/.tools/bin
+GO          ?= go
+TEST_LOG    := .cache/test.log
+FUZZ_TIME   ?= 30s
+COMMIT      := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+
+.DEFAULT_GOAL := help
+.PHONY: help build run demo deps test test-race test-nocgo lint generate fuzz bench accept check fmt clean
+
+help: ## print this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+build: ## build bin/broadsheet, with the gateway
+	CGO_ENABLED=1 $(GO) build -trimpath -ldflags "-X main.commit=$(COMMIT)" -o bin/broadsheet ./cmd/broadsheet
+
+run: build ## serve on ./data
+	bin/broadsheet serve --data-dir ./data
+
+demo: build ## serve, make tables, stream an auction into them, show a SELECT and a SUBSCRIBE
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/nexmark ./examples/nexmark
+	examples/nexmark/demo.sh
+
+deps: ## install the outside programs that some tests need (Debian, as root)
+	@command -v psql >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends postgresql-client-15; }
+	@psql --version
+
+test: ## everything that needs no special machine
+	@mkdir -p .cache
+	@status=0; $(GO) test -v ./... > $(TEST_LOG) 2>&1 || status=$$?; \
+	grep -E '^(ok|FAIL|---[ ]FAIL|panic:|\?)[[:space:]:]' $(TEST_LOG) | grep -v 'no test files'; \
+	if [ $$status -ne 0 ]; then echo; echo "What failed (all of it is in $(TEST_LOG)):"; internal/testenv/failures.awk $(TEST_LOG); fi; \
+	grep -ohE 'not run: .*' $(TEST_LOG) | sort | uniq -c | sed 's/^ *\([0-9]*\) /\1 tests /' || true; \
+	exit $$status
+
+test-race: ## the same under the race detector
+	$(GO) test -race -tags invariants ./...
+
+test-nocgo: ## the static binary builds, and all but the gateway passes without cgo
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/broadsheet-nocgo ./cmd/broadsheet
+	CGO_ENABLED=0 $(GO) test $$(CGO_ENABLED=0 $(GO) list ./... | grep -v -e /sqlgw -e /test -e /bench)
+
+lint: $(TOOLS)/golangci-lint $(TOOLS)/buf ## linters, protocol checks, architecture
+	CGO_ENABLED=1 $(TOOLS)/golangci-lint run ./...
+	CGO_ENABLED=0 $(TOOLS)/golangci-lint run ./cmd/...
+	$(TOOLS)/buf lint
+	$(TOOLS)/buf breaking --against protocol/proto/image.json
+	$(GO) test -count=1 ./internal/archtest
+
+fmt: $(TOOLS)/golangci-lint ## format the source
+	$(TOOLS)/golangci-lint fmt ./...
+
+generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc ## generate code; fails if that changes a clean tree
+	$(TOOLS)/buf generate
+	@if [ -n "$$CI" ]; then git diff --exit-code -- '*.go'; fi
+
+fuzz: ## each fuzz target for FUZZ_TIME (30s)
+	@grep -rnoE '^func Fuzz[A-Za-z0-9_]+' --include=*_test.go . | sed -E 's#^\./(.*)/[^/]*:[0-9]+:func (.*)#\1 \2#' | \
+	while read -r dir name; do echo "$$dir $$name"; $(GO) test ./$$dir -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZ_TIME) || exit 1; done
+
+bench: build ## the load generator beside its limits, and the scan beside DuckDB
+	$(GO) run ./bench
+
+accept: build ## ten million records by gRPC, HTTP and psql, counted exactly through roll, persist and kill -9
+	$(GO) run ./test/accept
+
+check: lint test test-nocgo ## all of it: run this before you send a change
+
+clean: ## remove what was built, not the data
+	rm -rf bin .cache
+
+$(TOOLS)/golangci-lint: tools/lint/go.mod
+	cd tools/lint && $(GO) build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+$(TOOLS)/buf: tools/buf/go.mod
+	cd tools/buf && $(GO) build -o $@ github.com/bufbuild/buf/cmd/buf
+
+$(TOOLS)/protoc-gen-go: tools/protoc/go.mod
+	cd tools/protoc && $(GO) build -o $@ google.golang.org/protobuf/cmd/protoc-gen-go
+
+$(TOOLS)/protoc-gen-go-grpc: tools/protoc/go.mod
+	cd tools/protoc && $(GO) build -o $@ google.golang.org/grpc/cmd/protoc-gen-go-grpc
