@@ -1,0 +1,98 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+// Append a whole body; nil is an empty one. While brokers can't take the append and
+// it is certain that nothing of it was applied, it is tried again until the context
+// ends, provided that the body is an io.Seeker that can be rewound. All other
+// failures are those of Appender.Commit, and are returned at once.
+func (c *Client) Append(ctx context.Context, p AppendParams, body io.Reader) (*protocol.AppendResponse, error) {
+	rewind := rewinder(body)
+	for attempt := 0; ; attempt++ {
+		response, err := c.appendOnce(ctx, p, body)
+		if err == nil || !isRepeatable(err) {
+			return response, err
+		}
+		if rewind == nil {
+			return response, fmt.Errorf("%w (not tried again: its body can't be rewound)", err)
+		}
+		if rerr := rewind(); rerr != nil {
+			return response, fmt.Errorf("%w (not tried again: rewind its body: %w)", err, rerr)
+		}
+		if err = c.await(ctx, attempt, "append", p.Journal, err); err != nil {
+			return response, fmt.Errorf("append to %s: %w", p.Journal, err)
+		}
+	}
+}
+
+// bodyError is of the reader of a body. It may be of another RPC, and must not be
+// taken for one of this append.
+type bodyError struct{ err error }
+
+func (e *bodyError) Error() string { return "read body: " + e.err.Error() }
+func (e *bodyError) Unwrap() error { return e.err }
+
+func (c *Client) appendOnce(ctx context.Context, p AppendParams, body io.Reader) (*protocol.AppendResponse, error) {
+	a, err := c.NewAppender(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		if _, err = io.Copy(a, body); err != nil {
+			if a.err != nil {
+				return a.response, a.err
+			}
+			a.Abort()
+			return nil, fmt.Errorf("append to %s: %w", p.Journal, &bodyError{err})
+		}
+	}
+	return a.Commit()
+}
+
+// rewinder returns a function that seeks the body to where it is now; nil if it
+// can't.
+func rewinder(body io.Reader) func() error {
+	if body == nil {
+		return func() error { return nil }
+	}
+	seeker, ok := body.(io.Seeker)
+	if !ok {
+		return nil
+	}
+	start, err := seeker.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return nil
+	}
+	return func() error {
+		_, err := seeker.Seek(start, io.SeekStart)
+		return err
+	}
+}
+
+// isRepeatable reports whether an append certainly was not applied, for a reason
+// that will pass.
+func isRepeatable(err error) bool {
+	var (
+		s    *protocol.StatusError
+		body *bodyError
+	)
+	switch {
+	case errors.Is(err, ErrUnknownOutcome) || errors.As(err, &body):
+		return false
+	case errors.As(err, &s):
+		return s.Status == protocol.Status_NOT_JOURNAL_PRIMARY_BROKER ||
+			s.Status == protocol.Status_NO_JOURNAL_PRIMARY_BROKER ||
+			s.Status == protocol.Status_INSUFFICIENT_JOURNAL_BROKERS
+	}
+	return status.Code(err) == codes.Unavailable // and before the commit was sent
+}

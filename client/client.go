@@ -1,0 +1,170 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/url"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+const (
+	// maxMessage is the largest message that is sent or received, in bytes.
+	maxMessage = 16 << 20
+	// streamWindow and connWindow are how many bytes a broker may be ahead of a
+	// reader, for one stream and for all.
+	streamWindow, connWindow = 2 << 20, 32 << 20
+	// minPause and maxPause bound the pauses between attempts.
+	minPause, maxPause = 20 * time.Millisecond, 5 * time.Second
+	// defaultKeepalive is beyond the five minutes that a gRPC server allows unless it
+	// was told otherwise; a shorter one would have it close the connection.
+	defaultKeepalive = 6 * time.Minute
+)
+
+// Config of a Client.
+type Config struct {
+	// Endpoint of a broker: "http://host:port" or "unix:///path". A host in a unix
+	// URL is ignored, as it is in the endpoints of routes.
+	Endpoint string
+	// Keepalive is how long a connection with running RPCs may be silent before it is
+	// probed. 0 is six minutes; less asks for a server that allows it.
+	Keepalive time.Duration
+	// Logger for what is retried; nil logs nothing.
+	Logger *slog.Logger
+}
+
+// Validate the endpoint and the keepalive.
+func (c Config) Validate() error {
+	if _, err := dialTarget(c.Endpoint); err != nil {
+		return err
+	}
+	if c.Keepalive < 0 {
+		return fmt.Errorf("keepalive %s: must not be negative", c.Keepalive)
+	}
+	return nil
+}
+
+// Client talks to the brokers of one cluster through any one of them. Its methods
+// may be called concurrently.
+type Client struct {
+	conn     *grpc.ClientConn
+	journals protocol.JournalClient
+	log      *slog.Logger
+	// pause before the attempt after the given one, counted from 0. It ends early with
+	// the context's cause.
+	pause    func(ctx context.Context, attempt int) error
+	barriers barrierLines
+}
+
+// Dial returns a client of the broker at an endpoint. It doesn't wait for a
+// connection: that is made, and made again when it is lost, as RPCs ask for it. The
+// context bounds Dial only.
+func Dial(ctx context.Context, cfg Config) (*Client, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("dial %s: %w", cfg.Endpoint, context.Cause(ctx))
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("dial: %w", err)
+	}
+	target, err := dialTarget(cfg.Endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("dial: %w", err)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Keepalive == 0 {
+		cfg.Keepalive = defaultKeepalive
+	}
+	conn, err := grpc.NewClient(target, dialOptions(cfg)...)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", cfg.Endpoint, err)
+	}
+	return &Client{conn: conn, journals: protocol.NewJournalClient(conn), log: cfg.Logger, pause: pause}, nil
+}
+
+func dialOptions(cfg Config) []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithUserAgent("broadsheet"),
+		// Brokers are reached directly, and no name server may change how.
+		grpc.WithNoProxy(),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDisableRetry(),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
+		grpc.WithInitialWindowSize(streamWindow),
+		grpc.WithInitialConnWindowSize(connWindow),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: minPause, Multiplier: 2, Jitter: 0.2, MaxDelay: time.Second},
+			MinConnectTimeout: maxPause,
+		}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: cfg.Keepalive, Timeout: 20 * time.Second}),
+	}
+}
+
+// dialTarget returns what gRPC dials for an endpoint.
+func dialTarget(endpoint string) (string, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return "", fmt.Errorf("endpoint %q: isn't a URL", endpoint)
+	}
+	switch {
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return "", fmt.Errorf("endpoint %q: has more than a scheme, a host and a path", u.Redacted())
+	case u.Scheme == "unix" && len(u.Path) > 1:
+		return "unix://" + u.Path, nil
+	case u.Scheme == "unix":
+		return "", fmt.Errorf("endpoint %q: names no socket", endpoint)
+	case u.Scheme != "http":
+		return "", fmt.Errorf("endpoint %q: scheme %q isn't supported (expected http or unix)", endpoint, u.Scheme)
+	case u.Hostname() == "" || u.Port() == "":
+		return "", fmt.Errorf("endpoint %q: must name a host and a port", endpoint)
+	case u.Path != "" && u.Path != "/":
+		return "", fmt.Errorf("endpoint %q: has a path", endpoint)
+	}
+	return "dns:///" + u.Host, nil
+}
+
+// Close ends all RPCs and the connection.
+func (c *Client) Close() error {
+	if err := c.conn.Close(); err != nil {
+		return fmt.Errorf("close %s: %w", c.conn.Target(), err)
+	}
+	return nil
+}
+
+// pause doubles from attempt to attempt, and is spread by a half so that clients
+// which failed together don't come back together.
+func pause(ctx context.Context, attempt int) error {
+	d := min(maxPause, minPause<<min(attempt, 10))
+	t := time.NewTimer(d/2 + rand.N(d/2))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// await pauses after a failed attempt. If the context ends first, its error wraps
+// the failure too. It tells the log once that something lasts.
+func (c *Client) await(ctx context.Context, attempt int, operation, journal string, failure error) error {
+	const lasting = 6
+	if attempt == lasting {
+		c.log.LogAttrs(ctx, slog.LevelWarn, "broker keeps refusing, still trying",
+			slog.String("operation", operation), slog.String("journal", journal), slog.String("error", failure.Error()))
+	}
+	if err := c.pause(ctx, attempt); err != nil {
+		return fmt.Errorf("%w (last failure: %w)", err, failure)
+	}
+	return nil
+}
