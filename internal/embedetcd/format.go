@@ -31,6 +31,10 @@ type format struct {
 	// Token tells this cluster apart from all others; the ids of the cluster and
 	// its member follow from it.
 	Token string `json:"token"`
+	// Ready tells that the first start has ended well. An etcd that was killed in its
+	// first moments may have a log without members, and would wait for them for ever:
+	// what a directory has before it was ever ready is thrown away. Nobody wrote there.
+	Ready bool `json:"ready"`
 }
 
 // newer tells whether data of format f can't be opened by a program of format g.
@@ -45,15 +49,12 @@ func (f format) newer(g format) bool {
 }
 
 // takeFormat reads the FORMAT of dir, refuses what is newer than ours, and leaves
-// it at our version. A directory without the file is new and gets one.
+// it at our version. A directory without data is new and gets one.
 func takeFormat(dir string, ours format) (format, error) {
 	path := filepath.Join(dir, "FORMAT")
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if ours.Token, err = newToken(); err != nil {
-			return format{}, err
-		}
-		return ours, writeFormat(path, ours)
+		return newFormat(dir, ours)
 	}
 	if err != nil {
 		return format{}, fmt.Errorf("embedetcd: %w", err)
@@ -69,12 +70,41 @@ func takeFormat(dir string, ours format) (format, error) {
 		return format{}, fmt.Errorf("embedetcd: %s: %w: format %d of etcd %d.%d, this program has format %d of etcd %d.%d",
 			dir, ErrNewerFormat, have.Format, have.EtcdMajor, have.EtcdMinor, ours.Format, ours.EtcdMajor, ours.EtcdMinor)
 	}
-	ours.Token = have.Token
+	if !have.Ready {
+		if err := os.RemoveAll(storeDir(dir)); err != nil {
+			return format{}, fmt.Errorf("embedetcd: %w", err)
+		}
+	}
+	ours.Token, ours.Ready = have.Token, have.Ready
 	if ours == have {
 		return have, nil
 	}
 	return ours, writeFormat(path, ours)
 }
+
+// newFormat begins a directory that holds no data yet.
+func newFormat(dir string, ours format) (format, error) {
+	if _, err := os.Stat(storeDir(dir)); !errors.Is(err, fs.ErrNotExist) {
+		return format{}, errors.Join(fmt.Errorf("embedetcd: %s holds data but no FORMAT file", dir), err)
+	}
+	var err error
+	if ours.Token, err = newToken(); err != nil {
+		return format{}, err
+	}
+	return ours, writeFormat(filepath.Join(dir, "FORMAT"), ours)
+}
+
+// markReady notes that the first start has ended well.
+func markReady(dir string, f format) error {
+	if f.Ready {
+		return nil
+	}
+	f.Ready = true
+	return writeFormat(filepath.Join(dir, "FORMAT"), f)
+}
+
+// storeDir is where etcd keeps its files.
+func storeDir(dir string) string { return filepath.Join(dir, "store") }
 
 func newToken() (string, error) {
 	var b [16]byte

@@ -139,7 +139,10 @@ func (s *Server) start(ctx context.Context, c Config, socket string) error {
 	if err := s.open(s.etcdConfig(f.Token, socket)); err != nil {
 		return fmt.Errorf("embedetcd: %s: %w", c.Dir, err)
 	}
-	return s.awaitReady(ctx)
+	if err := s.awaitReady(ctx); err != nil {
+		return err
+	}
+	return markReady(c.Dir, f)
 }
 
 // etcdVersion is that of the etcd we are linked with.
@@ -150,7 +153,7 @@ func (s *Server) etcdConfig(token, socket string) *embed.Config {
 	peer := url.URL{Scheme: "unix", Host: "embedded.invalid"}
 	c := embed.NewConfig()
 	c.Name = "embedded"
-	c.Dir = filepath.Join(s.dir, "store")
+	c.Dir = storeDir(s.dir)
 	c.ListenPeerUrls = nil // a lone member has no peers to listen for
 	c.AdvertisePeerUrls = []url.URL{peer}
 	c.ListenClientUrls = []url.URL{client}

@@ -166,7 +166,7 @@ func TestNewerDataIsRefusedAndLeftAlone(t *testing.T) {
 	require.NoError(t, err)
 	var f format
 	require.NoError(t, json.Unmarshal(ours, &f))
-	require.Equal(t, format{Format: 1, EtcdMajor: 3, EtcdMinor: 7, Token: f.Token}, f)
+	require.Equal(t, format{Format: 1, EtcdMajor: 3, EtcdMinor: 7, Token: f.Token, Ready: true}, f)
 
 	for name, newer := range map[string]format{
 		"format":     {Format: 2, EtcdMajor: 3, EtcdMinor: 7, Token: f.Token},
@@ -186,11 +186,17 @@ func TestNewerDataIsRefusedAndLeftAlone(t *testing.T) {
 		})
 	}
 	t.Run("older is raised", func(t *testing.T) {
-		require.NoError(t, writeFormat(path, format{Format: 1, EtcdMajor: 3, EtcdMinor: 6, Token: f.Token}))
+		require.NoError(t, writeFormat(path, format{Format: 1, EtcdMajor: 3, EtcdMinor: 6, Token: f.Token, Ready: true}))
 		require.NoError(t, start(t, cfg).Close())
 		after, err := os.ReadFile(path)
 		require.NoError(t, err)
 		require.JSONEq(t, string(ours), string(after))
+	})
+	t.Run("missing", func(t *testing.T) {
+		require.NoError(t, os.Remove(path))
+		_, err := Start(t.Context(), cfg)
+		require.ErrorContains(t, err, cfg.Dir+" holds data but no FORMAT file")
+		require.NoFileExists(t, path)
 	})
 	t.Run("garbage", func(t *testing.T) {
 		for _, garbage := range []string{"", "{", "7", `{"format":0}`} {
@@ -245,12 +251,32 @@ func TestDamagedDataIsAnError(t *testing.T) {
 	require.Equal(t, 1, exit.ExitCode(), "Start returned an error: %s", out)
 }
 
+// TestFirstStartThatNeverEnded has what a kill in the first moments leaves: a log
+// without members. It is begun again instead of waiting for them.
+func TestFirstStartThatNeverEnded(t *testing.T) {
+	cfg := config(t)
+	require.NoError(t, start(t, cfg).Close())
+	path := filepath.Join(cfg.Dir, "FORMAT")
+	f, err := takeFormat(cfg.Dir, format{Format: 1, EtcdMajor: 3, EtcdMinor: 7})
+	require.NoError(t, err)
+	f.Ready = false
+	require.NoError(t, writeFormat(path, f))
+	require.NoError(t, os.RemoveAll(filepath.Join(storeDir(cfg.Dir), "member", "snap")))
+	s := start(t, cfg)
+	_, err = client(t, s).Put(t.Context(), "k", "v")
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	got, err := client(t, start(t, cfg)).Get(t.Context(), "k")
+	require.NoError(t, err)
+	require.Len(t, got.Kvs, 1, "from then on data are kept")
+}
+
 // TestKilledStart kills a first start, and the ones that follow, at random moments:
 // a start must then always work.
 func TestKilledStart(t *testing.T) {
-	for range 4 {
+	for range 6 {
 		run := runDir(t)
-		for range 5 {
+		for range 6 {
 			cmd := exec.CommandContext(t.Context(), os.Args[0])
 			cmd.Env = append(os.Environ(), childRun+"="+run)
 			require.NoError(t, cmd.Start())
