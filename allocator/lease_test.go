@@ -1,0 +1,237 @@
+package allocator
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"broadsheet.dev/broadsheet/internal/embedetcd/etcdtest"
+)
+
+func leaseConfig(t *testing.T, c *clientv3.Client, dir string) LeaseConfig {
+	t.Helper()
+	return LeaseConfig{Client: c, Dir: dir, TTL: 600 * time.Second, Logger: slog.New(slog.DiscardHandler)}
+}
+
+// TestRestartDoesNotWaitForItself leaves a lease behind as kill -9 does.
+func TestRestartDoesNotWaitForItself(t *testing.T) {
+	c, dir := etcdtest.Client(t), t.TempDir()
+	announce := func(l *Lease) {
+		_, err := Announce(t.Context(), AnnounceParams{Client: c, Key: "/p/members/z#s", Lease: l.ID(), Logger: slog.New(slog.DiscardHandler)})
+		require.NoError(t, err)
+	}
+	first, err := OpenLease(t.Context(), leaseConfig(t, c, dir))
+	require.NoError(t, err)
+	require.True(t, first.Valid())
+	announce(first)
+
+	began := time.Now()
+	second, err := OpenLease(t.Context(), leaseConfig(t, c, dir))
+	require.NoError(t, err)
+	announce(second)
+	require.Less(t, time.Since(began), announceRetry)
+	require.NotEqual(t, first.ID(), second.ID())
+	ttl, err := c.TimeToLive(t.Context(), first.ID())
+	require.NoError(t, err)
+	require.EqualValues(t, -1, ttl.TTL, "the first lease is revoked")
+	require.ErrorIs(t, first.Keep(t.Context()), ErrLeaseLost)
+
+	require.NoError(t, second.Close(t.Context()))
+	require.False(t, second.Valid())
+	require.NoFileExists(t, filepath.Join(dir, "LEASE"))
+	r, err := c.Get(t.Context(), "/p", clientv3.WithPrefix())
+	require.NoError(t, err)
+	require.Empty(t, r.Kvs)
+	require.NoError(t, second.Close(t.Context()), "what is revoked already is no failure")
+}
+
+func TestLeaseFile(t *testing.T) {
+	c := etcdtest.Client(t)
+	granted, err := c.Grant(t.Context(), 600)
+	require.NoError(t, err)
+	cluster := formatCluster(granted.GetClusterId())
+	alive := func(id clientv3.LeaseID) bool {
+		r, err := c.TimeToLive(t.Context(), id)
+		require.NoError(t, err)
+		return r.TTL > 0
+	}
+
+	t.Run("golden", func(t *testing.T) {
+		dir := t.TempDir()
+		require.NoError(t, writeLease(dir, formatCluster(0xabc), 0x1234))
+		b, err := os.ReadFile(filepath.Join(dir, "LEASE"))
+		require.NoError(t, err)
+		const golden = `{"format":1,"cluster":"abc","lease":"1234"}` + "\n"
+		require.True(t, golden == string(b), "%q", b)
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		require.Len(t, entries, 1, "nothing else is left")
+	})
+	t.Run("another cluster", func(t *testing.T) {
+		dir := t.TempDir()
+		require.NoError(t, writeLease(dir, "abc", granted.ID))
+		l, err := OpenLease(t.Context(), leaseConfig(t, c, dir))
+		require.NoError(t, err)
+		require.True(t, alive(granted.ID), "a lease of the same number elsewhere isn't ours")
+		id, err := readLease(dir, cluster)
+		require.NoError(t, err)
+		require.Equal(t, l.ID(), id)
+	})
+	t.Run("ran out", func(t *testing.T) {
+		dir := t.TempDir()
+		require.NoError(t, writeLease(dir, cluster, 0x7777))
+		_, err := OpenLease(t.Context(), leaseConfig(t, c, dir))
+		require.NoError(t, err)
+	})
+	leases := func() int {
+		r, err := c.Leases(t.Context())
+		require.NoError(t, err)
+		return len(r.Leases)
+	}
+	for name, content := range map[string]string{
+		"newer":     `{"format":2,"cluster":"x","lease":"y"}`,
+		"garbage":   "garbage",
+		"empty":     "",
+		"not hex":   `{"format":1,"cluster":"` + cluster + `","lease":"xyz"}`,
+		"no format": `{"cluster":"` + cluster + `","lease":"1"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, before := t.TempDir(), leases()
+			path := filepath.Join(dir, "LEASE")
+			require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+			_, err := OpenLease(t.Context(), leaseConfig(t, c, dir))
+			require.ErrorContains(t, err, path)
+			require.Equal(t, name == "newer", errors.Is(err, ErrNewerFormat))
+			b, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.Equal(t, content, string(b), "it is left alone")
+			require.Equal(t, before, leases(), "no lease is left behind")
+		})
+	}
+	t.Run("no directory", func(t *testing.T) {
+		before := leases()
+		_, err := OpenLease(t.Context(), leaseConfig(t, c, filepath.Join(t.TempDir(), "missing")))
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		require.Equal(t, before, leases())
+	})
+}
+
+func TestKeepAgainstEtcd(t *testing.T) {
+	c := etcdtest.Client(t)
+	config := leaseConfig(t, c, "")
+	config.TTL = time.Second
+	l, err := OpenLease(t.Context(), config)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	require.ErrorIs(t, l.Keep(ctx), context.DeadlineExceeded)
+	r, err := c.TimeToLive(t.Context(), l.ID())
+	require.NoError(t, err)
+	require.NotEqual(t, int64(-1), r.TTL, "it lives on after three times its time to live")
+	require.True(t, l.Valid())
+}
+
+// fakeLeases is an etcd whose answers are set by the test.
+type fakeLeases struct {
+	ttl     int64
+	delay   time.Duration // of each answer
+	err     error         // of keepAlive
+	revoked []clientv3.LeaseID
+	calls   int
+}
+
+func (f *fakeLeases) Grant(_ context.Context, ttl int64) (*clientv3.LeaseGrantResponse, error) {
+	<-time.After(f.delay)
+	return &clientv3.LeaseGrantResponse{ResponseHeader: &etcdserverpb.ResponseHeader{ClusterId: 1}, ID: 7, TTL: max(ttl, f.ttl)}, nil
+}
+
+func (f *fakeLeases) Revoke(_ context.Context, id clientv3.LeaseID) (*clientv3.LeaseRevokeResponse, error) {
+	f.revoked = append(f.revoked, id)
+	return &clientv3.LeaseRevokeResponse{}, f.err
+}
+
+func (f *fakeLeases) keepAlive(ctx context.Context, _ clientv3.LeaseID) (int64, error) {
+	f.calls++
+	select {
+	case <-time.After(f.delay):
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	return 12, f.err
+}
+
+// TestDeadlineIsNeverLate follows a lease of 12 s whose answers take 1 s, through
+// a time in which etcd can't be reached.
+func TestDeadlineIsNeverLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeLeases{delay: time.Second}
+		l, err := openLease(t.Context(), LeaseConfig{TTL: 12 * time.Second, Logger: slog.New(slog.DiscardHandler)}, f)
+		require.NoError(t, err)
+		began := time.Now().Add(-time.Second) // the request was sent before it was answered
+		require.True(t, l.deadline.Load().Equal(began.Add(12*time.Second)))
+
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- l.Keep(ctx) }() // awaited below
+		<-time.After(time.Minute)
+		synctest.Wait()
+		require.True(t, l.Valid())
+		require.LessOrEqual(t, f.calls, 13, "every 5 s: a third of the time to live and the answer's second")
+
+		f.err = rpctypes.ErrNoLeader
+		<-time.After(12 * time.Second)
+		require.False(t, l.Valid(), "unreachable for longer than it lives")
+		f.err, f.delay = nil, 0
+		<-time.After(5 * time.Second)
+		synctest.Wait()
+		require.True(t, l.Valid(), "etcd still had it")
+
+		f.err = rpctypes.ErrLeaseNotFound
+		require.ErrorIs(t, <-done, ErrLeaseLost)
+		cancel()
+	})
+}
+
+func TestCloseThatFailsKeepsTheNote(t *testing.T) {
+	f, dir := &fakeLeases{}, t.TempDir()
+	l, err := openLease(t.Context(), LeaseConfig{Dir: dir, TTL: time.Second, Logger: slog.New(slog.DiscardHandler)}, f)
+	require.NoError(t, err)
+	f.err = errors.New("etcd is away")
+	require.ErrorIs(t, l.Close(t.Context()), f.err)
+	require.False(t, l.Valid())
+	_, err = openLease(t.Context(), LeaseConfig{Dir: dir, TTL: time.Second, Logger: slog.New(slog.DiscardHandler)}, f)
+	require.ErrorIs(t, err, f.err, "a start that can't end the old lease doesn't go on")
+	f.err = nil
+	_, err = openLease(t.Context(), LeaseConfig{Dir: dir, TTL: time.Second, Logger: slog.New(slog.DiscardHandler)}, f)
+	require.NoError(t, err)
+	require.Contains(t, f.revoked, l.ID())
+}
+
+func TestLeaseConfigIsValidated(t *testing.T) {
+	ok := LeaseConfig{Client: &clientv3.Client{}, TTL: time.Second, Logger: slog.New(slog.DiscardHandler)}
+	require.NoError(t, ok.Validate())
+	for want, change := range map[string]func(*LeaseConfig){
+		"Client is missing": func(c *LeaseConfig) { c.Client = nil },
+		"Logger is missing": func(c *LeaseConfig) { c.Logger = nil },
+		"TTL: 1.5s":         func(c *LeaseConfig) { c.TTL = 1500 * time.Millisecond },
+		"TTL: 0s":           func(c *LeaseConfig) { c.TTL = 0 },
+	} {
+		bad := ok
+		change(&bad)
+		_, err := OpenLease(t.Context(), bad)
+		require.ErrorContains(t, err, want)
+		require.True(t, strings.HasPrefix(err.Error(), "allocator: "))
+	}
+}
