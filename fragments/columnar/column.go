@@ -107,3 +107,7 @@ type Batch struct {
 	Journal string
 	Offsets []int64
 }
+
+// MaxLine is the longest row in bytes, its newline not counted. A longer line is a
+// reject whatever it says, and a longer row isn't written.
+const MaxLine = 16 << 20

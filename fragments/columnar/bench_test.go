@@ -1,0 +1,115 @@
+package columnar
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/valyala/fastjson"
+)
+
+// bidSchema is that of the NEXMARK bids, with a nested field.
+func bidSchema() Schema {
+	return Schema{Columns: []Column{
+		{Name: "auction", Type: Type{Kind: Int64}},
+		{Name: "bidder", Type: Type{Kind: Int64}},
+		{Name: "price", Type: Type{Kind: Int64}},
+		{Name: "channel", Type: Type{Kind: Text}},
+		{Name: "url", Type: Type{Kind: Text}},
+		{Name: "date_time", Type: Type{Kind: TimestampTZ}},
+		{Name: "rate", Type: Type{Kind: Float64}},
+		{Name: "extra", Type: Type{Kind: JSON}},
+	}}
+}
+
+// bids writes n bids as most producers would, with keys in the schema's order.
+func bids(n int) []byte {
+	r := rand.New(rand.NewPCG(1, 2))
+	channels := []string{"Google", "Facebook", "Baidu", "Apple"}
+	var b bytes.Buffer
+	at := time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)
+	for range n {
+		at = at.Add(time.Duration(r.IntN(1000)) * time.Millisecond)
+		c := channels[r.IntN(len(channels))]
+		fmt.Fprintf(&b, `{"auction":%d,"bidder":%d,"price":%d,"channel":%q,"url":"https://www.nexmark.com/%s/item.htm?query=%d","date_time":%q,"rate":%.4f,"extra":{"agent":"Mozilla/5.0","tags":["a","b"],"n":%d}}`+"\n",
+			1000+r.IntN(1e6), 1000+r.IntN(1e6), 100+r.IntN(1e8), c, c, r.IntN(1e9), at.Format("2006-01-02T15:04:05.000Z"), r.Float64()*100, r.IntN(1000))
+	}
+	return b.Bytes()
+}
+
+func drain(b *testing.B, s *Scanner, rows int) {
+	b.Helper()
+	n := 0
+	for {
+		batch, rejects, err := s.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil || len(rejects) > 0 {
+			b.Fatal(err, rejects)
+		}
+		n += batch.Len
+	}
+	if n != rows {
+		b.Fatalf("%d rows, not %d", n, rows)
+	}
+}
+
+const benchRows = 50_000
+
+func BenchmarkScan(b *testing.B) {
+	data := bids(benchRows)
+	for _, c := range []struct {
+		name    string
+		project []int
+	}{{"all", nil}, {"one", []int{2}}, {"none", []int{}}} {
+		b.Run(c.name, func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				drain(b, NewScanner(bytes.NewReader(data), ScanOptions{End: -1, Schema: bidSchema(), Project: c.project}), benchRows)
+			}
+		})
+	}
+}
+
+func BenchmarkProve(b *testing.B) {
+	data := bids(benchRows)
+	b.SetBytes(int64(len(data)))
+	p := NewProver(bidSchema())
+	for b.Loop() {
+		proof, err := p.Prove(bytes.NewReader(data))
+		if err != nil || proof.Rows != benchRows || !proof.Clean {
+			b.Fatal(proof, err)
+		}
+	}
+}
+
+// BenchmarkFastJSON is the yardstick: a general parser that only takes the same fields
+// out of each line, with no checks of ranges, no columns and no timestamps.
+func BenchmarkFastJSON(b *testing.B) {
+	data := bids(benchRows)
+	b.SetBytes(int64(len(data)))
+	var p fastjson.Parser
+	var sum int64
+	for b.Loop() {
+		rest := data
+		for len(rest) > 0 {
+			i := bytes.IndexByte(rest, '\n')
+			v, err := p.ParseBytes(rest[:i])
+			if err != nil {
+				b.Fatal(err)
+			}
+			sum += v.GetInt64("auction") + v.GetInt64("bidder") + v.GetInt64("price")
+			sum += int64(len(v.GetStringBytes("channel")) + len(v.GetStringBytes("url")) + len(v.GetStringBytes("date_time")))
+			sum += int64(v.GetFloat64("rate")) + int64(len(v.GetObject("extra").String()))
+			rest = rest[i+1:]
+		}
+	}
+	if sum == 0 {
+		b.Fatal("nothing read")
+	}
+}

@@ -1,0 +1,125 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Durable waits until the append and all before it keep the promise of the mode: in
+// Synced, that they are fsynced; in Replicated that is so at once. Those who wait at
+// the same time share one fsync: the first makes everything durable that is written
+// by then, and the others wait for it, and for the next round if they came too late.
+//
+// Whoever syncs does so to the end. The others leave when ctx ends, with its cause;
+// the append stays, and may be durable.
+func (c *Commit) Durable(ctx context.Context) error {
+	j := c.journal
+	for {
+		j.mu.Lock()
+		switch {
+		case j.watermark >= c.End:
+			j.mu.Unlock()
+			return nil
+		case j.usableLocked() != nil:
+			err := j.usableLocked()
+			j.mu.Unlock()
+			return err
+		}
+		if ctx.Err() != nil {
+			j.mu.Unlock()
+			return context.Cause(ctx)
+		}
+		if j.syncing == nil {
+			j.syncing = make(chan struct{})
+			j.mu.Unlock()
+			err := j.failIf(j.syncOpen())
+			j.releaseSync()
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		round := j.syncing
+		j.mu.Unlock()
+		select {
+		case <-round:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// takeSync makes the caller the only syncer, after the one that is at work, and
+// returns what ends that.
+func (j *Journal) takeSync() func() {
+	for {
+		j.mu.Lock()
+		round := j.syncing
+		if round == nil {
+			j.syncing = make(chan struct{})
+			j.mu.Unlock()
+			return j.releaseSync
+		}
+		j.mu.Unlock()
+		<-round
+	}
+}
+
+func (j *Journal) releaseSync() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	close(j.syncing)
+	j.syncing = nil
+}
+
+// syncOpen makes all that is written durable, and raises the watermark to it. The
+// caller is the syncer. An error is a *FailedError.
+func (j *Journal) syncOpen() error {
+	j.mu.Lock()
+	if j.failed != nil {
+		defer j.mu.Unlock()
+		return j.failed
+	}
+	target, open := j.end, j.open
+	j.mu.Unlock()
+	begun := time.Now()
+	if err := open.sync(); err != nil {
+		return err
+	}
+	j.dir.metrics.syncSeconds.Observe(time.Since(begun).Seconds())
+	if err := j.mark(open, target); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.advance(target)
+	return nil
+}
+
+// sync makes data and log durable, in parallel.
+func (f *file) sync() error {
+	var both errgroup.Group
+	both.Go(func() error { return syncData(f.content.file, f.content.name) })
+	err := f.log.sync()
+	return errors.Join(err, both.Wait())
+}
+
+// mark writes down that everything below target is durable, unless the next commit
+// is there already, whose successor will tell. Otherwise the last append of an idle
+// journal would stay without proof that it was acknowledged, and damage to it would
+// look like a torn write. The mark itself becomes durable whenever the operating
+// system gets to it.
+func (j *Journal) mark(open *file, target int64) error {
+	r := j.newRecord(recordMark)
+	if r.end != target || r.watermark == target {
+		return nil
+	}
+	r.watermark, r.durable = target, true
+	if failure := new(FailedError); errors.As(open.log.append(&r), &failure) {
+		return failure
+	}
+	return nil // Without a mark the next record tells.
+}

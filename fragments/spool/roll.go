@@ -1,0 +1,215 @@
+package spool
+
+import (
+	"crypto/rand"
+	"crypto/sha1" //nolint:gosec // the sum of Gazette's protocol
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+// RollOptions are of the fragment that a Roll opens.
+type RollOptions struct {
+	// Codec in which it is to be stored.
+	Codec protocol.CompressionCodec
+	// Begin offset. It is State.End, or greater if offsets are to be skipped.
+	Begin int64
+}
+
+// Roll completes the open fragment and opens the next. When it returns nil all of the
+// former is durable and below the watermark, and the latter exists durably with the
+// journal's registers. After an error the journal goes on with the open fragment as
+// it was, or has failed. If the open fragment is empty, no completed one comes of it.
+func (j *Journal) Roll(next RollOptions) error {
+	defer j.takeSync()()
+	if err := j.usable(); err != nil {
+		return err
+	}
+	if next.Begin < j.end {
+		return fmt.Errorf("roll to offset %d, below the journal's end %d", next.Begin, j.end)
+	}
+	if err := next.Codec.Validate(); err != nil {
+		return fmt.Errorf("roll at offset %d: %w", j.end, err)
+	}
+	switch empty := j.end == j.open.begin; {
+	case empty && next.Begin == j.end && next.Codec == j.open.codec:
+		return nil
+	case empty && next.Begin == j.end:
+		return j.failIf(j.rollCodec(next.Codec))
+	default:
+		return j.failIf(j.rollOver(next))
+	}
+}
+
+// rollOver completes the open fragment, of which all is written.
+func (j *Journal) rollOver(next RollOptions) error {
+	if err := j.syncOpen(); err != nil {
+		return err
+	}
+	old := j.open
+	opened, err := j.create(j.nextHeader(next.Begin, old.begin, next.Codec))
+	if err != nil {
+		return err
+	}
+	// From here on the next fragment exists: whatever goes wrong, nothing may be
+	// appended to the old one.
+	if err := j.complete(old); err != nil {
+		return errors.Join(asFailure(old.log.name, err), opened.log.file.Close(), opened.content.close())
+	}
+	j.mu.Lock()
+	old.end, old.sum, old.registers, old.lastEpoch = j.end, j.sum, j.registers, j.start.epoch
+	j.completed = append(j.completed, old)
+	j.switchTo(opened)
+	j.mu.Unlock()
+	j.dir.metrics.completed.Inc()
+	if old.begin == old.end {
+		return j.dropFile(old)
+	}
+	return nil
+}
+
+// rollCodec replaces the header of the open fragment, which is empty.
+func (j *Journal) rollCodec(codec protocol.CompressionCodec) error {
+	old := j.open
+	opened, err := j.create(j.nextHeader(old.begin, old.previous, codec))
+	if err != nil {
+		return err
+	}
+	// Readers may hold the content of the old one, which is the same file.
+	err = errors.Join(opened.content.close(), old.log.file.Close())
+	opened.content = old.content
+	j.mu.Lock()
+	j.switchTo(opened)
+	j.mu.Unlock()
+	return asFailure(old.log.name, err)
+}
+
+// switchTo makes an empty file the open fragment. The caller holds j.mu.
+func (j *Journal) switchTo(opened *file) {
+	j.open, j.end, j.watermark = opened, opened.begin, opened.begin
+	j.sum = [20]byte{}
+	j.running.Reset()
+	j.notify()
+}
+
+func (j *Journal) nextHeader(begin, previous int64, codec protocol.CompressionCodec) header {
+	return header{id: j.id, begin: begin, previous: previous, epoch: j.start, codec: codec, registers: j.registers}
+}
+
+// complete writes that a fragment ends, of which all is durable.
+func (j *Journal) complete(f *file) error {
+	r := j.newRecord(recordComplete)
+	r.durable, r.sum = true, j.sum
+	if err := f.log.append(&r); err != nil {
+		return err
+	}
+	if err := f.log.sync(); err != nil {
+		return err
+	}
+	return f.closeLog()
+}
+
+// closeLog closes the log of a file that is complete.
+func (f *file) closeLog() error {
+	if err := f.log.file.Close(); err != nil {
+		return fmt.Errorf("close %s: %w", f.log.name, err)
+	}
+	f.log.file = nil
+	return nil
+}
+
+// asFailure makes err a *FailedError, if it is none.
+func asFailure(name string, err error) error {
+	if failure := new(FailedError); err == nil || errors.As(err, &failure) {
+		return err
+	}
+	return &FailedError{File: name, Err: err}
+}
+
+// create makes the files of an empty fragment, durably. The log has its header
+// when it gets its name, so a log without a whole header is damaged, never torn.
+// An error before that leaves nothing but debris; after it, it is a *FailedError.
+func (j *Journal) create(h header) (*file, error) {
+	fs, d := j.dir.fs, j.dir
+	h.disk, h.created = d.disk, time.Now().UnixNano()
+	_, _ = rand.Read(h.salt[:]) // It never fails.
+	head, err := h.encode()
+	if err != nil {
+		return nil, err
+	}
+	f := &file{header: h, content: newContent(fs, fs.PathJoin(j.path, dataName(h.begin)), h.begin)}
+	f.content.limit.Store(h.begin)
+	f.log = &logFile{name: fs.PathJoin(j.path, logName(h.begin)), salt: h.salt, position: h.size}
+	if err := f.makeFiles(fs, head); err != nil {
+		return nil, errors.Join(err, f.abandon(fs, j.open == nil || j.open.begin != h.begin))
+	}
+	err = fs.Rename(f.log.name+newSuffix, f.log.name)
+	if err == nil {
+		err = syncDir(fs, j.path)
+	}
+	if err != nil {
+		return nil, &FailedError{File: f.log.name, Err: errors.Join(err, f.log.file.Close(), f.content.close())}
+	}
+	return f, nil
+}
+
+// makeFiles creates the data file, and the log under its provisional name.
+func (f *file) makeFiles(fs vfs.FS, head []byte) error {
+	data, err := fs.OpenReadWrite(f.content.name, category)
+	if err != nil {
+		return fmt.Errorf("create %s: %w", f.content.name, err)
+	}
+	f.content.file = data
+	if err := data.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", f.content.name, err)
+	}
+	// Not Create, whose files aren't to be written at a position on every file system.
+	log, err := fs.OpenReadWrite(f.log.name+newSuffix, category)
+	if err != nil {
+		return fmt.Errorf("create %s: %w", f.log.name, err)
+	}
+	f.log.file = log
+	if err := clearFrom(log, 0); err != nil {
+		return fmt.Errorf("clear %s: %w", f.log.name, err)
+	}
+	if _, err := log.WriteAt(head, 0); err != nil {
+		return fmt.Errorf("write %s: %w", f.log.name, err)
+	}
+	if err := log.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", f.log.name, err)
+	}
+	return nil
+}
+
+// abandon removes what makeFiles made; the data file only if it is new. What it can't
+// remove is removed when the journal is next opened.
+func (f *file) abandon(fs vfs.FS, isNew bool) error {
+	var err error
+	if f.log.file != nil {
+		err = errors.Join(f.log.file.Close(), fs.Remove(f.log.name+newSuffix))
+	}
+	if f.content.file != nil {
+		err = errors.Join(err, f.content.close())
+		if isNew {
+			err = errors.Join(err, fs.Remove(f.content.name))
+		}
+	}
+	return err
+}
+
+// newContent is the content of a data file that is opened when it is first read.
+func newContent(fs vfs.FS, name string, begin int64) *content {
+	return &content{fs: fs, name: name, begin: begin}
+}
+
+// newJournal is a journal without files yet.
+func newJournal(d *Dir, id ID) *Journal {
+	return &Journal{
+		dir: d, id: id, path: d.fs.PathJoin(d.path, dirName(id)),
+		running: sha1.New(), single: sha1.New(), //nolint:gosec // the sum of Gazette's protocol
+	}
+}

@@ -1,0 +1,249 @@
+package spool
+
+import (
+	"context"
+	"crypto/sha1" //nolint:gosec // the sum of Gazette's protocol
+	"encoding"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+	iofs "io/fs"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+// scan is what the files of one fragment hold, found without changing them.
+type scan struct {
+	file *file
+	log  *logReader
+	data vfs.File // Nil if there is none.
+
+	running     hash.Hash // SHA-1 of [begin, end).
+	end         int64     // End of what is whole.
+	watermark   int64     // Greatest that a whole record tells.
+	registers   *protocol.LabelSet
+	firstAppend time.Time
+	start       epochStart
+	clean       bool // The last whole record says that all was closed.
+	complete    bool
+	dropped     bool
+	sum         [20]byte // Of a complete fragment.
+	position    int64    // End of the last whole record.
+
+	bad *badness // Why the scan ended before the end of the log; nil if it didn't.
+	// Greatest watermarks found beyond the bad place: fsynced ones, and others.
+	durable, written int64
+}
+
+// badness is the first thing in a spool's files that isn't whole.
+type badness struct {
+	file     string
+	position int64
+	reason   string
+}
+
+// scanFile reads the records of a log, and verifies the data that they speak of. An
+// error is the file system's, or damage that no crash can have left.
+func (j *Journal) scanFile(ctx context.Context, f *file) (*scan, error) {
+	log, err := j.dir.fs.Open(f.log.name)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", f.log.name, err)
+	}
+	defer log.Close() //nolint:errcheck // it was only read
+	info, err := log.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("stat %s: %w", f.log.name, err)
+	}
+	s := &scan{
+		file: f, running: sha1.New(), end: f.begin, watermark: f.begin, registers: f.header.registers, //nolint:gosec // as above
+		start: f.epoch, position: f.size,
+		log: &logReader{r: log, name: f.log.name, salt: f.salt, size: info.Size(), position: f.size},
+	}
+	if err := s.findDropped(); err != nil || s.dropped {
+		return s, err
+	}
+	s.data, err = j.dir.fs.Open(f.content.name)
+	if err != nil && !errors.Is(err, iofs.ErrNotExist) {
+		return nil, fmt.Errorf("open %s: %w", f.content.name, err)
+	}
+	if s.data != nil {
+		defer s.data.Close() //nolint:errcheck // it was only read
+	}
+	buf := j.dir.buffers.get(chunkSize)
+	defer j.dir.buffers.put(buf)
+	if err := s.readRecords(ctx, buf.b); err != nil {
+		return nil, err
+	}
+	s.log.r = nil
+	return s, nil
+}
+
+// findDropped looks whether the log ends with the record that the fragment was
+// dropped. Then nothing else in it matters.
+func (s *scan) findDropped() error {
+	l := *s.log
+	l.position = l.size - recordHead
+	if l.position < s.position || l.position%8 != 0 {
+		return nil
+	}
+	r, length, err := l.decode()
+	if err != nil {
+		return err
+	}
+	if length > 0 && r.kind == recordDropped {
+		s.dropped, s.complete, s.end, s.watermark, s.position = true, true, r.end, r.end, l.size
+		s.start.epoch = r.epoch
+	}
+	return nil
+}
+
+// readRecords reads up to the first that isn't whole, and then on for proof of what
+// was acknowledged.
+func (s *scan) readRecords(ctx context.Context, buf []byte) error {
+	for s.bad == nil && s.position < s.log.size {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		r, length, err := s.log.decode()
+		if err != nil {
+			return err
+		}
+		if length == 0 {
+			s.bad = &badness{s.log.name, s.position, "there is no whole record"}
+			break
+		}
+		if reason := s.contradiction(&r); reason != "" {
+			return corrupt(s.log.name, s.position, "%s record: %s", r.kind, reason)
+		}
+		if err := s.apply(&r, buf); err != nil {
+			return err
+		}
+		if s.bad == nil {
+			s.position += length
+			s.log.position = s.position
+		}
+	}
+	return s.findProof()
+}
+
+// contradiction says why a whole record can't follow those before, if so.
+func (s *scan) contradiction(r *record) string {
+	switch {
+	case s.complete:
+		return "the fragment is complete"
+	case r.kind == recordEpoch && r.epoch <= s.start.epoch, r.kind != recordEpoch && r.epoch != s.start.epoch:
+		return fmt.Sprintf("epoch %d after %d", r.epoch, s.start.epoch)
+	case r.kind == recordCommit && (r.begin != s.end || r.end <= r.begin):
+		return fmt.Sprintf("range [%d, %d) at offset %d", r.begin, r.end, s.end)
+	case r.kind == recordMark && r.end > s.end, r.kind != recordCommit && r.kind != recordMark && r.end != s.end:
+		return fmt.Sprintf("end %d at offset %d", r.end, s.end)
+	case r.watermark > r.end:
+		return fmt.Sprintf("watermark %d above its end %d", r.watermark, r.end)
+	case r.kind == recordDropped:
+		return "the fragment isn't complete"
+	default:
+		return ""
+	}
+}
+
+// apply takes a record in, or sets s.bad if its data isn't whole.
+func (s *scan) apply(r *record, buf []byte) error {
+	switch r.kind {
+	case recordCommit:
+		if err := s.verify(r, buf); err != nil || s.bad != nil {
+			return err
+		}
+		s.end = r.end
+		if s.firstAppend.IsZero() {
+			s.firstAppend = time.Unix(0, r.nanos)
+		}
+		if r.registers != nil {
+			s.registers = r.registers
+		}
+		s.start.suspect = false // Whoever appended knew of it.
+	case recordEpoch:
+		s.start = r.start
+	case recordComplete:
+		s.running.Sum(s.sum[:0])
+		if s.sum != r.sum && s.end > s.file.begin {
+			return corrupt(s.file.content.name, 0, "it doesn't have the SHA-1 sum in its log")
+		}
+		s.sum, s.complete = r.sum, true
+	case recordMark, recordClean, recordDropped:
+	}
+	s.clean = r.kind == recordClean
+	s.watermark = max(s.watermark, r.watermark)
+	return nil
+}
+
+// verify reads the data of a commit and sums it up.
+func (s *scan) verify(r *record, buf []byte) error {
+	bad := func(reason string) error {
+		s.bad = &badness{s.file.content.name, r.begin - s.file.begin, reason}
+		return nil
+	}
+	if s.data == nil {
+		return bad("there is no such file")
+	}
+	before, err := s.running.(encoding.BinaryAppender).AppendBinary(nil)
+	if err != nil {
+		return fmt.Errorf("save the sum of %s: %w", s.file.content.name, err)
+	}
+	var crc uint32
+	for at := r.begin; at < r.end; {
+		p := buf[:min(int64(len(buf)), r.end-at)]
+		n, err := s.data.ReadAt(p, at-s.file.begin)
+		if n < len(p) {
+			if err != nil && !errors.Is(err, io.EOF) {
+				return fmt.Errorf("read %s: %w", s.file.content.name, err)
+			}
+			_ = bad("the file ends too early")
+			break
+		}
+		crc = crc32.Update(crc, castagnoli, p)
+		_, _ = s.running.Write(p)
+		at += int64(n)
+	}
+	if s.bad == nil && crc != r.dataCRC {
+		_ = bad(fmt.Sprintf("bytes [%d, %d) don't have the checksum in the log", r.begin-s.file.begin, r.end-s.file.begin))
+	}
+	if s.bad == nil {
+		return nil
+	}
+	return s.running.(encoding.BinaryUnmarshaler).UnmarshalBinary(before)
+}
+
+// findProof looks beyond the bad place for whole records which tell what was
+// acknowledged. The first may be the one whose data is bad.
+func (s *scan) findProof() error {
+	s.durable, s.written = s.watermark, s.watermark
+	for s.bad != nil {
+		r, found, err := s.log.find()
+		if err != nil || !found {
+			return err
+		}
+		if r.durable {
+			s.durable = max(s.durable, r.watermark)
+		} else {
+			s.written = max(s.written, r.watermark)
+		}
+	}
+	return nil
+}
+
+// lost is damage if bytes beyond the whole ones are known to have been acknowledged.
+func (s *scan) lost(acknowledged int64) error {
+	if acknowledged <= s.end {
+		return nil
+	}
+	b := s.bad
+	if b == nil {
+		b = &badness{s.log.name, s.position, "it ends too early"}
+	}
+	return &CorruptError{File: b.file, Position: b.position, Kept: s.end, Acknowledged: acknowledged, Reason: b.reason}
+}
