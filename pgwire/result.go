@@ -40,15 +40,22 @@ func (r *result) Empty() {
 }
 
 // rowWriter appends columns to the DataRow being built.
-type rowWriter struct{ w *writer }
+type rowWriter struct {
+	w  *writer
+	at int // where the length of the column being built stands
+}
 
 func (r *rowWriter) Null() { r.w.int32(0xffff_ffff) }
 
-func (r *rowWriter) Value(fn func(dst []byte) []byte) {
-	at := len(r.w.buf)
+func (r *rowWriter) Begin() []byte {
+	r.at = len(r.w.buf)
 	r.w.int32(0)
-	r.w.buf = fn(r.w.buf)
-	binary.BigEndian.PutUint32(r.w.buf[at:], uint32(len(r.w.buf)-at-4))
+	return r.w.buf
+}
+
+func (r *rowWriter) Put(dst []byte) {
+	r.w.buf = dst
+	binary.BigEndian.PutUint32(dst[r.at:], uint32(len(dst)-r.at-4))
 }
 
 func (r *rowWriter) End() error {

@@ -110,12 +110,12 @@ type CopySink interface {
 	CopyIn(n int, binary bool) (CopyReader, error)
 }
 
-// RowWriter appends the columns of one row. Use: Null, or Begin, append to the
-// returned slice, and End with the result.
+// RowWriter appends the columns of one row, each by Null, or by Begin, appending to the
+// slice that it returns, and Put with the result.
 type RowWriter interface {
 	Null()
-	// Value appends a column whose bytes fn appends to its argument.
-	Value(fn func(dst []byte) []byte)
+	Begin() []byte
+	Put(dst []byte)
 	// End completes the row; it sends the buffer if it is full.
 	End() error
 }
