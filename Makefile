@@ -21,7 +21,7 @@ run: build ## serve on ./data
 
 demo: build ## serve, make tables, stream an auction into them, show a SELECT and a SUBSCRIBE
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/nexmark ./examples/nexmark
-	examples/nexmark/demo.sh
+	bin/nexmark demo --server bin/broadsheet --data-dir ./data
 
 deps: ## install the outside programs that some tests need (Debian, as root)
 	@command -v psql >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends postgresql-client-15; }
