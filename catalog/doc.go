@@ -7,18 +7,49 @@
 // with a format version and written under a compare. A Snapshot is what a statement
 // resolves its names in; it is at least as new as the moment it was asked for.
 //
+// # Making and dropping a table
+//
+// The entry and its journals live in different places, so a record in etcd ties
+// them together:
+//
+//	create  T1 put creating/<id>                       drop  D1 delete tables/<name>,
+//	        A  Apply: make the journals                         put dropping/<id>
+//	        T2 put tables/<name>, delete creating/<id>       A  Apply: delete the journals
+//	                                                         D2 delete dropping/<id>
+//
+// A table is there from T2 to D1, and both are one transaction. A create that fails
+// between T1 and T2 moves its record from creating to dropping, and goes on as a
+// drop: a create is taken back, a drop is finished. Ids are drawn from a counter and
+// never used again, so that journals are named by them without asking anybody, and
+// two creates of one name only meet at T2.
+//
+// Each record says until when others leave it alone. A create gives itself a bound
+// (Config.CreateTimeout), which is also the deadline of its Apply; a record that is
+// older than that and a margin belongs to a process that died, or to a request
+// whose outcome was unknown and which can't take effect any more. Run, of any
+// process, then does what is left to do; all of it may be done twice. The bound is a
+// time and not a lease since a process that outlives it does no harm: its T2 fails
+// for want of its record, and it then takes its own journals back.
+//
 // # Invariants
 //
-//   - Making or dropping a table is all or nothing, also over a crash in the middle:
-//     an intent record tells the next process what to finish or take back.
+//   - Making or dropping a table is all or nothing, also over a crash in the middle.
+//   - Once no create or drop is running and Run had its time: every table has its
+//     journals, and every journal that was made for a table has its table.
 //   - A table that was dropped and made again has another generation, and so other
 //     journals.
+//   - An entry that this program can't read, as of a newer format, is listed as
+//     unreadable and never overwritten.
+//   - An option that isn't acted on is refused by its name.
 //
 // # Goroutines
 //
-// Run runs in the caller's task; nothing else is started.
+// Run starts two tasks, the watch of the mirror and the sweep of old records, and
+// awaits them.
 //
 // # Testing
 //
-// Against a real embedded etcd, killed at each step of a create and a drop.
+// Against a real embedded etcd and a model of journals, with a fault before or after
+// each single request of a create and of a drop: an error, a cancelled context, the
+// death of the process, a request that takes effect late.
 package catalog

@@ -45,7 +45,7 @@ func (s *barrierScene) run(ctx context.Context) (Barrier, error) {
 // call starts a caller, and waits until it waits. Its result is sent on the channel.
 func (s *barrierScene) call(ctx context.Context, journal string) <-chan string {
 	out := make(chan string, 1)
-	go func() { //nolint:forbidigo // a caller; the bubble awaits it
+	go func() {
 		b, err := s.lines.wait(ctx, journal, s.run)
 		if err != nil {
 			out <- err.Error()

@@ -129,14 +129,14 @@ func appendParams(t *testing.T, d *datadriven.TestData) AppendParams {
 }
 
 func describeAppend(r *protocol.AppendResponse, err error) string {
-	out := ""
+	var out strings.Builder
 	if r.GetCommit() != nil {
-		out = fmt.Sprintf("commit [%d, %d)\n", r.GetCommit().GetBegin(), r.GetCommit().GetEnd())
+		fmt.Fprintf(&out, "commit [%d, %d)\n", r.GetCommit().GetBegin(), r.GetCommit().GetEnd())
 	}
 	for _, l := range r.GetRegisters().GetLabels() {
-		out += fmt.Sprintf("register %s=%s\n", l.GetName(), l.GetValue())
+		fmt.Fprintf(&out, "register %s=%s\n", l.GetName(), l.GetValue())
 	}
-	return out + explain(err)
+	return out.String() + explain(err)
 }
 
 // failingBody fails after its content, with an error that is itself of an RPC.
@@ -144,7 +144,7 @@ type failingBody struct{ io.Reader }
 
 func (b failingBody) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
-	if err == io.EOF { //nolint:errorlint // a bytes.Reader's own
+	if err == io.EOF {
 		err = &protocol.StatusError{Status: protocol.Status_NO_JOURNAL_PRIMARY_BROKER, Journal: "another/journal"}
 	}
 	return n, err

@@ -106,7 +106,7 @@ func TestAppendWhoseContextEndsAfterItsCommitIsUnknown(t *testing.T) {
 	a, err := s.client.NewAppender(ctx, AppendParams{Journal: "a/journal"})
 	require.NoError(t, err)
 	committed := make(chan error, 1)
-	go func() { //nolint:forbidigo // awaited below
+	go func() {
 		_, err := a.Commit()
 		committed <- err
 	}()

@@ -122,14 +122,14 @@ func (r *Reader) fill() error {
 // finish releases what the read holds, and gives its error its place.
 func (r *Reader) finish() {
 	r.endStream()
-	switch e := r.err.(type) { //nolint:errorlint // what is wrapped here, and io.EOF, aren't wrapped yet
-	case *OffsetJumpError:
-	case *protocol.StatusError:
-		r.err = fmt.Errorf("read: %w", e)
+	_, jumped := errors.AsType[*OffsetJumpError](r.err)
+	_, refused := errors.AsType[*protocol.StatusError](r.err)
+	switch {
+	case r.err == io.EOF || jumped: //nolint:errorlint // readers return io.EOF itself
+	case refused: // which names the journal
+		r.err = fmt.Errorf("read: %w", r.err)
 	default:
-		if e != io.EOF {
-			r.err = fmt.Errorf("read %s: %w", r.fsm.req.GetJournal(), e)
-		}
+		r.err = fmt.Errorf("read %s: %w", r.fsm.req.GetJournal(), r.err)
 	}
 	r.cancel(errClosed)
 }

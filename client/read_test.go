@@ -134,7 +134,7 @@ func TestReaderCloseEndsAReadThatWaits(t *testing.T) {
 	require.Equal(t, "ef", string(p[:n]))
 
 	failed := make(chan error, 1)
-	go func() { //nolint:forbidigo // awaited below
+	go func() {
 		_, err := r.Read(p)
 		failed <- err
 	}()

@@ -60,7 +60,7 @@ type script struct {
 
 func startServer(t *testing.T) *scriptServer {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "bs") // paths of sockets are short
+	dir, err := os.MkdirTemp("", "bs") //nolint:usetesting // the path of a socket must be short
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	path := filepath.Join(dir, "s")

@@ -15,8 +15,12 @@
 //
 //   - Entries of a cover set are strictly increasing in both Begin and End, and
 //     none is wholly covered by another.
-//   - A local fragment leaves the index only when stored ones cover it.
-//   - The index serves nothing above the watermark it was told of.
+//   - Covered is true of a local fragment only when stored ones hold all its content;
+//     only then may its owner drop it. A listing never takes away what was persisted
+//     while it was made.
+//   - The index serves nothing above the watermark, which is the End of the last entry
+//     it was told of by SetLocal.
+//   - A parsed name formats to the path that it was parsed from.
 //
 // # Goroutines
 //
@@ -24,6 +28,7 @@
 //
 // # Testing
 //
-// Scenario files under testdata for the cover set and the index, rapid against a
-// byte-wise model, golden names, fuzzing of the name parser.
+// Scenario files under testdata for the cover set, the index and names; rapid against
+// a byte-wise model; the examples of docs/format/fragment-names.md; fuzzing of the
+// name parser.
 package fragments

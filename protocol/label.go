@@ -81,8 +81,7 @@ func (x *LabelSet) add(l *Label) {
 	case !found:
 		x.Labels = slices.Insert(slices.Clip(x.GetLabels()), i, l)
 	case l.GetPrefix() && !x.GetLabels()[i].GetPrefix():
-		x.Labels = slices.Clone(x.GetLabels())
-		x.Labels[i] = l
+		x.Labels[i] = l // only while a selector is being made: its slice isn't shared
 	}
 }
 

@@ -73,17 +73,23 @@ func TestSubtractAndIntersectTakeAllValuesOfAName(t *testing.T) {
 
 func TestSetsShareLabelsButNeverEachOthersChanges(t *testing.T) {
 	a := protocol.MustLabelSet("aa", "1", "bb", "1", "dd", "1")
-	for _, derived := range []*protocol.LabelSet{
-		protocol.UnionLabelSets(a, nil),
-		protocol.IntersectLabelSets(a, a),
-		protocol.SubtractLabelSet(a, nil),
-		{Labels: a.GetLabels()},
-		{Labels: a.GetLabels()[:2]},
-	} {
-		derived.SetValue("aa", "9")
-		derived.AddValue("cc", "9")
-		derived.Remove("bb")
-		requireLabels(t, a, "aa", "1", "bb", "1", "dd", "1")
+	derive := []func() *protocol.LabelSet{
+		func() *protocol.LabelSet { return protocol.UnionLabelSets(a, nil) },
+		func() *protocol.LabelSet { return protocol.IntersectLabelSets(a, a) },
+		func() *protocol.LabelSet { return protocol.SubtractLabelSet(a, nil) },
+		func() *protocol.LabelSet { return &protocol.LabelSet{Labels: a.GetLabels()} },
+		func() *protocol.LabelSet { return &protocol.LabelSet{Labels: a.GetLabels()[:2]} },
+	}
+	for _, from := range derive {
+		for _, change := range []func(*protocol.LabelSet){
+			func(s *protocol.LabelSet) { s.SetValue("aa", "9") },
+			func(s *protocol.LabelSet) { s.AddValue("cc", "9") },
+			func(s *protocol.LabelSet) { s.AddValue("aa", "0") },
+			func(s *protocol.LabelSet) { s.Remove("bb") },
+		} {
+			change(from())
+			requireLabels(t, a, "aa", "1", "bb", "1", "dd", "1")
+		}
 	}
 }
 

@@ -1,8 +1,6 @@
 package protocol
 
 import (
-	"strings"
-	"text/template"
 	"time"
 )
 
@@ -21,6 +19,12 @@ type PostfixSpool struct {
 	FirstAppendTime time.Time
 	// Registers of the journal when the fragment ended; nil if it has none.
 	Registers Registers
+}
+
+// postfixSpool is a PostfixSpool whose time is bounded.
+type postfixSpool struct {
+	PostfixSpool
+	FirstAppendTime postfixTime
 }
 
 // postfixSpec is what a template knows of the spec, both as ".JournalSpec" and at
@@ -54,22 +58,21 @@ func (x *JournalSpec) PathPostfix(spool PostfixSpool) (string, error) {
 	if text == "" {
 		return "", nil
 	}
-	tpl, err := template.New("postfix").Parse(text)
+	tpl, err := parsePostfix(text)
 	if err != nil {
-		return "", invalid("%s", err)
+		return "", err
 	}
 	if spool.Registers == nil {
 		spool.Registers = new(LabelSet)
 	}
-	spool.FirstAppendTime = spool.FirstAppendTime.UTC()
 	spec := x.postfixSpec()
 
-	var b strings.Builder
+	var b boundedBuilder
 	if err = tpl.Execute(&b, struct {
-		Spool       PostfixSpool
+		Spool       postfixSpool
 		JournalSpec postfixSpec
 		postfixSpec
-	}{spool, spec, spec}); err != nil {
+	}{postfixSpool{spool, postfixTime{spool.FirstAppendTime.UTC()}}, spec, spec}); err != nil {
 		return "", invalid("%s", err)
 	}
 	if err = validatePathComponent(b.String(), 0); err != nil {

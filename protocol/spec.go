@@ -129,7 +129,7 @@ func durationOf(d *durationpb.Duration) (time.Duration, error) {
 	}
 	out := d.AsDuration()
 	back := durationpb.New(out)
-	if !d.IsValid() || back.GetSeconds() != d.GetSeconds() || back.GetNanos() != d.GetNanos() {
+	if back.GetSeconds() != d.GetSeconds() || back.GetNanos() != d.GetNanos() {
 		return 0, invalid("invalid duration (%d s and %d ns)", d.GetSeconds(), d.GetNanos())
 	}
 	return out, nil

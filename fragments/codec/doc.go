@@ -8,7 +8,10 @@
 // # Invariants
 //
 //   - Concatenated gzip members and zstd frames read as one content.
-//   - A reader never yields more than its bound: a bomb is an error.
+//   - A reader never yields more than its bound: a bomb is an error. Its memory is
+//     bounded as well, by MaxWindow.
+//   - An error of the file's source isn't taken for one of its content, nor the other
+//     way round.
 //
 // # Goroutines
 //
@@ -16,5 +19,6 @@
 //
 // # Testing
 //
-// Round trips, files of other writers, bombs, fuzzing of every reader.
+// Round trips, files of other writers, bombs, every bit flipped and every cut,
+// fuzzing of every reader.
 package codec

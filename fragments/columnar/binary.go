@@ -1,6 +1,7 @@
 package columnar
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -192,7 +193,7 @@ func parseBinaryText(t Type, b []byte, into *VectorBuilder) error {
 	if !t.Kind.isString() {
 		return ParseText(t, s, into)
 	}
-	if !utf8.Valid(b) || hasZero(b) {
+	if !utf8.Valid(b) || bytes.IndexByte(b, 0) >= 0 {
 		return checkCharacters(s)
 	}
 	return ParseText(t, s, into)

@@ -259,17 +259,27 @@ func (d *dateTime) readZone(c *cursor) dateError {
 	return dateOK
 }
 
-// infinite reads the dates that are no days.
-func infinite(s string) (sign int, epoch bool) {
+// specialDate is a date that is written as a word.
+type specialDate uint8
+
+const (
+	noDate specialDate = iota
+	infinity
+	negInfinity
+	epoch
+)
+
+func specialDateOf(s string) specialDate {
 	switch strings.ToLower(s) {
 	case "infinity":
-		return 1, false
+		return infinity
 	case "-infinity":
-		return -1, false
+		return negInfinity
 	case "epoch":
-		return 0, true
+		return epoch
+	default:
+		return noDate
 	}
-	return 0, false
 }
 
 // parseDate reads a date. A time of day after it is read and dropped, as PostgreSQL does.
@@ -277,13 +287,14 @@ func parseDate(t Type, s string) (int32, error) {
 	w := trimSpace(s)
 	d, e := parseDateTime(w)
 	if e == dateSyntax {
-		switch sign, epoch := infinite(w); {
-		case sign > 0:
+		switch specialDateOf(w) {
+		case infinity:
 			return DateInfinity, nil
-		case sign < 0:
+		case negInfinity:
 			return DateNegInfinity, nil
 		case epoch:
 			return 0, nil
+		case noDate:
 		}
 	}
 	if e != dateOK {
@@ -317,13 +328,14 @@ func parseTimestamp(t Type, s string) (int64, error) {
 	w := trimSpace(s)
 	d, e := parseDateTime(w)
 	if e == dateSyntax {
-		switch sign, epoch := infinite(w); {
-		case sign > 0:
+		switch specialDateOf(w) {
+		case infinity:
 			return TimestampInfinity, nil
-		case sign < 0:
+		case negInfinity:
 			return TimestampNegInfinity, nil
 		case epoch:
 			return 0, nil
+		case noDate:
 		}
 	}
 	if e != dateOK {

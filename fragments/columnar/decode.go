@@ -2,7 +2,9 @@ package columnar
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"strings"
 )
 
 // field is a column as the decoder of lines sees it.
@@ -103,7 +105,7 @@ func (d *lineDecoder) object(p int) bool {
 			p = skipBlanks(s, p)
 		}
 		if col < 0 {
-			if p = d.lexer.value(p); p < 0 {
+			if p = d.value(p); p < 0 {
 				return d.invalid()
 			}
 		} else {
@@ -161,7 +163,7 @@ func (d *lineDecoder) lookUp(p int) (int, int) {
 // reason set.
 func (d *lineDecoder) field(f *field, p int) int {
 	if f.seen == d.line {
-		d.reject(f, "is there twice")
+		d.reject(f, "appears twice")
 		return -1
 	}
 	f.seen = d.line
@@ -216,7 +218,7 @@ func (d *lineDecoder) invalid() bool {
 
 // notAnObject rejects a line that doesn't begin as one.
 func (d *lineDecoder) notAnObject(p int) bool {
-	end := d.lexer.value(p)
+	end := d.value(p)
 	if end < 0 || !d.atEnd(end) {
 		return d.invalid()
 	}
@@ -232,6 +234,9 @@ func (d *lineDecoder) reject(f *field, what string) {
 // rejectValue makes the reason what an input function said about a column's value.
 func (d *lineDecoder) rejectValue(f *field, err error) {
 	d.reason = `column "` + f.name + `": ` + err.Error()
+	if e, ok := errors.AsType[*InputError](err); ok && e.Detail != "" {
+		d.reason += ": " + strings.TrimSuffix(e.Detail, ".")
+	}
 }
 
 // jsonType names the type of the value that begins with c.

@@ -161,8 +161,8 @@ func isoClock(s string) (int64, string, bool) {
 
 // isoTimestamp reads the forms of a timestamp that nearly all writers use:
 // YYYY-MM-DDTHH:MM:SS with up to six fraction digits, or with a blank for the T, and
-// then Z (which a Timestamp drops), +HH or +HH:MM (for a TimestampTZ, which needs one)
-// or nothing.
+// then Z (which a Timestamp drops), an offset (for a TimestampTZ, which needs one of the
+// two) or nothing.
 func isoTimestamp(s string, withZone bool) (int64, bool) {
 	days, ok := isoDate(s)
 	if !ok || len(s) < dateLen+1+clockLen || (s[dateLen] != 'T' && s[dateLen] != ' ') {
@@ -185,15 +185,15 @@ func isoTimestamp(s string, withZone bool) (int64, bool) {
 	return x - east*microsPerSecond, ok
 }
 
-// isoOffset reads +HH or +HH:MM as seconds ahead of UTC.
+// isoOffset reads +HH, +HHMM or +HH:MM as seconds ahead of UTC.
 func isoOffset(s string) (int64, bool) {
-	if (len(s) != 3 && (len(s) != 6 || s[3] != ':')) || (s[0] != '+' && s[0] != '-') {
+	if (len(s) != 3 && len(s) != 5 && (len(s) != 6 || s[3] != ':')) || (s[0] != '+' && s[0] != '-') {
 		return 0, false
 	}
 	h, ok := twoDigits(s, 1)
 	m := 0
-	if ok && len(s) == 6 {
-		m, ok = twoDigits(s, 4)
+	if ok && len(s) > 3 {
+		m, ok = twoDigits(s, len(s)-2)
 	}
 	if !ok || h > 15 || m > 59 {
 		return 0, false
@@ -228,7 +228,7 @@ func isClean(t Type, s string) bool {
 }
 
 // maxDuckDBMicros is the longest time of day of an interval that DuckDB surely reads.
-const maxDuckDBMicros = 2_000_000_000 * microsPerHour
+const maxDuckDBMicros = 999_999_999 * microsPerHour
 
 // isCanonicalInteger tells whether s is an integer as JSON writes one.
 func isCanonicalInteger(s string) bool {

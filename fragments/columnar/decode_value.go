@@ -44,7 +44,7 @@ func (d *lineDecoder) read(f *field, p int) int {
 
 // mismatch rejects a value whose JSON type the column doesn't take.
 func (d *lineDecoder) mismatch(f *field, p int) int {
-	if d.lexer.value(p) < 0 {
+	if d.value(p) < 0 {
 		d.invalid()
 		return -1
 	}
@@ -264,7 +264,7 @@ func (d *lineDecoder) decimal(f *field, p int) int {
 // json reads any value into a column of JSON.
 func (d *lineDecoder) json(f *field, p int) int {
 	d.shape = 0
-	end := d.lexer.value(p)
+	end := d.value(p)
 	if end < 0 {
 		d.invalid()
 		return -1

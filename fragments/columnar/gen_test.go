@@ -39,8 +39,6 @@ func allTypes() []Type {
 	}
 }
 
-func genType() *rapid.Generator[Type] { return rapid.SampledFrom(allTypes()) }
-
 // genValue draws a value of the type, with a liking for its extremes, and appends it.
 func genValue(t *rapid.T, typ Type, into *VectorBuilder) {
 	switch typ.Kind {
@@ -133,36 +131,28 @@ func genText(t *rapid.T, typ Type, into *VectorBuilder) {
 	}
 }
 
-// genJSON draws JSON text in all spellings.
+// genJSON draws JSON text of at most so many levels.
 func genJSON(t *rapid.T, depth int) string {
-	blank := rapid.SampledFrom([]string{"", "", " ", "\t"}).Draw(t, "blank")
-	kind := rapid.IntRange(0, 7).Draw(t, "kind")
-	if depth == 0 {
-		kind = kind % 6
+	scalar := rapid.OneOf(
+		rapid.StringMatching(`-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,8})?([eE][+-]?[0-9]{1,2})?`),
+		rapid.SampledFrom([]string{
+			"true", "false", "null", "-0", "1.50", " 100 ", "1e3", `"a"`, `"b"`, `""`, `"bb"`, `"\u0061"`,
+			`"\n\"\\\/"`, `"\u001f"`, `"\ud83d\ude00"`, `"é😀 "`,
+		}))
+	if depth == 0 || rapid.Bool().Draw(t, "is scalar") {
+		return scalar.Draw(t, "scalar")
 	}
-	str := func() string {
-		return rapid.SampledFrom([]string{`"a"`, `"b"`, `""`, `"bb"`, `"\u0061"`, `"\n\"\\\/"`, `"\u001f"`, `"é😀"`, `"\ud83d\ude00"`, `"\u2028"`, `"\u00e9 "`}).Draw(t, "string")
-	}
-	switch kind {
-	case 0:
-		return blank + rapid.SampledFrom([]string{"true", "false", "null"}).Draw(t, "word") + blank
-	case 1, 2:
-		return blank + str() + blank
-	case 3, 4, 5:
-		return rapid.OneOf(
-			rapid.StringMatching(`-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,8})?([eE][+-]?[0-9]{1,2})?`),
-			rapid.SampledFrom([]string{"0", "-0", "1.0", "1.50", "100", "1e3", "0.000001", "1e-7", "123456789012345678901", "0.1"})).Draw(t, "number") + blank
-	case 6:
-		var parts []string
-		for range rapid.IntRange(0, 3).Draw(t, "elements") {
-			parts = append(parts, genJSON(t, depth-1))
+	var parts []string
+	object := rapid.Bool().Draw(t, "is object")
+	for range rapid.IntRange(0, 4).Draw(t, "parts") {
+		part := genJSON(t, depth-1)
+		if object {
+			part = rapid.SampledFrom([]string{`"a"`, `"b" `, `"bb"`, `"\u0061"`, ` ""`}).Draw(t, "key") + ": " + part
 		}
-		return "[" + blank + strings.Join(parts, ",") + "]"
-	default:
-		var parts []string
-		for range rapid.IntRange(0, 4).Draw(t, "members") {
-			parts = append(parts, blank+str()+blank+":"+genJSON(t, depth-1))
-		}
-		return "{" + blank + strings.Join(parts, ",") + "}"
+		parts = append(parts, part)
 	}
+	if object {
+		return "{" + strings.Join(parts, ", ") + "}"
+	}
+	return "[" + strings.Join(parts, ",") + " ]"
 }

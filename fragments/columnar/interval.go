@@ -3,6 +3,7 @@ package columnar
 import (
 	"math"
 	"math/bits"
+	"slices"
 	"strings"
 )
 
@@ -209,49 +210,52 @@ type intervalToken struct {
 // intervalTokens splits the words; a number and its unit may stand together.
 func intervalTokens(s string) ([]intervalToken, bool) {
 	var tokens []intervalToken
-	for i := 0; i < len(s); {
-		switch c := s[i]; {
-		case isSpace(c) || c == '@' || c == ',':
-			i++
-		case isDigit(c) || c == '.' || c == '+' || c == '-':
-			from := i
-			i++
-			if c == '+' || c == '-' {
-				for i < len(s) && isSpace(s[i]) {
-					i++
-				}
-			}
-			start := i
-			for i < len(s) && (isDigit(s[i]) || s[i] == ':' || s[i] == '.' || s[i] == '-') {
-				i++
-			}
-			if (c == '+' || c == '-') && start == i {
-				return nil, false
-			}
-			word := s[start:i]
-			if c == '-' || c == '+' {
-				word = string(c) + word
-			} else {
-				word = s[from:i]
-			}
-			tokens = append(tokens, intervalToken{text: word})
-		case c|0x20 >= 'a' && c|0x20 <= 'z':
-			from := i
-			for i < len(s) && s[i]|0x20 >= 'a' && s[i]|0x20 <= 'z' {
-				i++
-			}
-			if i < len(s) && isDigit(s[i]) {
-				return nil, false
-			}
-			tokens = append(tokens, intervalToken{text: strings.ToLower(s[from:i]), isUnit: true})
-		default:
+	c := cursor{s}
+	for {
+		c.rest = strings.TrimLeft(c.rest, " \t\n\v\f\r@,")
+		if c.rest == "" {
+			return tokens, true
+		}
+		token := intervalToken{text: c.signedNumber()}
+		if token.text == "" {
+			token = intervalToken{text: strings.ToLower(c.letters()), isUnit: true}
+		}
+		if token.text == "" || (token.isUnit && isDigit(c.peek())) {
 			return nil, false
 		}
+		tokens = append(tokens, token)
 	}
-	return tokens, true
 }
 
-// seen is a set of units that an interval has named, to refuse a second mention.
+// signedNumber reads a number or a time of day, whose sign may stand apart, without the
+// blanks behind the sign. It is empty if there is none.
+func (c *cursor) signedNumber() string {
+	sign, rest := "", c.rest
+	if rest[0] == '+' || rest[0] == '-' {
+		sign, rest = rest[:1], strings.TrimLeft(rest[1:], " \t\n\v\f\r")
+	}
+	n := 0
+	for n < len(rest) && (isDigit(rest[n]) || rest[n] == ':' || rest[n] == '.' || (rest[n] == '-' && n > 0)) {
+		n++
+	}
+	if n == 0 {
+		return ""
+	}
+	c.rest = rest[n:]
+	return sign + rest[:n]
+}
+
+func (c *cursor) letters() string {
+	n := 0
+	for n < len(c.rest) && c.rest[n]|0x20 >= 'a' && c.rest[n]|0x20 <= 'z' {
+		n++
+	}
+	w := c.rest[:n]
+	c.rest = c.rest[n:]
+	return w
+}
+
+// seenUnits is a set of the units that an interval has named, to refuse a second mention.
 type seenUnits uint32
 
 func (s *seenUnits) note(u unit, withParts bool) bool {
@@ -275,8 +279,7 @@ func parsePostgresInterval(s string) (IntervalValue, intervalError) {
 	var sum intervalSum
 	var seen seenUnits
 	next, before := noUnit, false
-	for i := len(tokens) - 1; i >= 0; i-- {
-		t := tokens[i]
+	for _, t := range slices.Backward(tokens) {
 		if t.isUnit {
 			next = unitNames[t.text[:min(len(t.text), 10)]]
 			if next == noUnit {

@@ -34,8 +34,8 @@ type lineReader struct {
 // line is one line without its newline.
 type line struct {
 	offset int64
-	// length counts the line's bytes. It is more than len(bytes) for a line over the
-	// limit, of which bytes is the beginning.
+	// length counts the line's bytes. Of a line over the limit, bytes is no more than the
+	// first maxRejectBytes.
 	length int64
 	bytes  []byte // valid until the next call
 }
@@ -49,7 +49,7 @@ func (l *lineReader) next() (line, error) {
 			n := line{offset: l.offset, length: int64(end - l.from), bytes: l.buf[l.from:end]}
 			l.advance(end + 1)
 			if n.length > int64(l.maxLine) {
-				n.bytes = n.bytes[:maxRejectBytes:maxRejectBytes]
+				n.bytes = n.bytes[:min(len(n.bytes), maxRejectBytes)]
 			}
 			return n, nil
 		}
@@ -149,8 +149,10 @@ func (l *lineReader) makeRoom() {
 // beginning. If the range ends first, it isn't a line.
 func (l *lineReader) skip() (line, error) {
 	start := l.offset
-	kept := bytes.Clone(l.buf[l.from : l.from+min(maxRejectBytes, l.to-l.from)])
+	var kept []byte
+	keep := func(b []byte) { kept = append(kept, b[:min(len(b), maxRejectBytes-len(kept))]...) }
 	for {
+		keep(l.buf[l.from:l.to])
 		l.advance(l.to)
 		l.from, l.to, l.scanned = 0, 0, 0
 		if err := l.fill(); err != nil {
@@ -159,6 +161,7 @@ func (l *lineReader) skip() (line, error) {
 			return line{}, err
 		}
 		if i := bytes.IndexByte(l.buf[:l.to], '\n'); i >= 0 {
+			keep(l.buf[:i])
 			n := line{offset: start, length: l.offset + int64(i) - start, bytes: kept}
 			l.advance(i + 1)
 			return n, nil

@@ -78,8 +78,7 @@ func (o *oracle) ask(t *testing.T, typ, input string) answer {
 	}
 	o.exec(t, "TRUNCATE t")
 	_, err := o.conn.CopyFrom(t.Context(), strings.NewReader(copyEscapes.Replace(input)+"\n"), "COPY t FROM STDIN")
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return refusal(pgErr.Code, pgErr.Message, pgErr.Detail)
 	}
 	require.NoError(t, err)
@@ -109,8 +108,7 @@ func ours(t *testing.T, typ Type, input string) (answer, *VectorBuilder) {
 	t.Helper()
 	b := NewVectorBuilder(typ)
 	err := ParseText(typ, input, b)
-	var inputErr *InputError
-	if errors.As(err, &inputErr) {
+	if inputErr, ok := errors.AsType[*InputError](err); ok {
 		require.Zero(t, b.Len(), "an error must leave nothing behind")
 		return refusal(inputErr.Code, inputErr.Message, inputErr.Detail), nil
 	}
@@ -225,7 +223,7 @@ func TestPostgresRandom(t *testing.T) {
 				if format == 1 {
 					want = AppendBinary(nil, &v, i)
 				}
-				require.Equal(t, string(row[0]), string(want), "%v", typ)
+				require.Equal(t, string(want), string(row[0]), "%v", typ)
 			}
 		}
 	}

@@ -1,7 +1,7 @@
 package columnar
 
 import (
-	"encoding/hex"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -34,13 +34,16 @@ func parseBool(t Type, s string) (bool, error) {
 	w := strings.ToLower(trimSpace(s))
 	switch {
 	case w == "":
-	case w == "1", w == "on", strings.HasPrefix("true", w), strings.HasPrefix("yes", w):
+	case w == "1", w == "on", abbreviates(w, "true"), abbreviates(w, "yes"):
 		return true, nil
-	case w == "0", len(w) > 1 && strings.HasPrefix("off", w), strings.HasPrefix("false", w), strings.HasPrefix("no", w):
+	case w == "0", w == "of", w == "off", abbreviates(w, "false"), abbreviates(w, "no"):
 		return false, nil
 	}
 	return false, errSyntax(t, s)
 }
+
+// abbreviates tells whether s is the beginning of word.
+func abbreviates(s, word string) bool { return len(s) <= len(word) && word[:len(s)] == s }
 
 // parseInt reads a decimal integer that fits the type's size.
 func parseInt(t Type, s string) (int64, error) {
@@ -310,11 +313,10 @@ func sequenceLen(first byte) int {
 }
 
 func errEncoding(sequence string) error {
-	message := `invalid byte sequence for encoding "UTF8":`
-	for i := range len(sequence) {
-		message += " 0x" + hex.EncodeToString([]byte{sequence[i]})
+	return &InputError{
+		Code:    codeNotInRepertoire,
+		Message: fmt.Sprintf("invalid byte sequence for encoding \"UTF8\": % #x", sequence),
 	}
-	return &InputError{Code: codeNotInRepertoire, Message: message}
 }
 
 // fitCharacters is what a column of the type keeps of s: excess blanks are cut,

@@ -272,7 +272,7 @@ func splitModifiers(name string) (string, []int32, error) {
 		return "", nil, &TypeError{Code: codeUndefinedObject, Name: name, Message: `type "` + name + `" does not exist`}
 	}
 	mods := []int32{}
-	for _, m := range strings.Split(list, ",") {
+	for m := range strings.SplitSeq(list, ",") {
 		n, err := strconv.ParseInt(strings.TrimSpace(m), 10, 32)
 		if err != nil {
 			return "", nil, &TypeError{Code: codeInvalidParameter, Name: name, Message: "type modifiers must be integers: " + name}

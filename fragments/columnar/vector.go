@@ -107,11 +107,10 @@ func (b *VectorBuilder) Len() int { return b.n }
 
 // Vector is the values so far. It stays valid and unchanged.
 func (b *VectorBuilder) Vector() Vector {
-	v := b.v.Slice(0, b.n)
-	if v.Len() != b.n || b.v.Len() != b.n || (b.v.Null != nil && len(b.v.Null) != b.n) {
+	if b.v.Len() != b.n || (b.v.Null != nil && len(b.v.Null) != b.n) {
 		panic(fmt.Sprintf("columnar: a vector of %s was given values of another kind", b.v.Type))
 	}
-	return v
+	return b.v.Slice(0, b.n)
 }
 
 // count notes one more value.

@@ -1,6 +1,7 @@
 package columnar
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"strconv"
@@ -61,7 +62,8 @@ func (w *RowWriter) AppendRow(dst []byte, b *Batch, row int) ([]byte, error) {
 		return dst, errNull(w.missing)
 	}
 	start := len(dst)
-	out := append(dst, '{')
+	out := dst
+	out = append(out, '{')
 	for i := range w.columns {
 		c := &w.columns[i]
 		if i > 0 {
@@ -77,7 +79,7 @@ func (w *RowWriter) AppendRow(dst []byte, b *Batch, row int) ([]byte, error) {
 			continue
 		}
 		var err error
-		if out, err = w.appendValue(out, c, v, row); err != nil {
+		if out, err = appendValue(out, c, v, row); err != nil {
 			return dst, err
 		}
 	}
@@ -101,12 +103,12 @@ func errMismatch(c *writerColumn, v *Vector) error {
 }
 
 // appendValue appends a value that isn't NULL.
-func (w *RowWriter) appendValue(dst []byte, c *writerColumn, v *Vector, row int) ([]byte, error) {
+func appendValue(dst []byte, c *writerColumn, v *Vector, row int) ([]byte, error) {
 	switch k := c.Type.Kind; {
 	case k.isCharacters() && v.Type.Kind.isCharacters():
 		return appendCharactersJSON(dst, c.Type, v.Str.Value(row))
 	case (k == JSON || k == JSONB) && (v.Type.Kind == JSON || v.Type.Kind == JSONB):
-		return w.appendJSONValue(dst, c.Type, v.Str.Value(row))
+		return appendJSONValue(dst, c, v.Str.Value(row))
 	case k != v.Type.Kind:
 		return dst, errMismatch(c, v)
 	}
@@ -146,7 +148,7 @@ func appendQuotedText(dst []byte, v *Vector, row int) []byte {
 }
 
 func appendCharactersJSON(dst []byte, t Type, value []byte) ([]byte, error) {
-	if !utf8.Valid(value) || hasZero(value) {
+	if !utf8.Valid(value) || bytes.IndexByte(value, 0) >= 0 {
 		return dst, checkCharacters(string(value))
 	}
 	kept, pad, err := fitCharacters(t, text(value))
@@ -164,35 +166,37 @@ func appendCharactersJSON(dst []byte, t Type, value []byte) ([]byte, error) {
 	return dst, nil
 }
 
-func hasZero(b []byte) bool {
-	for _, c := range b {
-		if c == 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// appendJSONValue appends JSON text as the value that it is.
-func (w *RowWriter) appendJSONValue(dst []byte, t Type, value []byte) ([]byte, error) {
-	into := NewVectorBuilder(t)
-	if err := parseJSONText(t, text(value), into); err != nil {
+// appendJSONValue appends JSON text as the value that it is. JSON's null becomes NULL,
+// from which no row tells it apart.
+func appendJSONValue(dst []byte, c *writerColumn, value []byte) ([]byte, error) {
+	into := NewVectorBuilder(c.Type)
+	if err := parseJSONText(c.Type, text(value), into); err != nil {
 		return dst, err
+	}
+	if c.NotNull && string(into.v.Str.Bytes) == "null" {
+		return dst, errNull(c.Name)
 	}
 	return append(dst, into.v.Str.Bytes...), nil
 }
 
 // appendFloatJSON appends the fewest digits that read back as f, as a number with a
-// sign for -0, and what isn't a number as a string.
+// sign for -0, and what isn't a number as a string. A real gets the digits of a double
+// where a reader that rounds to a double first would take the fewest for another real.
 func appendFloatJSON(dst []byte, f float64, size int) []byte {
 	switch {
 	case math.IsNaN(f) || math.IsInf(f, 0):
 		return append(appendFloat(append(dst, '"'), f, size), '"')
 	case f == 0 && math.Signbit(f):
 		return append(dst, "-0.0"...)
-	default:
-		return appendFloat(dst, f, size)
 	}
+	start := len(dst)
+	dst = appendFloat(dst, f, size)
+	if size == 32 {
+		if double, err := strconv.ParseFloat(text(dst[start:]), 64); err != nil || float32(double) != float32(f) {
+			dst = appendFloat(dst[:start], f, 64)
+		}
+	}
+	return dst
 }
 
 // appendDecimalJSON appends a numeric with all digits of its scale: as a number if all
@@ -210,7 +214,8 @@ func appendDecimalJSON(dst []byte, t Type, v *Vector, row int) ([]byte, error) {
 
 // appendTemporalJSON appends a date, time, timestamp or interval as a string.
 func appendTemporalJSON(dst []byte, v *Vector, row int) ([]byte, error) {
-	out := append(dst, '"')
+	out := dst
+	out = append(out, '"')
 	ok := true
 	switch v.Type.Kind {
 	case Date:

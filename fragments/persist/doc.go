@@ -8,15 +8,20 @@
 //
 // # Invariants
 //
-//   - A spool is released only when the store is known to hold its content.
-//   - A failure is retried with back-off until the persister is stopped; content stays
-//     in its spool.
+//   - Persist returns a fragment only when the store is known to hold its content, for
+//     good. Until then the content stays in its spool.
+//   - A failure is retried with back-off until the context ends. Not so what a retry
+//     can't mend: a spec that can't be followed, and bytes that aren't what their name
+//     says, in the store or in the spool.
+//   - Memory doesn't grow with the fragment.
 //
 // # Goroutines
 //
-// A bounded number of uploads, started and awaited by the caller's group.
+// None: a bounded number of calls of Persist work at a time, in goroutines that the
+// caller's group started and awaits.
 //
 // # Testing
 //
-// A store that fails at every operation, in turn.
+// A store that fails, and crashes, at every operation in turn; outages of hours in
+// synctest; objects and spools with wrong bytes.
 package persist

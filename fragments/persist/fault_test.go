@@ -247,4 +247,3 @@ func TestNoSpaceToCompress(t *testing.T) {
 		require.Contains(t, b.log.String(), "file to compress to")
 	})
 }
-

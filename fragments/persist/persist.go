@@ -41,8 +41,8 @@ type Config struct {
 	// MaxUploads bounds how many fragments are compressed, uploaded or verified at
 	// the same time. Default: DefaultMaxUploads.
 	MaxUploads int
-	// TempDir is where files are compressed, at most MaxUploads at a time; none stays
-	// after a crash. Default: that of the system.
+	// TempDir is where files are compressed, at most MaxUploads at a time. They have no
+	// names, so a crash leaves none. Default: that of the system.
 	TempDir string
 	// Logger of failures that are retried. Needed.
 	Logger *slog.Logger

@@ -130,4 +130,3 @@ func TestDamagedSpool(t *testing.T) {
 		}
 	}
 }
-

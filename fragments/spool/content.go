@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	iofs "io/fs"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -108,15 +109,18 @@ func (c *content) close() error {
 
 // unlink leaves the content to those who hold it: the file stays open, so that it
 // can be removed under them, and is closed once the last of them is gone.
-func (c *content) unlink() {
-	if c.open() != nil {
-		return // There is nothing left to read.
+func (c *content) unlink() error {
+	if err := c.open(); err != nil {
+		if errors.Is(err, iofs.ErrNotExist) {
+			return nil // It was removed before.
+		}
+		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.unlinked {
-		return
+	if !c.unlinked {
+		c.unlinked = true
+		runtime.AddCleanup(c, func(f vfs.File) { _ = f.Close() }, c.file)
 	}
-	c.unlinked = true
-	runtime.AddCleanup(c, func(f vfs.File) { _ = f.Close() }, c.file)
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -106,7 +107,7 @@ func script(a *actor) error {
 		func() error { must(a.append(64, protocol.MustLabelSet("author", "three", "fence", "9"))); return nil }(),
 		a.roll(1000, protocol.CompressionCodec_NONE),
 		a.roll(1000, protocol.CompressionCodec_NONE),
-		a.durable(must(a.append(200000, nil))),
+		a.durable(must(a.append(140000, nil))),
 		a.roll(0, protocol.CompressionCodec_NONE),
 		a.drop(1),
 		a.durable(must(a.append(1, nil))),
@@ -180,7 +181,10 @@ func crashEverywhere(t *testing.T, mode spool.Mode, prepare func(*hookFS)) (erro
 	var first error
 	crashes := 0
 	rng := rand.New(rand.NewPCG(7, 11))
+	var mu sync.Mutex // Data and log are synced in parallel.
 	fs.setHook(func(o op) error {
+		mu.Lock()
+		defer mu.Unlock()
 		if first != nil || !o.changes() {
 			return nil
 		}
@@ -224,4 +228,45 @@ func TestCrashFindsMissingSync(t *testing.T) {
 		fs.lying = true
 	})
 	require.Error(t, err)
+}
+
+// TestCrashDuringRecovery loses power again at every operation of a recovery.
+func TestCrashDuringRecovery(t *testing.T) {
+	fs := newHookFS(vfs.NewCrashableMem())
+	j, err := openJournal(fs, spool.Synced, 0)
+	require.NoError(t, err)
+	a := &actor{model: newModel(), j: j}
+	a.epoch = 1
+	rng := rand.New(rand.NewPCG(13, 17))
+	var mu sync.Mutex
+	recoveries, crashes := 0, 0
+	fs.setHook(func(o op) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if !o.changes() || t.Failed() {
+			return nil
+		}
+		recoveries++
+		again := newHookFS(fs.crash(60, rng))
+		var inner sync.Mutex
+		again.setHook(func(o op) error {
+			inner.Lock()
+			defer inner.Unlock()
+			if !o.changes() {
+				return nil
+			}
+			for _, percent := range []int{0, 50} {
+				crashes++
+				require.NoError(t, recoverAndCheck(again.crash(percent, rng), a.model, spool.Synced, 2),
+					"crash %d, before %q of recovery %d", crashes, o, recoveries)
+			}
+			return nil
+		})
+		_, err := openJournal(again, spool.Synced, 1)
+		require.NoError(t, err, "recovery %d", recoveries)
+		return nil
+	})
+	require.NoError(t, script(a))
+	require.Greater(t, recoveries, 60)
+	require.Greater(t, crashes, 600)
 }

@@ -47,8 +47,8 @@ type Config struct {
 	// FS is the file system; nil is the operating system's. Its files must allow
 	// WriteAt and Sync at the same time.
 	FS vfs.FS
-	// Dir is the path of the directory, which is made if there is none. One Dir at a
-	// time may have it open, which is for the caller to see to.
+	// Dir is the path of the directory, which is made if there is none, in one that
+	// exists. One Dir at a time may have it open, which is for the caller to see to.
 	Dir string
 	// Mode of all journals.
 	Mode Mode

@@ -67,8 +67,7 @@ func (j *Journal) markDropped(f *file) error {
 	if err != nil {
 		f.log.position = position // Written once more, if Drop is tried again.
 	}
-	f.log.file = nil
-	if err = errors.Join(err, file.Close()); err != nil {
+	if err = errors.Join(err, f.log.close()); err != nil {
 		return err
 	}
 	j.mu.Lock()
@@ -81,21 +80,26 @@ func (j *Journal) markDropped(f *file) error {
 // that none before still needs. So the logs on disk always are a chain without
 // gaps: one that is missing is damage.
 func (j *Journal) removeDropped(f *file) error {
-	fs := j.dir.fs
-	f.content.unlink()
-	if err := fs.Remove(f.content.name); err != nil && !errors.Is(err, iofs.ErrNotExist) {
-		return fmt.Errorf("remove %s: %w", f.content.name, err)
-	}
-	if !j.firstCompleted().dropped {
-		return nil
-	}
-	// No log goes before its data: data without a log is damage too.
-	if err := syncDir(fs, j.path); err != nil {
+	if err := j.removeData(f); err != nil {
 		return err
 	}
-	for first := j.firstCompleted(); first != nil && first.dropped; first = j.firstCompleted() {
-		if err := fs.Remove(first.log.name); err != nil && !errors.Is(err, iofs.ErrNotExist) {
-			return fmt.Errorf("remove %s: %w", first.log.name, err)
+	prefix := j.droppedPrefix()
+	if len(prefix) == 0 {
+		return nil
+	}
+	// No log goes before its data, as data without a log is damage too. A crash may
+	// have brought back what was removed before.
+	for _, p := range prefix {
+		if err := j.removeData(p); err != nil {
+			return err
+		}
+	}
+	if err := syncDir(j.dir.fs, j.path); err != nil {
+		return err
+	}
+	for _, p := range prefix {
+		if err := j.dir.fs.Remove(p.log.name); err != nil && !errors.Is(err, iofs.ErrNotExist) {
+			return fmt.Errorf("remove %s: %w", p.log.name, err)
 		}
 		j.mu.Lock()
 		j.completed = j.completed[1:]
@@ -104,11 +108,24 @@ func (j *Journal) removeDropped(f *file) error {
 	return nil
 }
 
-func (j *Journal) firstCompleted() *file {
+// removeData removes a data file; those who hold its content keep it.
+func (j *Journal) removeData(f *file) error {
+	if err := f.content.unlink(); err != nil {
+		return err
+	}
+	if err := j.dir.fs.Remove(f.content.name); err != nil && !errors.Is(err, iofs.ErrNotExist) {
+		return fmt.Errorf("remove %s: %w", f.content.name, err)
+	}
+	return nil
+}
+
+// droppedPrefix are the oldest completed fragments, as far as they are dropped.
+func (j *Journal) droppedPrefix() []*file {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if len(j.completed) == 0 {
-		return nil
+	n := 0
+	for n < len(j.completed) && j.completed[n].dropped {
+		n++
 	}
-	return j.completed[0]
+	return j.completed[:n:n]
 }

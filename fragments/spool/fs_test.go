@@ -40,10 +40,12 @@ type hookFS struct {
 	torn int
 	// lying makes every Sync do nothing and report success.
 	lying bool
-	open  int // files that are open
+	files map[*hookFile]bool // that are open
 }
 
-func newHookFS(mem *vfs.MemFS) *hookFS { return &hookFS{FS: mem, mem: mem} }
+func newHookFS(mem *vfs.MemFS) *hookFS {
+	return &hookFS{FS: mem, mem: mem, files: map[*hookFile]bool{}}
+}
 
 // crash is the file system after a power loss, with each unsynced block and directory
 // entry kept by a chance of percent.
@@ -76,16 +78,17 @@ func (f *hookFS) opened(name string, file vfs.File, err error) (vfs.File, error)
 	if err != nil {
 		return nil, err
 	}
+	h := &hookFile{File: file, fs: f, name: name}
 	f.mu.Lock()
-	f.open++
-	f.mu.Unlock()
-	return &hookFile{File: file, fs: f, name: name}, nil
+	defer f.mu.Unlock()
+	f.files[h] = true
+	return h, nil
 }
 
 func (f *hookFS) openFiles() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.open
+	return len(f.files)
 }
 
 func (f *hookFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
@@ -138,6 +141,13 @@ func (f *hookFS) Rename(from, to string) error {
 	if err := f.run("rename", to, 0); err != nil {
 		return err
 	}
+	f.mu.Lock()
+	for h := range f.files {
+		if h.name == from {
+			h.name = to
+		}
+	}
+	f.mu.Unlock()
 	return f.FS.Rename(from, to)
 }
 
@@ -169,11 +179,19 @@ type hookFile struct {
 	name string
 }
 
+// run the hook for an operation on the file, by the name that it has now.
+func (f *hookFile) run(kind string, size int) error {
+	f.fs.mu.Lock()
+	name := f.name
+	f.fs.mu.Unlock()
+	return f.fs.run(kind, name, size)
+}
+
 func (f *hookFile) Close() error {
 	f.fs.mu.Lock()
-	f.fs.open--
+	delete(f.fs.files, f)
 	f.fs.mu.Unlock()
-	err := f.fs.run("close", f.name, 0)
+	err := f.run("close", 0)
 	if e := f.File.Close(); err == nil {
 		err = e
 	}
@@ -181,7 +199,7 @@ func (f *hookFile) Close() error {
 }
 
 func (f *hookFile) WriteAt(p []byte, at int64) (int, error) {
-	if err := f.fs.run("write", f.name, len(p)); err != nil {
+	if err := f.run("write", len(p)); err != nil {
 		n, _ := f.File.WriteAt(p[:min(len(p), f.fs.torn)], at)
 		return n, err
 	}
@@ -189,28 +207,28 @@ func (f *hookFile) WriteAt(p []byte, at int64) (int, error) {
 }
 
 func (f *hookFile) Write(p []byte) (int, error) {
-	if err := f.fs.run("write", f.name, len(p)); err != nil {
+	if err := f.run("write", len(p)); err != nil {
 		return 0, err
 	}
 	return f.File.Write(p)
 }
 
 func (f *hookFile) ReadAt(p []byte, at int64) (int, error) {
-	if err := f.fs.run("read", f.name, 0); err != nil {
+	if err := f.run("read", 0); err != nil {
 		return 0, err
 	}
 	return f.File.ReadAt(p, at)
 }
 
 func (f *hookFile) Stat() (vfs.FileInfo, error) {
-	if err := f.fs.run("stat", f.name, 0); err != nil {
+	if err := f.run("stat", 0); err != nil {
 		return nil, err
 	}
 	return f.File.Stat()
 }
 
 func (f *hookFile) Sync() error {
-	if err := f.fs.run("sync", f.name, 0); err != nil {
+	if err := f.run("sync", 0); err != nil {
 		return err
 	}
 	if f.fs.lying {

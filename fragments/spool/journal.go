@@ -44,7 +44,7 @@ type Journal struct {
 type file struct {
 	header
 	content *content
-	log     *logFile // Its file is nil while the fragment is completed.
+	log     *logFile
 
 	end         int64 // Of a completed fragment.
 	sum         [20]byte
@@ -229,7 +229,7 @@ func (j *Journal) Close() error {
 	j.notify()
 	files := append(j.completed[:len(j.completed):len(j.completed)], j.open)
 	j.mu.Unlock()
-	errs := []error{err, j.open.log.file.Close()}
+	errs := []error{err, j.open.log.close()}
 	for _, f := range files {
 		if !f.dropped {
 			errs = append(errs, f.content.close())

@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 
@@ -10,7 +9,7 @@ import (
 
 // logFile appends records to a log. The appender and a syncer may do so at once.
 type logFile struct {
-	file vfs.File
+	file vfs.File // Nil while the log isn't written to.
 	name string
 	salt [8]byte
 
@@ -40,7 +39,7 @@ func (l *logFile) append(r *record) error {
 		// Part of the record, or all of it, may be there. Left alone it could come
 		// back as an append that was reported as failed.
 		if undo := clearFrom(l.file, l.position); undo != nil {
-			return &FailedError{File: l.name, Err: errors.Join(err, undo)}
+			return &FailedError{File: l.name, Err: fmt.Errorf("%w, which can't be taken back: %w", err, undo)}
 		}
 		return err
 	}
@@ -50,6 +49,19 @@ func (l *logFile) append(r *record) error {
 
 // sync makes all records durable, and the file's size.
 func (l *logFile) sync() error { return syncData(l.file, l.name) }
+
+// close the file, if it is open.
+func (l *logFile) close() error {
+	if l.file == nil {
+		return nil
+	}
+	f := l.file
+	l.file = nil
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("close %s: %w", l.name, err)
+	}
+	return nil
+}
 
 func syncData(f vfs.File, name string) error {
 	if err := f.SyncData(); err != nil {

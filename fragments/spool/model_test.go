@@ -16,7 +16,7 @@ import (
 	"broadsheet.dev/broadsheet/protocol"
 )
 
-const spoolDir = "data/spools"
+const spoolDir = "/spools"
 
 // testID is the journal of most tests.
 func testID() spool.ID { return spool.ID{Journal: "acct/orders.1/part-000", CreateRevision: 42} }

@@ -250,5 +250,5 @@ func (j *Journal) abandonOpen() error {
 	if j.open == nil {
 		return nil
 	}
-	return errors.Join(j.open.log.file.Close(), j.open.content.close())
+	return errors.Join(j.open.log.close(), j.open.content.close())
 }

@@ -30,8 +30,7 @@ func (j *Journal) finishRoll(s *scan) error {
 	if err == nil {
 		err = f.log.sync()
 	}
-	f.log.file = nil
-	if err = errors.Join(err, log.Close()); err != nil {
+	if err = errors.Join(err, f.log.close()); err != nil {
 		return fmt.Errorf("complete %s: %w", f.log.name, err)
 	}
 	return nil
@@ -48,7 +47,7 @@ func (j *Journal) reopen(s *scan) error {
 	f.log.file, f.log.position = log, s.position
 	data, err := fs.OpenReadWrite(f.content.name, category)
 	if err != nil {
-		return errors.Join(fmt.Errorf("open %s: %w", f.content.name, err), log.Close())
+		return errors.Join(fmt.Errorf("open %s: %w", f.content.name, err), f.log.close())
 	}
 	f.content.file = data
 	f.content.limit.Store(s.end)

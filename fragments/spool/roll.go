@@ -51,14 +51,14 @@ func (j *Journal) rollOver(next RollOptions) error {
 		return err
 	}
 	old := j.open
-	opened, err := j.create(j.nextHeader(next.Begin, old.begin, next.Codec))
+	opened, err := j.create(j.nextHeader(next.Begin, j.end, next.Codec))
 	if err != nil {
 		return err
 	}
 	// From here on the next fragment exists: whatever goes wrong, nothing may be
 	// appended to the old one.
 	if err := j.complete(old); err != nil {
-		return errors.Join(asFailure(old.log.name, err), opened.log.file.Close(), opened.content.close())
+		return errors.Join(asFailure(old.log.name, err), opened.log.close(), opened.content.close())
 	}
 	j.mu.Lock()
 	old.end, old.sum, old.registers, old.lastEpoch = j.end, j.sum, j.registers, j.start.epoch
@@ -80,7 +80,7 @@ func (j *Journal) rollCodec(codec protocol.CompressionCodec) error {
 		return err
 	}
 	// Readers may hold the content of the old one, which is the same file.
-	err = errors.Join(opened.content.close(), old.log.file.Close())
+	err = errors.Join(opened.content.close(), old.log.close())
 	opened.content = old.content
 	j.mu.Lock()
 	j.switchTo(opened)
@@ -110,16 +110,7 @@ func (j *Journal) complete(f *file) error {
 	if err := f.log.sync(); err != nil {
 		return err
 	}
-	return f.closeLog()
-}
-
-// closeLog closes the log of a file that is complete.
-func (f *file) closeLog() error {
-	if err := f.log.file.Close(); err != nil {
-		return fmt.Errorf("close %s: %w", f.log.name, err)
-	}
-	f.log.file = nil
-	return nil
+	return f.log.close()
 }
 
 // asFailure makes err a *FailedError, if it is none.
@@ -152,7 +143,7 @@ func (j *Journal) create(h header) (*file, error) {
 		err = syncDir(fs, j.path)
 	}
 	if err != nil {
-		return nil, &FailedError{File: f.log.name, Err: errors.Join(err, f.log.file.Close(), f.content.close())}
+		return nil, &FailedError{File: f.log.name, Err: errors.Join(err, f.log.close(), f.content.close())}
 	}
 	return f, nil
 }
@@ -190,7 +181,7 @@ func (f *file) makeFiles(fs vfs.FS, head []byte) error {
 func (f *file) abandon(fs vfs.FS, isNew bool) error {
 	var err error
 	if f.log.file != nil {
-		err = errors.Join(f.log.file.Close(), fs.Remove(f.log.name+newSuffix))
+		err = errors.Join(f.log.close(), fs.Remove(f.log.name+newSuffix))
 	}
 	if f.content.file != nil {
 		err = errors.Join(err, f.content.close())

@@ -38,6 +38,8 @@ type scan struct {
 	bad *badness // Why the scan ended before the end of the log; nil if it didn't.
 	// Greatest watermarks found beyond the bad place: fsynced ones, and others.
 	durable, written int64
+	repaired         bool // The bad place is a record with one bit flipped.
+	flipped          bool // An append is bad that was whole once.
 }
 
 // badness is the first thing in a spool's files that isn't whole.
@@ -211,6 +213,7 @@ func (s *scan) verify(r *record, buf []byte) error {
 	}
 	if s.bad == nil && crc != r.dataCRC {
 		_ = bad(fmt.Sprintf("bytes [%d, %d) don't have the checksum in the log", r.begin-s.file.begin, r.end-s.file.begin))
+		s.flipped = flippedBit(r.end-r.begin, crc, r.dataCRC) >= 0
 	}
 	if s.bad == nil {
 		return nil
@@ -222,28 +225,71 @@ func (s *scan) verify(r *record, buf []byte) error {
 // acknowledged. The first may be the one whose data is bad.
 func (s *scan) findProof() error {
 	s.durable, s.written = s.watermark, s.watermark
-	for s.bad != nil {
+	if s.bad == nil {
+		return nil
+	}
+	if err := s.repairRecord(); err != nil {
+		return err
+	}
+	for {
 		r, found, err := s.log.find()
 		if err != nil || !found {
 			return err
 		}
-		if r.durable {
-			s.durable = max(s.durable, r.watermark)
-		} else {
-			s.written = max(s.written, r.watermark)
-		}
+		s.prove(&r)
 	}
+}
+
+// repairRecord takes a record that isn't whole for proof if it lacks one bit only.
+func (s *scan) repairRecord() error {
+	if s.bad.file != s.log.name {
+		return nil
+	}
+	b, err := s.log.peek(maxRecord)
+	if err != nil {
+		return err
+	}
+	r, ok := repair(s.log.salt, s.position, b)
+	if !ok {
+		return nil
+	}
+	s.repaired = true // Whole once, so what follows it isn't the rest of a torn write.
+	s.prove(&r)
 	return nil
+}
+
+// prove takes in what a record beyond the bad place tells.
+func (s *scan) prove(r *record) {
+	if r.durable {
+		s.durable = max(s.durable, r.watermark)
+	} else {
+		s.written = max(s.written, r.watermark)
+	}
+	switch {
+	case r.kind == recordCommit && s.repaired:
+		s.flipped = true
+	case r.epoch <= s.start.epoch:
+	case r.kind == recordEpoch:
+		s.start = r.start // Though it is cut, its number isn't given twice.
+	default:
+		// The record of its epoch was durable before it, and is gone.
+		s.flipped = true
+	}
 }
 
 // lost is damage if bytes beyond the whole ones are known to have been acknowledged.
 func (s *scan) lost(acknowledged int64) error {
-	if acknowledged <= s.end {
+	if acknowledged <= s.end && !s.flipped {
 		return nil
 	}
 	b := s.bad
 	if b == nil {
 		b = &badness{s.log.name, s.position, "it ends too early"}
 	}
-	return &CorruptError{File: b.file, Position: b.position, Kept: s.end, Acknowledged: acknowledged, Reason: b.reason}
+	e := &CorruptError{File: b.file, Position: b.position, Kept: s.end, Acknowledged: acknowledged, Reason: b.reason}
+	if acknowledged <= s.end {
+		e.Acknowledged = -1
+		e.Reason += ", and that isn't a torn write"
+	}
+	return e
 }

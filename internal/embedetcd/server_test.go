@@ -261,8 +261,10 @@ func TestFirstStartThatNeverEnded(t *testing.T) {
 	require.NoError(t, err)
 	f.Ready = false
 	require.NoError(t, writeFormat(path, f))
-	require.NoError(t, os.RemoveAll(filepath.Join(storeDir(cfg.Dir), "member", "snap")))
+	left := filepath.Join(storeDir(cfg.Dir), "member", "left")
+	require.NoError(t, os.WriteFile(left, nil, 0o600))
 	s := start(t, cfg)
+	require.NoFileExists(t, left)
 	_, err = client(t, s).Put(t.Context(), "k", "v")
 	require.NoError(t, err)
 	require.NoError(t, s.Close())

@@ -1,0 +1,301 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+// TestAppendScenarios walks the append state machine through testdata/append. The
+// input of "run" has one event a line; its output is the step that each led to.
+//
+//	append journal=NAME [offset=N] [check=SELECTOR] [union=N=V;...] [subtract=...] [suspend=NAME] [revision=N]
+//	resolved [status=NAME] [members=N] [replication=N] [revision=N] [flags=NAME] [suspended=LEVEL] [length=N] [flush=D]
+//	content TEXT | message journal=NAME | empty | eof | broken
+//	gathered | index | rolled | settled      each with [error=closed|store|TEXT]
+//	view end=N [open=N] [registers=N=V;...] [index=BEGIN-END] [first=HH:MM:SS] [now=HH:MM:SS]
+//	written begin=N end=N
+func TestAppendScenarios(t *testing.T) {
+	datadriven.Walk(t, "testdata/append", func(t *testing.T, path string) {
+		t.Helper()
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			t.Helper()
+			require.Equal(t, "run", d.Cmd, d.Pos)
+			s := appendScenario{t: t, pos: d.Pos}
+			var out strings.Builder
+			for line := range strings.Lines(d.Input) {
+				line = strings.TrimSpace(line)
+				s.event(line)
+				word, _, _ := strings.Cut(line, " ")
+				fmt.Fprintf(&out, "%-8s -> %s\n", word, s.state())
+			}
+			return out.String()
+		})
+	})
+}
+
+type appendScenario struct {
+	t   *testing.T
+	pos string
+	fsm *appendFSM
+}
+
+// expects fails the test if the event doesn't fit the step.
+func (s *appendScenario) expects(steps ...appendStep) {
+	s.t.Helper()
+	require.Contains(s.t, steps, s.fsm.step, "%s: the step is %s", s.pos, s.fsm.step)
+}
+
+func (s *appendScenario) event(line string) {
+	word, rest, _ := strings.Cut(line, " ")
+	a := scenarioArgs{s.t, s.pos, rest}
+	switch word {
+	case "append":
+		s.fsm = newAppendFSM(a.appendRequest())
+	case "resolved":
+		s.expects(stepResolve)
+		s.fsm.onResolved(a.resolution(), a.err())
+	case "content":
+		s.expects(stepReceive)
+		s.fsm.onMessage(&protocol.AppendRequest{Content: []byte(rest)}, nil)
+	case "message":
+		s.expects(stepReceive)
+		s.fsm.onMessage(a.appendRequest(), nil)
+	case "empty":
+		s.expects(stepReceive)
+		s.fsm.onMessage(new(protocol.AppendRequest), nil)
+	case "eof":
+		s.expects(stepReceive)
+		s.fsm.onMessage(nil, io.EOF)
+	case "broken":
+		s.expects(stepReceive)
+		s.fsm.onMessage(nil, errors.New("connection reset"))
+	case "gathered":
+		s.expects(stepGather)
+		s.fsm.onGathered(a.err())
+	case "index":
+		s.expects(stepAwaitIndex)
+		s.fsm.onIndex(a.err())
+	case "view":
+		s.expects(stepAcquire, stepBarrier)
+		s.fsm.onView(a.view(), a.err())
+	case "rolled":
+		s.expects(stepRoll)
+		s.fsm.onRolled(a.err())
+	case "written":
+		s.expects(stepWrite)
+		s.fsm.onWritten(committed{begin: a.number("begin"), end: a.number("end"), sum: protocol.SumOf([]byte("x")).Digest()}, a.err())
+	case "settled":
+		s.expects(stepSettle)
+		s.fsm.onSettled(a.err())
+	default:
+		s.t.Fatalf("%s: unknown event %q", s.pos, line)
+	}
+}
+
+func (s *appendScenario) state() string {
+	f := s.fsm
+	if f.step != stepDone {
+		require.Nil(s.t, f.response)
+		require.NoError(s.t, f.err)
+	}
+	switch {
+	case f.step == stepResolve:
+		return fmt.Sprintf("resolve at %d", f.revision)
+	case f.step == stepWrite && f.registers != nil:
+		return fmt.Sprintf("write %d bytes, registers %s", f.size, formatSet(f.registers))
+	case f.step == stepWrite:
+		return fmt.Sprintf("write %d bytes", f.size)
+	case f.err != nil:
+		require.Nil(s.t, f.response)
+		return fmt.Sprintf("error %q", f.err)
+	case f.response != nil:
+		if f.resolved.header != nil {
+			require.NoError(s.t, f.response.Validate(), "%s: %v", s.pos, f.response)
+		}
+		return formatAppendResponse(f.response)
+	default:
+		return f.step.String()
+	}
+}
+
+func formatAppendResponse(r *protocol.AppendResponse) string {
+	var b strings.Builder
+	b.WriteString(r.GetStatus().String())
+	if c := r.GetCommit(); c != nil {
+		fmt.Fprintf(&b, " commit %s [%d,%d) %s %x", c.GetJournal(), c.GetBegin(), c.GetEnd(), c.GetCompressionCodec(), c.GetSum().GetPart1())
+	}
+	if r.GetRegisters() != nil {
+		b.WriteString(" registers " + formatSet(r.GetRegisters()))
+	}
+	fmt.Fprintf(&b, " chunks %d", r.GetTotalChunks())
+	if e := r.GetStoreHealthError(); e != "" {
+		b.WriteString(" because " + strconv.Quote(e))
+	}
+	return b.String()
+}
+
+func formatSet(set *protocol.LabelSet) string {
+	words := make([]string, 0, len(set.GetLabels()))
+	for _, l := range set.GetLabels() {
+		words = append(words, l.GetName()+"="+l.GetValue())
+	}
+	return "{" + strings.Join(words, ";") + "}"
+}
+
+// scenarioArgs are the words key=value of an event.
+type scenarioArgs struct {
+	t    *testing.T
+	pos  string
+	text string
+}
+
+func (a scenarioArgs) find(key string) (string, bool) {
+	for word := range strings.FieldsSeq(a.text) {
+		if value, ok := strings.CutPrefix(word, key+"="); ok {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+func (a scenarioArgs) number(key string) int64 {
+	value, ok := a.find(key)
+	if !ok {
+		return 0
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	require.NoError(a.t, err, a.pos)
+	return n
+}
+
+func (a scenarioArgs) numberOr(key string, other int64) int64 {
+	if _, ok := a.find(key); !ok {
+		return other
+	}
+	return a.number(key)
+}
+
+func (a scenarioArgs) enum(key string, values map[string]int32) int32 {
+	value, ok := a.find(key)
+	if !ok {
+		return 0
+	}
+	require.Contains(a.t, values, value, a.pos)
+	return values[value]
+}
+
+func (a scenarioArgs) set(key string) *protocol.LabelSet {
+	value, ok := a.find(key)
+	if !ok {
+		return nil
+	}
+	set := new(protocol.LabelSet)
+	for pair := range strings.SplitSeq(value, ";") {
+		if name, v, found := strings.Cut(pair, "="); found {
+			set.AddValue(name, v)
+		}
+	}
+	return set
+}
+
+func (a scenarioArgs) err() error {
+	switch value, ok := a.find("error"); {
+	case !ok:
+		return nil
+	case value == "closed":
+		return errReplicaClosed
+	case value == "store":
+		return &indexError{journal: "a/journal", err: errors.New("bucket is gone")}
+	default:
+		return errors.New(value)
+	}
+}
+
+func (a scenarioArgs) clock(key string) time.Time {
+	value, ok := a.find(key)
+	if !ok {
+		return time.Time{}
+	}
+	out, err := time.Parse(time.DateTime, "2026-03-01 "+value)
+	require.NoError(a.t, err, a.pos)
+	return out
+}
+
+func (a scenarioArgs) appendRequest() *protocol.AppendRequest {
+	journal, _ := a.find("journal")
+	r := &protocol.AppendRequest{
+		Journal:           journal,
+		Offset:            a.number("offset"),
+		UnionRegisters:    a.set("union"),
+		SubtractRegisters: a.set("subtract"),
+		Suspend:           protocol.AppendRequest_Suspend(a.enum("suspend", protocol.AppendRequest_Suspend_value)),
+		MinEtcdRevision:   a.number("revision"),
+	}
+	if text, ok := a.find("check"); ok {
+		sel, err := protocol.ParseLabelSelector(text)
+		require.NoError(a.t, err, a.pos)
+		r.CheckRegisters = sel
+	}
+	return r
+}
+
+func (a scenarioArgs) resolution() resolution {
+	route := protocol.EmptyRoute()
+	for i := range a.numberOr("members", 1) {
+		route.Members = append(route.Members, &protocol.ProcessSpec_ID{Zone: "zone", Suffix: fmt.Sprintf("broker-%d", i)})
+		route.Primary = 0
+	}
+	flush := time.Duration(0)
+	if text, ok := a.find("flush"); ok {
+		var err error
+		flush, err = time.ParseDuration(text)
+		require.NoError(a.t, err, a.pos)
+	}
+	return resolution{
+		status: protocol.Status(a.enum("status", protocol.Status_value)),
+		header: &protocol.Header{
+			Route: route,
+			Etcd:  &protocol.Header_Etcd{ClusterId: 1, MemberId: 2, Revision: a.numberOr("revision", 7), RaftTerm: 3},
+		},
+		spec: &protocol.JournalSpec{
+			Name:        "a/journal",
+			Replication: int32(a.numberOr("replication", 1)),
+			Flags:       uint32(a.enum("flags", protocol.JournalSpec_Flag_value)),
+			Suspend: &protocol.JournalSpec_Suspend{
+				Level: protocol.JournalSpec_Suspend_Level(a.enum("suspended", protocol.JournalSpec_Suspend_Level_value)),
+			},
+			Fragment: &protocol.JournalSpec_Fragment{
+				Length:           a.numberOr("length", 1000),
+				CompressionCodec: protocol.CompressionCodec_GZIP,
+				FlushInterval:    durationpb.New(flush),
+			},
+		},
+	}
+}
+
+func (a scenarioArgs) view() headView {
+	v := headView{
+		end:       a.number("end"),
+		openBegin: a.number("open"),
+		registers: a.set("registers"),
+		codec:     protocol.CompressionCodec_NONE,
+		first:     a.clock("first"),
+		now:       a.clock("now"),
+	}
+	if text, ok := a.find("index"); ok {
+		_, err := fmt.Sscanf(text, "%d-%d", &v.indexBegin, &v.indexEnd)
+		require.NoError(a.t, err, a.pos)
+	}
+	return v
+}

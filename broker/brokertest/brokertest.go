@@ -1,0 +1,286 @@
+package brokertest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"broadsheet.dev/broadsheet/broker"
+	"broadsheet.dev/broadsheet/fragments/spool"
+	"broadsheet.dev/broadsheet/fragments/store"
+	"broadsheet.dev/broadsheet/internal/embedetcd"
+	"broadsheet.dev/broadsheet/internal/task"
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+// patience bounds each wait of the harness.
+const patience = 30 * time.Second
+
+// Config of a Broker. The zero value is a broker as serve runs it.
+type Config struct {
+	// Mode in which appends are acknowledged.
+	Mode spool.Mode
+	// FS that spools are kept in; nil is the operating system's.
+	FS vfs.FS
+	// Adjust changes the broker's own configuration; nil leaves it.
+	Adjust func(*broker.Config)
+}
+
+// Broker under test.
+type Broker struct {
+	// Dir has what outlives a restart: broker, etcd and fragments, each a directory.
+	Dir string
+	// Etcd client, which lives as long as the test.
+	Etcd *clientv3.Client
+	// Metrics of the present run.
+	Metrics *prometheus.Registry
+	// Stores of the present run. file:/// is <Dir>/fragments.
+	Stores *store.Registry
+
+	tb     testing.TB
+	cfg    Config
+	log    *slog.Logger
+	socket string
+	port   string // host:port, once there is one
+	conn   *grpc.ClientConn
+
+	running *task.Group // nil while the broker doesn't run
+	gate    *gate
+	broker  *broker.Broker
+}
+
+// New starts a broker that ends with the test, and returns once it is ready.
+func New(tb testing.TB, cfg Config) *Broker {
+	tb.Helper()
+	// The paths of sockets are short, those of a test's own directory may not be.
+	run, err := os.MkdirTemp("", "bs") //nolint:usetesting // as above
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, os.RemoveAll(run)) })
+	b := &Broker{Dir: tb.TempDir(), tb: tb, cfg: cfg, socket: filepath.Join(run, "broker.sock")}
+	b.log = slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
+	defer cancel()
+	// Etcd has much to say of itself.
+	etcd, err := embedetcd.Start(ctx, embedetcd.Config{
+		Dir: filepath.Join(b.Dir, "etcd"), RunDir: run, Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, etcd.Close()) })
+	b.Etcd, err = etcd.Client(ctx)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, b.Etcd.Close()) })
+	require.NoError(tb, os.MkdirAll(filepath.Join(b.Dir, "fragments"), 0o750))
+
+	b.conn, err = grpc.NewClient("unix://"+b.socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, b.conn.Close()) })
+
+	b.Restart()
+	tb.Cleanup(b.Stop)
+	return b
+}
+
+// Endpoint of the broker's unix socket: unix:// and its path.
+func (b *Broker) Endpoint() string { return "unix://" + b.socket }
+
+// URL of the broker's port: http://127.0.0.1 and the port, without a final slash.
+func (b *Broker) URL() string { return "http://" + b.port }
+
+// Client of the broker. Its connection lives as long as the test, over restarts.
+func (b *Broker) Client() protocol.JournalClient { return protocol.NewJournalClient(b.conn) }
+
+// HTTP returns a client whose idle connections are closed with the test.
+func (b *Broker) HTTP() *http.Client {
+	transport := &http.Transport{}
+	b.tb.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// Logger that the broker writes to: the test's output.
+func (b *Broker) Logger() *slog.Logger { return b.log }
+
+// Broker that runs now.
+func (b *Broker) Broker() *broker.Broker { return b.broker }
+
+// Restart stops the broker, if it runs, and starts it again over what it left. It
+// returns once the broker is ready.
+func (b *Broker) Restart() {
+	b.tb.Helper()
+	b.Stop()
+	require.NoError(b.tb, b.start())
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-b.broker.Ready():
+	case <-b.running.Context().Done():
+		err := b.running.Wait()
+		b.running = nil
+		require.NoError(b.tb, err, "broker ended before it was ready")
+	case <-timer.C:
+		b.tb.Fatal("broker isn't ready")
+	}
+}
+
+// start begins to serve.
+func (b *Broker) start() error {
+	listeners, err := b.listen()
+	if err != nil {
+		return err
+	}
+	b.Stores, err = store.NewRegistry(store.RegistryConfig{FileRoot: filepath.Join(b.Dir, "fragments")})
+	if err != nil {
+		return err
+	}
+	b.Metrics = prometheus.NewRegistry()
+	fs := b.cfg.FS
+	if fs == nil {
+		fs = vfs.Default
+	}
+	b.gate = &gate{FS: fs}
+	cfg := broker.Config{
+		ID:         &protocol.ProcessSpec_ID{Zone: "local", Suffix: "broker"},
+		Endpoint:   b.URL(),
+		Listeners:  listeners,
+		Etcd:       b.Etcd,
+		Dir:        filepath.Join(b.Dir, "broker"),
+		FS:         b.gate,
+		Mode:       b.cfg.Mode,
+		Stores:     b.Stores,
+		Logger:     b.log,
+		Registerer: b.Metrics,
+		Gatherer:   b.Metrics,
+	}
+	if b.cfg.Adjust != nil {
+		b.cfg.Adjust(&cfg)
+	}
+	b.broker, err = broker.New(cfg)
+	if err != nil {
+		return err
+	}
+	b.running = task.New(context.WithoutCancel(b.tb.Context()), "brokertest")
+	stores := b.Stores
+	b.running.Go("serve", func(ctx context.Context) error {
+		return errors.Join(b.broker.Serve(ctx), stores.Close())
+	})
+	return nil
+}
+
+// listen opens the broker's addresses, which are the same at each start.
+func (b *Broker) listen() ([]net.Listener, error) {
+	local, err := net.Listen("unix", b.socket)
+	if err != nil {
+		return nil, err
+	}
+	address := b.port
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	tcp, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, errors.Join(err, local.Close())
+	}
+	b.port = tcp.Addr().String()
+	return []net.Listener{local, tcp}, nil
+}
+
+// Stop stops the broker in order, if it runs.
+func (b *Broker) Stop() {
+	b.tb.Helper()
+	if b.running != nil {
+		b.running.Cancel()
+		require.NoError(b.tb, b.running.Wait())
+		b.running = nil
+	}
+}
+
+// Kill ends the broker as a SIGKILL would: nothing that it writes from now on reaches
+// its spools. Requests that run fail.
+func (b *Broker) Kill() {
+	b.tb.Helper()
+	require.NotNil(b.tb, b.running, "broker doesn't run")
+	b.gate.dead.Store(true)
+	b.running.Cancel()
+	_ = b.running.Wait() // It couldn't stop in order.
+	b.running = nil
+}
+
+// Spec of a journal with one replica, in the store file:///, and fragments that are
+// closed by length or by what the test does.
+func Spec(name string) *protocol.JournalSpec {
+	return &protocol.JournalSpec{
+		Name:        name,
+		Replication: 1,
+		Fragment: &protocol.JournalSpec_Fragment{
+			Length:           1 << 20,
+			CompressionCodec: protocol.CompressionCodec_ZSTANDARD,
+			Stores:           []string{"file:///"},
+			RefreshInterval:  durationpb.New(time.Minute),
+		},
+	}
+}
+
+// Create makes journals, and returns once they are served.
+func (b *Broker) Create(specs ...*protocol.JournalSpec) {
+	b.tb.Helper()
+	ctx, cancel := context.WithTimeout(b.tb.Context(), patience)
+	defer cancel()
+	req := new(protocol.ApplyRequest)
+	for _, s := range specs {
+		req.Changes = append(req.Changes, &protocol.ApplyRequest_Change{Upsert: s})
+	}
+	r, err := b.Client().Apply(ctx, req)
+	require.NoError(b.tb, err)
+	require.Equal(b.tb, protocol.Status_OK, r.GetStatus())
+	for _, s := range specs {
+		b.awaitServed(ctx, s.GetName())
+	}
+}
+
+// awaitServed waits until the broker has told etcd that it serves the journal.
+func (b *Broker) awaitServed(ctx context.Context, name string) {
+	b.tb.Helper()
+	watch, err := b.Client().List(ctx, &protocol.ListRequest{
+		Watch: true,
+		Selector: &protocol.LabelSelector{
+			Include: &protocol.LabelSet{Labels: []*protocol.Label{{Name: protocol.MetaLabelName, Value: name}}},
+		},
+	})
+	require.NoError(b.tb, err)
+	for {
+		r, err := watch.Recv()
+		require.NoError(b.tb, err, "journal %s isn't served", name)
+		for _, j := range r.GetJournals() {
+			if j.GetSpec().GetName() == name && j.GetRoute().GetPrimary() != -1 {
+				return
+			}
+		}
+	}
+}
+
+// SpoolFiles are the names of the files that the broker keeps of a journal's newest
+// content: data and log of each fragment that isn't stored.
+func (b *Broker) SpoolFiles(journal string) []string {
+	b.tb.Helper()
+	found, err := filepath.Glob(filepath.Join(b.Dir, "broker", "spool", strings.ReplaceAll(journal, "/", "_")+".*", "*"))
+	require.NoError(b.tb, err)
+	for i := range found {
+		found[i] = filepath.Base(found[i])
+	}
+	return found
+}

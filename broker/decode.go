@@ -1,0 +1,99 @@
+package broker
+
+import (
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/protobuf/proto"
+
+	"broadsheet.dev/broadsheet/allocator"
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+// journalItem is a journal as the allocator sees it. It is shared and never changed.
+type journalItem struct {
+	spec   *protocol.JournalSpec
+	labels *protocol.LabelSet // what selectors are matched with
+}
+
+// DesiredReplication is how many brokers are to hold the journal now.
+func (i journalItem) DesiredReplication() int {
+	switch i.spec.GetSuspend().GetLevel() {
+	case protocol.JournalSpec_Suspend_FULL:
+		return 0
+	case protocol.JournalSpec_Suspend_PARTIAL:
+		return 1
+	default:
+		return int(i.spec.GetReplication())
+	}
+}
+
+// brokerMember is a broker as the allocator sees it. It is shared and never changed.
+type brokerMember struct{ spec *protocol.BrokerSpec }
+
+// ItemLimit is how many journals the broker takes.
+func (m brokerMember) ItemLimit() int { return int(m.spec.GetJournalLimit()) }
+
+// Exiting tells that the broker hands its journals over.
+func (m brokerMember) Exiting() bool { return m.spec.GetExiting() }
+
+// decoder decodes the values of brokers' keys (docs/format/etcd-keys.md).
+type decoder struct{}
+
+// DecodeItem of a JournalSpec whose name is the key's.
+func (decoder) DecodeItem(id string, value []byte) (allocator.ItemValue, error) {
+	spec := new(protocol.JournalSpec)
+	if err := proto.Unmarshal(value, spec); err != nil {
+		return nil, err
+	}
+	if err := spec.Validate(); err != nil {
+		return nil, err
+	}
+	if spec.GetName() != id {
+		return nil, fmt.Errorf("spec is named %q", spec.GetName())
+	}
+	return journalItem{spec: spec, labels: spec.SelectableLabels()}, nil
+}
+
+// DecodeMember of a BrokerSpec whose process is the key's.
+func (decoder) DecodeMember(id allocator.MemberID, value []byte) (allocator.MemberValue, error) {
+	spec := new(protocol.BrokerSpec)
+	if err := proto.Unmarshal(value, spec); err != nil {
+		return nil, err
+	}
+	if err := spec.Validate(); err != nil {
+		return nil, err
+	}
+	if got := memberID(spec.GetProcessSpec().GetId()); got != id {
+		return nil, fmt.Errorf("spec is of process %s", got)
+	}
+	return brokerMember{spec}, nil
+}
+
+// DecodeAssignment of the Route that the replica knows; empty if it is new.
+func (decoder) DecodeAssignment(_ allocator.AssignmentID, value []byte) (any, error) {
+	if len(value) == 0 {
+		return (*protocol.Route)(nil), nil
+	}
+	route := new(protocol.Route)
+	if err := proto.Unmarshal(value, route); err != nil {
+		return nil, err
+	}
+	if err := route.Validate(); err != nil {
+		return nil, err
+	}
+	return route, nil
+}
+
+func memberID(id *protocol.ProcessSpec_ID) allocator.MemberID {
+	return allocator.MemberID{Zone: id.GetZone(), Suffix: id.GetSuffix()}
+}
+
+func processID(id allocator.MemberID) *protocol.ProcessSpec_ID {
+	return &protocol.ProcessSpec_ID{Zone: id.Zone, Suffix: id.Suffix}
+}
+
+// decodeKey is the Decode of the brokers' key space.
+func decodeKey(prefix string) func(*mvccpb.KeyValue) (any, error) {
+	return func(kv *mvccpb.KeyValue) (any, error) { return allocator.Decode(prefix, decoder{}, kv) }
+}

@@ -1,0 +1,258 @@
+package broker_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/stretchr/testify/require"
+
+	"broadsheet.dev/broadsheet/broker"
+	"broadsheet.dev/broadsheet/broker/brokertest"
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+// TestHTTP plays the files of testdata/http, each on a broker of its own. Commands:
+//
+//	http      input: a request, its lines as they are sent; a body gets its Content-Length
+//	raw       input: the same without one
+//	create NAME [flags=NAME] [length=N] [codec=NAME]
+//	stored NAME count=N
+//
+// Addresses and times of the answers are replaced by words.
+func TestHTTP(t *testing.T) {
+	datadriven.Walk(t, "testdata/http", func(t *testing.T, path string) {
+		t.Helper()
+		b := brokertest.New(t, brokertest.Config{})
+		s := &rpcScript{b: b, ctx: bounded(t)}
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			t.Helper()
+			s.t = t
+			switch d.Cmd {
+			case "http":
+				head, content, _ := strings.Cut(d.Input, "\n\n")
+				if content != "" {
+					head += "\nContent-Length: " + strconv.Itoa(len(content))
+				}
+				return exchange(s.ctx, t, b, head+"\n\n"+content, false)
+			case "raw":
+				return exchange(s.ctx, t, b, strings.TrimSpace(d.Input)+"\n\n", false)
+			default:
+				return s.run(d)
+			}
+		})
+	})
+}
+
+var (
+	fragmentTime = regexp.MustCompile(`(?m)^X-Fragment-Last-Modified: .*$`)
+	dateLine     = regexp.MustCompile(`(?m)^Date: .*\n`)
+)
+
+// exchange sends a request over a connection of its own, and returns the answer as text.
+func exchange(ctx context.Context, t *testing.T, b *brokertest.Broker, request string, halfClose bool) string {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", strings.TrimPrefix(b.URL(), "http://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	require.NoError(t, conn.SetDeadline(deadline))
+	head, content, _ := strings.Cut(request, "\n\n")
+	line, rest, _ := strings.Cut(head, "\n")
+	head = line + " HTTP/1.1\nHost: broker\n"
+	if rest != "" {
+		head += rest + "\n"
+	}
+	_, err = io.WriteString(conn, strings.ReplaceAll(head, "\n", "\r\n")+"\r\n"+content)
+	require.NoError(t, err)
+	if halfClose {
+		require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+	}
+	method, _, _ := strings.Cut(line, " ")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	require.NoError(t, err, "the answer to %q", request)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+
+	var out strings.Builder
+	fmt.Fprintln(&out, resp.Status)
+	writeSorted(&out, "", resp.Header)
+	if len(body) != 0 {
+		fmt.Fprintf(&out, "%s\n", strings.TrimSuffix(string(body), "\n"))
+	}
+	writeSorted(&out, "trailer ", resp.Trailer)
+	text := strings.ReplaceAll(out.String(), strings.TrimPrefix(b.URL(), "http://"), "BROKER")
+	text = dateLine.ReplaceAllString(text, "")
+	return fragmentTime.ReplaceAllString(text, "X-Fragment-Last-Modified: TIME")
+}
+
+func writeSorted(out io.Writer, prefix string, h http.Header) {
+	keys := make([]string, 0, len(h))
+	for k := range h {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		for _, v := range h[k] {
+			fmt.Fprintf(out, "%s%s: %s\n", prefix, k, v)
+		}
+	}
+}
+
+// TestHTTPBlockingRead: content arrives as it is appended, long after the header's
+// and the idle timeouts, until the broker stops.
+func TestHTTPBlockingRead(t *testing.T) {
+	b := brokertest.New(t, brokertest.Config{Adjust: func(c *broker.Config) { c.IdleTimeout = 50 * time.Millisecond }})
+	ctx := bounded(t)
+	b.Create(brokertest.Spec("a/journal"))
+	mustAppend(ctx, t, b, "a/journal", "first\n")
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.URL()+"/a/journal?block=true", nil)
+	require.NoError(t, err)
+	resp, err := b.HTTP().Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	require.Equal(t, http.StatusPartialContent, resp.StatusCode)
+	lines := bufio.NewReader(resp.Body)
+	for i, want := range []string{"first\n", "second\n", "third\n"} {
+		if i > 0 {
+			await(ctx, t, 100*time.Millisecond) // beyond the idle timeout
+			mustAppend(ctx, t, b, "a/journal", want)
+		}
+		line, err := lines.ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, want, line)
+	}
+	b.Stop()
+	rest, err := io.ReadAll(lines)
+	require.NoError(t, err)
+	require.Empty(t, rest)
+	require.Empty(t, resp.Trailer.Get("X-Close-Error"))
+}
+
+// TestHTTPStalledPut: a PUT that stalls is ended, appends nothing, and delays nobody.
+func TestHTTPStalledPut(t *testing.T) {
+	b := brokertest.New(t, brokertest.Config{Adjust: func(c *broker.Config) { c.IdleTimeout = 200 * time.Millisecond }})
+	ctx := bounded(t)
+	b.Create(brokertest.Spec("a/journal"))
+	r, w := io.Pipe()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, b.URL()+"/a/journal", r)
+	require.NoError(t, err)
+	outcome := make(chan string, 1)
+	go func() { //nolint:forbidigo // ends with the request
+		resp, err := b.HTTP().Do(req)
+		if err != nil {
+			outcome <- err.Error()
+			return
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		outcome <- resp.Status + " " + string(body)
+	}()
+	_, err = io.WriteString(w, "half")
+	require.NoError(t, err)
+	mustAppend(ctx, t, b, "a/journal", "whole")
+	require.Contains(t, <-outcome, "408 Request Timeout append: nothing was received for 200ms\nhint: ")
+	require.NoError(t, w.Close())
+	require.Equal(t, "whole", mustRead(ctx, t, b, "a/journal", 0))
+}
+
+// TestHTTPTornPut: a client that goes away before its Content-Length appends nothing.
+func TestHTTPTornPut(t *testing.T) {
+	b := brokertest.New(t, brokertest.Config{})
+	ctx := bounded(t)
+	b.Create(brokertest.Spec("a/journal"))
+	answer := exchange(ctx, t, b, "PUT /a/journal\nContent-Length: 100\n\ntorn", true)
+	require.Contains(t, answer, "500 Internal Server Error")
+	require.Contains(t, answer, "append: receive content: unexpected EOF")
+	require.Empty(t, mustRead(ctx, t, b, "a/journal", 0))
+}
+
+// TestHTTPPutRightAfterCreate: a PUT waits for the journal to be assigned.
+func TestHTTPPutRightAfterCreate(t *testing.T) {
+	b := brokertest.New(t, brokertest.Config{})
+	ctx := bounded(t)
+	for i := range 5 {
+		name := "a/journal-" + strconv.Itoa(i)
+		r, err := b.Client().Apply(ctx, &protocol.ApplyRequest{Changes: []*protocol.ApplyRequest_Change{{Upsert: brokertest.Spec(name)}}})
+		require.NoError(t, err)
+		require.Equal(t, protocol.Status_OK, r.GetStatus())
+		require.Contains(t, exchange(ctx, t, b, "PUT /"+name+"\nContent-Length: 3\n\nabc", false), "204 No Content")
+		require.Equal(t, "abc", mustRead(ctx, t, b, name, 0))
+	}
+}
+
+// TestHTTPLarge sends and reads a body of many chunks, compressed in between.
+func TestHTTPLarge(t *testing.T) {
+	b := brokertest.New(t, brokertest.Config{})
+	ctx := bounded(t)
+	b.Create(brokertest.Spec("a/journal"))
+	content := strings.Repeat("0123456789abcdef", 200_000)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, b.URL()+"/a/journal", strings.NewReader(content))
+	require.NoError(t, err)
+	client := b.HTTP()
+	resp, err := client.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusNoContent, resp.StatusCode)
+	mustAppend(ctx, t, b, "a/journal", "end")
+	awaitStored(ctx, t, b, "a/journal", 1)
+	req, err = http.NewRequestWithContext(ctx, http.MethodGet, b.URL()+"/a/journal?offset=16", nil)
+	require.NoError(t, err)
+	resp, err = client.Do(req)
+	require.NoError(t, err)
+	got, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, content[16:]+"end", string(got))
+	require.Equal(t, "OFFSET_NOT_YET_AVAILABLE", resp.Trailer.Get("X-Close-Error"))
+}
+
+// TestOversizedHeader is refused before anything of it is used.
+func TestOversizedHeader(t *testing.T) {
+	b := brokertest.New(t, brokertest.Config{})
+	answer := exchange(bounded(t), t, b, "GET /a/journal\nX-Big: "+strings.Repeat("x", 100_000), false)
+	require.Contains(t, answer, "431 Request Header Fields Too Large")
+}
+
+// TestReadiness: not ready before, ready after, and it is told by name.
+func TestReadiness(t *testing.T) {
+	b := brokertest.New(t, brokertest.Config{})
+	require.Contains(t, exchange(bounded(t), t, b, "GET /debug/ready", false), "200 OK")
+	require.Contains(t, exchange(bounded(t), t, b, "GET /debug/pprof/", false), "404 Not Found")
+}
+
+// TestMetrics: a journal's head, and what of it only the broker has.
+func TestMetrics(t *testing.T) {
+	b := brokertest.New(t, brokertest.Config{})
+	ctx := bounded(t)
+	b.Create(brokertest.Spec("a/journal"))
+	mustAppend(ctx, t, b, "a/journal", "hello")
+	answer := exchange(ctx, t, b, "GET /debug/metrics", false)
+	require.Contains(t, answer, "gazette_write_head{journal=\"a/journal\"} 5\n")
+	require.Contains(t, answer, "broadsheet_broker_unstored_bytes{journal=\"a/journal\"} 5\n")
+	require.Contains(t, answer, "gazette_journal_server_started_totals{operation=\"Append\"} 1\n")
+	require.Contains(t, answer, "gazette_journal_server_completed_totals{operation=\"Append\",status=\"OK\"} 1\n")
+}
+
+// await waits for a time that has to pass.
+func await(ctx context.Context, t *testing.T, d time.Duration) {
+	t.Helper()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		t.Fatal(ctx.Err())
+	}
+}

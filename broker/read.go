@@ -1,0 +1,176 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"broadsheet.dev/broadsheet/fragments"
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+const (
+	// maxChunk is the most content of one message: 32 KiB with its envelope.
+	maxChunk = 32<<10 - 32
+	// fragmentURLTTL is how long the URL in a read's metadata may be used at least.
+	fragmentURLTTL = time.Minute
+)
+
+// read answers a read by calling send for each message. It returns nil at the end
+// of what was asked for, and also when the replica is given up or the broker stops:
+// the client asks again.
+func (b *Broker) read(ctx context.Context, req *protocol.ReadRequest, send func(*protocol.ReadResponse) error) error {
+	if err := req.Validate(); err != nil {
+		return err
+	}
+	for {
+		res, err := b.resolve(ctx, resolveParams{journal: req.GetJournal(), header: req.GetHeader(), revision: req.GetMinEtcdRevision()})
+		if err != nil {
+			return err
+		}
+		if res.status == protocol.Status_OK {
+			switch {
+			case res.spec.GetSuspend().GetLevel() == protocol.JournalSpec_Suspend_FULL:
+				res.status = protocol.Status_SUSPENDED
+			case !res.spec.Flag().MayRead():
+				res.status = protocol.Status_NOT_ALLOWED
+			}
+		}
+		if res.status != protocol.Status_OK {
+			return send(&protocol.ReadResponse{Status: res.status, Header: res.header})
+		}
+		r := reader{broker: b, replica: res.replica, req: req, send: send, header: res.header, offset: req.GetOffset()}
+		err = res.replica.awaitIndex(ctx)
+		var unlisted *indexError
+		switch {
+		case errors.Is(err, errReplicaClosed):
+			continue
+		case errors.As(err, &unlisted):
+			r.unlisted = unlisted
+		case err != nil:
+			return err
+		}
+		return r.run(ctx)
+	}
+}
+
+// reader is a read that is being served.
+type reader struct {
+	broker  *Broker
+	replica *replica
+	req     *protocol.ReadRequest
+	send    func(*protocol.ReadResponse) error
+
+	header   *protocol.Header // for the first message; then nil
+	offset   int64            // next to send
+	unlisted *indexError      // why the stores aren't known; or nil
+}
+
+// run sends entry after entry.
+func (r *reader) run(ctx context.Context) error {
+	for {
+		hit, err := r.replica.index.Query(r.offset)
+		if err != nil {
+			return err
+		}
+		r.offset = hit.Offset
+		action, offset := planRead(r.req, hit, r.broker.env.now())
+		if r.unlisted != nil && action != readServe {
+			// What isn't here may well be in a store.
+			return status.Error(codes.Unavailable, r.unlisted.Error())
+		}
+		switch action {
+		case readSeek:
+			r.offset = offset
+		case readUnavailable:
+			return r.send(&protocol.ReadResponse{
+				Status: protocol.Status_OFFSET_NOT_YET_AVAILABLE, Header: r.takeHeader(), Offset: offset, WriteHead: hit.End,
+			})
+		case readAwait:
+			if more, err := r.await(ctx, hit.Changed); !more {
+				return err
+			}
+		case readServe:
+			if more, err := r.serve(ctx, hit); !more {
+				return err
+			}
+		}
+	}
+}
+
+// await waits for the index to change, and tells whether to go on.
+func (r *reader) await(ctx context.Context, changed <-chan struct{}) (bool, error) {
+	select {
+	case <-changed:
+		return true, nil
+	case <-r.replica.closed:
+		return false, nil
+	case <-r.broker.stopping:
+		return false, nil
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+}
+
+func (r *reader) takeHeader() *protocol.Header {
+	h := r.header
+	r.header = nil
+	return h
+}
+
+// serve sends metadata and content of the entry that was hit, and tells whether to
+// go on.
+func (r *reader) serve(ctx context.Context, hit fragments.Hit) (bool, error) {
+	e := hit.Entry
+	meta := &protocol.ReadResponse{Header: r.takeHeader(), Offset: r.offset, WriteHead: hit.End, Fragment: e.Proto()}
+	if e.Stored() {
+		url, err := r.broker.contents.sign(e.Fragment, fragmentURLTTL)
+		if err != nil {
+			return false, err
+		}
+		meta.FragmentUrl = url
+	}
+	if err := r.send(meta); err != nil {
+		return false, err
+	}
+	if stopsAtMetadata(r.req, e, r.offset) {
+		return false, nil
+	}
+	limit := readLimit(r.req, e)
+	content, err := r.broker.contents.open(ctx, e, r.offset, limit)
+	if err != nil {
+		return false, fmt.Errorf("journal %s: read at offset %d: %w", r.replica.id.Journal, r.offset, err)
+	}
+	err = r.stream(content, limit)
+	if err = errors.Join(err, content.Close()); err != nil {
+		if r.replica.isClosed() {
+			err = nil // Its content went with it, and the client asks again.
+		}
+		return false, err
+	}
+	return r.offset != r.req.GetEndOffset(), nil
+}
+
+// stream sends what is left up to limit.
+func (r *reader) stream(content io.Reader, limit int64) error {
+	// What is sent is encoded before send returns, so the buffer can be used again.
+	buf := r.broker.contents.buffer()
+	defer r.broker.contents.recycle(buf)
+	for r.offset < limit {
+		chunk := buf[:min(int64(len(buf)), limit-r.offset)]
+		if _, err := io.ReadFull(content, chunk); err != nil {
+			return fmt.Errorf("journal %s: read at offset %d: %w", r.replica.id.Journal, r.offset, err)
+		}
+		if err := r.send(&protocol.ReadResponse{Offset: r.offset, Content: chunk}); err != nil {
+			return err
+		}
+		r.offset += int64(len(chunk))
+		r.broker.metrics.readBytes.Add(float64(len(chunk)))
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package broker
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// Bounds of the pause between attempts to write a route to etcd.
+const minAdvertise, maxAdvertise = 100 * time.Millisecond, 10 * time.Second
+
+// tend opens the spool, once after is closed. Then it tells etcd which route the
+// replica serves, whenever that changes, and closes the open fragment at each
+// multiple of its flush interval, whether or not there are appends.
+func (r *replica) tend(ctx context.Context, after <-chan struct{}) error {
+	if after != nil {
+		select {
+		case <-after:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if err := r.open(ctx); err != nil {
+		return err
+	}
+	// The spool may have been left with completed fragments, or an overdue one.
+	notify(r.full)
+	pause := minAdvertise
+	for {
+		due, err := r.flush(ctx)
+		if err != nil {
+			return err
+		}
+		if err := r.env.advertise(ctx, r.id.Journal); err == nil {
+			pause = minAdvertise
+		} else if ctx.Err() == nil {
+			r.log.LogAttrs(ctx, slog.LevelWarn, "route not written", slog.Any("error", err), slog.Duration("retry_in", pause))
+			if retry := r.env.now().Add(pause); due.IsZero() || retry.Before(due) {
+				due = retry
+			}
+			pause = min(2*pause, maxAdvertise)
+		}
+		if err := r.awaitTended(ctx, due); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitTended waits until there is something to tend, or until due unless it is zero.
+func (r *replica) awaitTended(ctx context.Context, due time.Time) error {
+	var timer <-chan time.Time
+	if !due.IsZero() {
+		t := time.NewTimer(due.Sub(r.env.now()))
+		defer t.Stop()
+		timer = t.C
+	}
+	select {
+	case <-timer:
+	case <-r.tended:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// flush closes the open fragment if its flush interval has ended, and returns when
+// to look again; zero is never.
+func (r *replica) flush(ctx context.Context) (time.Time, error) {
+	interval := r.currentSpec().GetFragment().GetFlushInterval().AsDuration()
+	if interval < time.Second {
+		return time.Time{}, nil
+	}
+	if first := r.spool.State().FirstAppend; flushIsDue(first, r.env.now(), interval) {
+		if err := r.flushOpen(ctx, interval); err != nil {
+			return time.Time{}, err
+		}
+	}
+	return nextFlush(r.env.now(), interval), nil
+}
+
+// flushOpen closes the open fragment if that is still due once the pipeline is ours.
+func (r *replica) flushOpen(ctx context.Context, interval time.Duration) error {
+	p, err := r.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.release(p)
+	s := r.spool.State()
+	if s.Begin == s.End || !flushIsDue(s.FirstAppend, r.env.now(), interval) {
+		return nil
+	}
+	if err := r.roll(); err != nil {
+		// The spool has failed, as every append will tell too. Its content stays in it.
+		r.log.LogAttrs(ctx, slog.LevelError, "open fragment not flushed", slog.Any("error", err))
+	}
+	return nil
+}

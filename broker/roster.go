@@ -1,0 +1,87 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/protobuf/proto"
+
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+// roster is what this broker serves, as of one view of etcd. It never changes.
+type roster struct {
+	directory
+	state   *protocol.Header_Etcd // of the view
+	entries map[string]*entry     // journals that are assigned to us
+	next    chan struct{}         // closed when another roster took its place
+}
+
+// entry is a journal that is assigned to us.
+type entry struct {
+	journal
+	route       *protocol.Route
+	assignments []assignment
+	replica     *replica
+}
+
+func newRoster(d directory) *roster {
+	return &roster{directory: d, state: d.etcd(), entries: make(map[string]*entry), next: make(chan struct{})}
+}
+
+// advertised tells whether etcd knows the route for all assignments.
+func (e *entry) advertised() bool {
+	for _, a := range e.assignments {
+		if a.route == nil || !protocol.RouteEquivalent(a.route, e.route) {
+			return false
+		}
+	}
+	return true
+}
+
+// rosterAt waits for a roster of a revision, or of a later one.
+func (b *Broker) rosterAt(ctx context.Context, revision int64) (*roster, error) {
+	for {
+		r := b.roster.Load()
+		if r.view.Revision() >= revision {
+			return r, nil
+		}
+		if err := b.keys.WaitForRevision(ctx, revision); err != nil {
+			return nil, err
+		}
+		// A view that only has a greater revision makes no new roster by itself.
+		notify(b.kicked)
+		select {
+		case <-r.next:
+		case <-b.stopping:
+			return nil, errStopping
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// advertise writes a journal's route into its assignments, so that the allocator
+// and other brokers know that its replicas agree on it. Only its primary does.
+func (b *Broker) advertise(ctx context.Context, name string) error {
+	e := b.roster.Load().entries[name]
+	if e == nil || e.advertised() || e.route.GetPrimary() == -1 || int(e.route.GetPrimary()) != e.route.IndexOf(b.cfg.ID) {
+		return nil
+	}
+	value, err := proto.Marshal(&protocol.Route{Members: e.route.GetMembers(), Primary: e.route.GetPrimary()})
+	if err != nil {
+		return fmt.Errorf("journal %s: route: %w", name, err)
+	}
+	compares := make([]clientv3.Cmp, 0, len(e.assignments))
+	puts := make([]clientv3.Op, 0, len(e.assignments))
+	for _, a := range e.assignments {
+		compares = append(compares, clientv3.Compare(clientv3.ModRevision(a.key.Key), "=", a.key.ModRevision))
+		puts = append(puts, clientv3.OpPut(a.key.Key, string(value), clientv3.WithIgnoreLease()))
+	}
+	// Where a compare fails, a key has changed: its change brings us back here.
+	if _, err := b.cfg.Etcd.Txn(ctx).If(compares...).Then(puts...).Commit(); err != nil {
+		return fmt.Errorf("journal %s: write its route: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
+	"broadsheet.dev/broadsheet/internal/portmux"
+	"broadsheet.dev/broadsheet/internal/task"
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+const (
+	// headerTimeout bounds how long a client may take to send a request's header,
+	// headerLimit how many bytes of it, keepOpen how long a connection may be idle.
+	headerTimeout = 10 * time.Second
+	headerLimit   = 64 << 10
+	keepOpen      = 2 * time.Minute
+	// pingAfter is when a silent connection is asked whether its client is there, and
+	// pingOften how often a client may ask us.
+	pingAfter, pingWait, pingOften = time.Minute, 20 * time.Second, 5 * time.Second
+)
+
+// servers are what listens: one gRPC and one HTTP server over all listeners.
+type servers struct {
+	broker *Broker
+	group  *task.Group
+	grpc   *grpc.Server
+	http   *http.Server
+
+	handler *handler
+}
+
+func newServers(b *Broker) *servers {
+	g := grpc.NewServer(
+		grpc.MaxRecvMsgSize(b.cfg.MaxMessage),
+		grpc.InTapHandle(endable),
+		grpc.MaxHeaderListSize(headerLimit),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingWait}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingOften, PermitWithoutStream: true}),
+		grpc.WaitForHandlers(true),
+	)
+	protocol.RegisterJournalServer(g, &service{broker: b})
+	h := &handler{broker: b, debug: newDebugHandler(b)}
+	return &servers{
+		broker:  b,
+		grpc:    g,
+		handler: h,
+		http: &http.Server{
+			Handler:           h,
+			ReadHeaderTimeout: headerTimeout,
+			IdleTimeout:       keepOpen,
+			MaxHeaderBytes:    headerLimit,
+			ErrorLog:          slog.NewLogLogger(b.log.Handler(), slog.LevelDebug),
+		},
+	}
+}
+
+// start serves the listeners until stop.
+func (s *servers) start(ctx context.Context) {
+	s.group = task.New(context.WithoutCancel(ctx), "servers")
+	for _, ln := range s.broker.cfg.Listeners {
+		mux := portmux.New(ln, portmux.Config{Logger: s.broker.log})
+		s.group.Go("mux "+ln.Addr().String(), mux.Serve)
+		s.group.Go("grpc "+ln.Addr().String(), func(context.Context) error { return s.serveGRPC(mux.HTTP2()) })
+		s.group.Go("http "+ln.Addr().String(), func(context.Context) error { return s.serveHTTP(mux.HTTP1()) })
+		s.broker.log.LogAttrs(ctx, slog.LevelInfo, "broker is listening", slog.String("address", ln.Addr().String()))
+	}
+}
+
+func (s *servers) serveGRPC(ln net.Listener) error {
+	if err := s.grpc.Serve(ln); err != nil && !errors.Is(err, grpc.ErrServerStopped) && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("serve gRPC: %w", err)
+	}
+	return nil
+}
+
+func (s *servers) serveHTTP(ln net.Listener) error {
+	if err := s.http.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	return nil
+}
+
+// stop ends both servers: at once for what is idle, and after grace for requests
+// that still run. No request runs when it returns.
+func (s *servers) stop(grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	var g errgroup.Group
+	g.Go(func() error {
+		cut := context.AfterFunc(ctx, s.grpc.Stop)
+		defer cut()
+		s.grpc.GracefulStop()
+		return nil
+	})
+	err := s.http.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = s.http.Close()
+	}
+	s.handler.running.Wait()
+	err = errors.Join(err, g.Wait())
+	s.group.Cancel()
+	return errors.Join(err, s.group.Wait())
+}
+
+func closeListeners(listeners []net.Listener) {
+	for _, ln := range listeners {
+		_ = ln.Close() // As a rule it is closed already.
+	}
+}

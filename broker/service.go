@@ -1,0 +1,160 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
+
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+// service is the gRPC service Journal of a broker.
+type service struct {
+	protocol.UnimplementedJournalServer
+	broker *Broker
+}
+
+// observe counts a request, and makes its error one of gRPC: a plain error is of
+// code Unknown, with its text.
+func (b *Broker) observe(operation string, run func() (protocol.Status, error)) error {
+	b.metrics.started.WithLabelValues(operation).Inc()
+	s, err := run()
+	label := s.String()
+	if err != nil {
+		label = "error"
+	}
+	b.metrics.completed.WithLabelValues(operation, label).Inc()
+	return rpcError(err)
+}
+
+func rpcError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled):
+		return status.Error(codes.Canceled, err.Error())
+	case errors.Is(err, context.DeadlineExceeded):
+		return status.Error(codes.DeadlineExceeded, err.Error())
+	default:
+		return err
+	}
+}
+
+// List as of the protocol.
+func (s *service) List(req *protocol.ListRequest, stream grpc.ServerStreamingServer[protocol.ListResponse]) error {
+	return s.broker.observe("List", func() (protocol.Status, error) {
+		return protocol.Status_OK, s.broker.list(stream.Context(), req, stream.Send)
+	})
+}
+
+// Apply as of the protocol.
+func (s *service) Apply(ctx context.Context, req *protocol.ApplyRequest) (*protocol.ApplyResponse, error) {
+	var r *protocol.ApplyResponse
+	err := s.broker.observe("Apply", func() (protocol.Status, error) {
+		var err error
+		r, err = s.broker.apply(ctx, req)
+		return r.GetStatus(), err
+	})
+	return r, err
+}
+
+// Read as of the protocol.
+func (s *service) Read(req *protocol.ReadRequest, stream grpc.ServerStreamingServer[protocol.ReadResponse]) error {
+	return s.broker.observe("Read", func() (protocol.Status, error) {
+		last := protocol.Status_OK
+		err := s.broker.read(stream.Context(), req, func(r *protocol.ReadResponse) error {
+			last = r.GetStatus()
+			return stream.Send(r)
+		})
+		return last, err
+	})
+}
+
+// Append as of the protocol.
+func (s *service) Append(stream grpc.ClientStreamingServer[protocol.AppendRequest, protocol.AppendResponse]) error {
+	return s.broker.observe("Append", func() (protocol.Status, error) {
+		source := newPatientSource(stream, s.broker.cfg.IdleTimeout)
+		defer source.stop()
+		r, err := s.broker.append(stream.Context(), source)
+		if err != nil {
+			return protocol.Status_OK, err
+		}
+		return r.GetStatus(), stream.SendAndClose(r)
+	})
+}
+
+// Replicate is refused: each journal has one replica.
+func (s *service) Replicate(grpc.BidiStreamingServer[protocol.ReplicateRequest, protocol.ReplicateResponse]) error {
+	return status.Error(codes.Unimplemented, "Replicate is not supported: this release has one replica of each journal")
+}
+
+// ListFragments as of the protocol.
+func (s *service) ListFragments(ctx context.Context, req *protocol.FragmentsRequest) (*protocol.FragmentsResponse, error) {
+	var r *protocol.FragmentsResponse
+	err := s.broker.observe("ListFragments", func() (protocol.Status, error) {
+		var err error
+		r, err = s.broker.listFragments(ctx, req)
+		return r.GetStatus(), err
+	})
+	return r, err
+}
+
+// FragmentStoreHealth is refused: stores aren't checked by themselves.
+func (s *service) FragmentStoreHealth(context.Context, *protocol.FragmentStoreHealthRequest) (*protocol.FragmentStoreHealthResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "FragmentStoreHealth is not supported")
+}
+
+// endKey is the context key of what ends a stream.
+type endKey struct{}
+
+// endable gives each stream a context that the server can end: a receive that waits
+// for a client can't be given up in another way.
+func endable(ctx context.Context, _ *tap.Info) (context.Context, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	return context.WithValue(ctx, endKey{}, cancel), nil
+}
+
+// patientSource is an append's stream that ends when nothing was received for a time.
+type patientSource struct {
+	stream interface {
+		Recv() (*protocol.AppendRequest, error)
+		Context() context.Context
+	}
+	patience time.Duration
+	timer    *time.Timer // ends the stream
+}
+
+func newPatientSource(stream grpc.ClientStreamingServer[protocol.AppendRequest, protocol.AppendResponse], patience time.Duration) *patientSource {
+	s := &patientSource{stream: stream, patience: patience}
+	if end, ok := stream.Context().Value(endKey{}).(context.CancelCauseFunc); ok {
+		s.timer = time.AfterFunc(patience, func() { end(errIdle) })
+	}
+	return s
+}
+
+// errIdle ends a request of which nothing was received for too long.
+var errIdle = errors.New("nothing was received for too long")
+
+// Recv as of grpc.
+func (s *patientSource) Recv() (*protocol.AppendRequest, error) {
+	if s.timer != nil {
+		s.timer.Reset(s.patience)
+		defer s.timer.Stop()
+	}
+	msg, err := s.stream.Recv()
+	if err != nil && errors.Is(context.Cause(s.stream.Context()), errIdle) {
+		return nil, status.Errorf(codes.DeadlineExceeded, "append stream: nothing was received for %s", s.patience)
+	}
+	return msg, err
+}
+
+func (s *patientSource) stop() {
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}

@@ -1,0 +1,233 @@
+package catalog
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"broadsheet.dev/broadsheet/fragments/columnar"
+)
+
+// entryFormat is the version of every value that this program writes.
+const entryFormat = 1
+
+// errFormat says that a value is of a format that this program doesn't know.
+var errFormat = errors.New("unknown format")
+
+// The values of keys, as JSON. Their fields and golden examples are in
+// docs/format/etcd-keys.md.
+type (
+	versionEntry struct {
+		Format int `json:"format"`
+	}
+
+	counterEntry struct {
+		Format int   `json:"format"`
+		Next   int64 `json:"next"`
+	}
+
+	nameEntry struct { // of databases and schemas
+		Format int    `json:"format"`
+		ID     int64  `json:"id"`
+		Name   string `json:"name"`
+	}
+
+	tableEntry struct {
+		Format     int           `json:"format"`
+		ID         int64         `json:"id"`
+		Schema     string        `json:"schema"`
+		Name       string        `json:"name"`
+		Generation int64         `json:"generation"`
+		Version    int64         `json:"version"`
+		Columns    []columnEntry `json:"columns"`
+		Journals   string        `json:"journals"`
+		Owned      bool          `json:"owned"`
+		Options    *optionsEntry `json:"options,omitempty"` // of owned tables
+	}
+
+	columnEntry struct {
+		ID        int64  `json:"id"`
+		Name      string `json:"name"`
+		Type      string `json:"type"`
+		Precision uint8  `json:"precision,omitempty"`
+		Scale     uint8  `json:"scale,omitempty"`
+		Length    int32  `json:"length,omitempty"`
+		NotNull   bool   `json:"not_null,omitempty"`
+		Default   string `json:"default,omitempty"`
+	}
+
+	optionsEntry struct {
+		Journals        int      `json:"journals"`
+		PartitionBy     string   `json:"partition_by,omitempty"`
+		Codec           string   `json:"codec"`
+		Replication     int      `json:"replication"`
+		FragmentLength  int64    `json:"fragment_length"`
+		FlushInterval   string   `json:"flush_interval"`
+		RefreshInterval string   `json:"refresh_interval"`
+		Stores          []string `json:"stores"`
+	}
+
+	// recordEntry is of a create or drop that isn't done.
+	recordEntry struct {
+		Format   int    `json:"format"`
+		ID       int64  `json:"id"`
+		Database string `json:"database"`
+		Schema   string `json:"schema"`
+		Name     string `json:"name"`
+		Journals string `json:"journals"` // prefix of their names
+		Count    int    `json:"count"`    // of journals that may exist
+		Until    string `json:"until"`    // others leave it alone before, RFC 3339
+	}
+)
+
+// kindNames are those of PostgreSQL's pg_type. They stand in entries: a name never
+// changes its meaning.
+var kindNames = map[columnar.Kind]string{
+	columnar.Bool: "bool", columnar.Int16: "int2", columnar.Int32: "int4", columnar.Int64: "int8",
+	columnar.Float32: "float4", columnar.Float64: "float8", columnar.Decimal: "numeric",
+	columnar.Text: "text", columnar.Varchar: "varchar", columnar.Char: "bpchar", columnar.Bytea: "bytea",
+	columnar.Date: "date", columnar.Time: "time", columnar.Timestamp: "timestamp", columnar.TimestampTZ: "timestamptz",
+	columnar.Interval: "interval", columnar.UUID: "uuid", columnar.JSON: "json", columnar.JSONB: "jsonb",
+}
+
+// encode is for values that always encode.
+func encode(v any) string {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		panic("catalog: " + err.Error())
+	}
+	return string(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
+}
+
+// decodeEntry reads a value whose format this program knows.
+func decodeEntry[T any](value []byte) (T, error) {
+	var v T
+	var f versionEntry
+	if err := json.Unmarshal(value, &f); err != nil {
+		return v, err
+	}
+	if f.Format != entryFormat {
+		return v, fmt.Errorf("%w: %d, this program has %d", errFormat, f.Format, entryFormat)
+	}
+	return v, json.Unmarshal(value, &v)
+}
+
+func (t Table) encode() string {
+	e := tableEntry{
+		Format: entryFormat, ID: t.ID, Schema: t.Schema, Name: t.Name, Generation: t.Generation, Version: t.Version,
+		Journals: t.Journals, Owned: t.Owned,
+	}
+	for _, c := range t.Columns {
+		e.Columns = append(e.Columns, columnEntry{
+			ID: c.ID, Name: c.Name, Type: kindNames[c.Type.Kind], Precision: c.Type.Precision, Scale: c.Type.Scale,
+			Length: c.Type.Length, NotNull: c.NotNull, Default: c.Default,
+		})
+	}
+	if t.Owned {
+		o := t.Options
+		e.Options = &optionsEntry{
+			Journals: o.Journals, PartitionBy: o.PartitionBy, Codec: codecNames[o.Codec], Replication: o.Replication,
+			FragmentLength: o.FragmentLength, FlushInterval: o.FlushInterval.String(),
+			RefreshInterval: o.RefreshInterval.String(), Stores: append([]string{}, o.Stores...),
+		}
+	}
+	return encode(e)
+}
+
+func decodeTable(value []byte) (Table, error) {
+	e, err := decodeEntry[tableEntry](value)
+	if err != nil {
+		return Table{}, err
+	}
+	t := Table{
+		ID: e.ID, Schema: e.Schema, Name: e.Name, Generation: e.Generation, Version: e.Version,
+		Journals: e.Journals, Owned: e.Owned, Columns: make([]Column, 0, len(e.Columns)),
+	}
+	for _, c := range e.Columns {
+		kind, err := kindOf(c.Type)
+		if err != nil {
+			return Table{}, fmt.Errorf("column %q: %w", c.Name, err)
+		}
+		t.Columns = append(t.Columns, Column{
+			ID: c.ID, Name: c.Name, NotNull: c.NotNull, Default: c.Default,
+			Type: columnar.Type{Kind: kind, Precision: c.Precision, Scale: c.Scale, Length: c.Length},
+		})
+	}
+	if e.Options != nil {
+		if t.Options, err = e.Options.decode(); err != nil {
+			return Table{}, err
+		}
+	}
+	if t.ID < firstID || t.Journals == "" || t.Owned != (e.Options != nil) {
+		return Table{}, errors.New("not a table")
+	}
+	return t, nil
+}
+
+func kindOf(name string) (columnar.Kind, error) {
+	for kind, n := range kindNames {
+		if n == name {
+			return kind, nil
+		}
+	}
+	return 0, fmt.Errorf("unknown type %q", name)
+}
+
+func (e *optionsEntry) decode() (Options, error) {
+	o := Options{
+		Journals: e.Journals, PartitionBy: e.PartitionBy, Replication: e.Replication,
+		FragmentLength: e.FragmentLength, Stores: e.Stores,
+	}
+	if err := setCodec(&o.Codec, e.Codec); err != nil {
+		return Options{}, fmt.Errorf("codec: %w", err)
+	}
+	var err error
+	if o.FlushInterval, err = time.ParseDuration(e.FlushInterval); err != nil {
+		return Options{}, err
+	}
+	if o.RefreshInterval, err = time.ParseDuration(e.RefreshInterval); err != nil {
+		return Options{}, err
+	}
+	if o.Journals < 1 || o.Journals > maxJournals {
+		return Options{}, fmt.Errorf("%d journals", o.Journals)
+	}
+	return o, nil
+}
+
+// record is a create or drop that isn't done.
+type record struct {
+	id                     int64
+	database, schema, name string
+	journals               string
+	count                  int
+	until                  time.Time
+}
+
+func (r record) encode() string {
+	return encode(recordEntry{
+		Format: entryFormat, ID: r.id, Database: r.database, Schema: r.schema, Name: r.name,
+		Journals: r.journals, Count: r.count, Until: r.until.UTC().Format(time.RFC3339Nano),
+	})
+}
+
+func decodeRecord(value []byte) (record, error) {
+	e, err := decodeEntry[recordEntry](value)
+	if err != nil {
+		return record{}, err
+	}
+	until, err := time.Parse(time.RFC3339Nano, e.Until)
+	if err != nil {
+		return record{}, err
+	}
+	if e.ID < firstID || e.Journals == "" || e.Count < 0 || e.Count > maxJournals {
+		return record{}, errors.New("not a record of a create or drop")
+	}
+	return record{
+		id: e.ID, database: e.Database, schema: e.Schema, name: e.Name,
+		journals: e.Journals, count: e.Count, until: until,
+	}, nil
+}

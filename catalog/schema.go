@@ -1,0 +1,87 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Schema is a name space of tables.
+type Schema struct {
+	ID   int64 // the oid
+	Name string
+}
+
+// reservedSchema tells whether PostgreSQL or we keep a schema name for the system.
+func reservedSchema(name string) bool {
+	return strings.HasPrefix(name, "pg_") || name == "information_schema" || name == "bs_catalog"
+}
+
+// CreateSchema makes an empty schema.
+func (c *Catalog) CreateSchema(ctx context.Context, name string) (Schema, error) {
+	if err := validateIdentifier("schema", name); err != nil {
+		return Schema{}, err
+	}
+	if reservedSchema(name) {
+		return Schema{}, &Error{Code: ErrReserved, Kind: "schema", Name: name, Detail: "the name is kept for the system's schemas"}
+	}
+	key := c.keys.schema(c.database, name)
+	for {
+		s, err := c.read(ctx, key)
+		if err != nil {
+			return Schema{}, fmt.Errorf("catalog: create schema %q: %w", name, err)
+		}
+		if s.kvs[0] != nil {
+			return Schema{}, &Error{Code: ErrExists, Kind: "schema", Name: name}
+		}
+		made := nameEntry{Format: entryFormat, ID: s.nextID, Name: name}
+		ok, err := c.commit(ctx, append(s.compares(), absent(key)),
+			s.take(), clientv3.OpPut(key, encode(made)), c.putVersion())
+		if err != nil {
+			return Schema{}, c.unknown("schema", name, err)
+		}
+		if ok {
+			return Schema{ID: made.ID, Name: name}, nil
+		}
+	}
+}
+
+// DropSchema removes a schema that has no tables, and none that are being made.
+func (c *Catalog) DropSchema(ctx context.Context, name string) error {
+	key := c.keys.schema(c.database, name)
+	for {
+		r, err := c.etcd.Txn(ctx).Then(
+			clientv3.OpGet(key),
+			clientv3.OpGet(c.keys.tablesOf(c.database, name), clientv3.WithPrefix(), clientv3.WithCountOnly()),
+			clientv3.OpGet(c.keys.creatingOf(c.database, name), clientv3.WithPrefix(), clientv3.WithCountOnly()),
+		).Commit()
+		if err != nil {
+			return fmt.Errorf("catalog: drop schema %q: %w", name, err)
+		}
+		tables, making := r.Responses[1].GetResponseRange().GetCount(), r.Responses[2].GetResponseRange().GetCount()
+		switch kvs := r.Responses[0].GetResponseRange().GetKvs(); {
+		case len(kvs) == 0:
+			return &Error{Code: ErrNotFound, Kind: "schema", Name: name}
+		case tables > 0:
+			return &Error{Code: ErrNotEmpty, Kind: "schema", Name: name, Detail: fmt.Sprintf("it has %d tables", tables)}
+		case making > 0:
+			return &Error{Code: ErrNotEmpty, Kind: "schema", Name: name, Detail: "a table is being made in it", Hint: "Try again in a minute."}
+		default:
+			// A compare over a prefix holds if it holds for every key below it: with
+			// create revision 0, if there is none.
+			ok, err := c.commit(ctx, []clientv3.Cmp{
+				unchanged(key, kvs[0].GetModRevision()),
+				absent(c.keys.tablesOf(c.database, name)).WithPrefix(),
+				absent(c.keys.creatingOf(c.database, name)).WithPrefix(),
+			}, clientv3.OpDelete(key), c.putVersion())
+			if err != nil {
+				return c.unknown("schema", name, err)
+			}
+			if ok {
+				return nil
+			}
+		}
+	}
+}

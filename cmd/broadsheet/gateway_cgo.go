@@ -1,0 +1,189 @@
+//go:build cgo
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sys/unix"
+
+	"broadsheet.dev/broadsheet/catalog"
+	"broadsheet.dev/broadsheet/client"
+	"broadsheet.dev/broadsheet/fragments/store"
+	"broadsheet.dev/broadsheet/internal/supervise"
+	"broadsheet.dev/broadsheet/internal/task"
+	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/sqlgw"
+	"broadsheet.dev/broadsheet/sqlgw/duck"
+)
+
+// gatewayBuild tells whether this binary can serve SQL.
+const gatewayBuild = "with the SQL gateway"
+
+const canServeSQL = true
+
+// gatewayFlags are the flags of the gateway role.
+type gatewayFlags struct {
+	etcd, prefix, broker string
+	listen               string
+	fragments, dir       string
+	memory               string
+	log                  logFlags
+}
+
+func gatewayCommand() *cobra.Command {
+	var f gatewayFlags
+	cmd := &cobra.Command{
+		Use:   "gateway",
+		Short: "Serve SQL over the journals of a cluster",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return runGateway(cmd.Context(), &f) },
+	}
+	p := cmd.Flags()
+	p.StringVar(&f.etcd, "etcd.address", "", "address of etcd: unix:///path, or http://host:port")
+	p.StringVar(&f.prefix, "etcd.prefix", defaultCatalogPrefix, "prefix of the catalog's keys in etcd")
+	p.StringVar(&f.broker, "broker.address", "", "address of a broker: unix:///path, or http://host:port")
+	p.StringVar(&f.listen, "sql-listen", "127.0.0.1:5433", "address for Postgres clients, or fd:N for a listener that was handed down")
+	p.StringVar(&f.fragments, "file-root", "", "directory that file:/// stores are rooted at")
+	p.StringVar(&f.dir, "temp-dir", "", "directory for what doesn't fit into memory; emptied at the start")
+	p.StringVar(&f.memory, "memory", "4GiB", "most memory of this process")
+	f.log.add(p)
+	bindEnv(cmd)
+	return cmd
+}
+
+func (f *gatewayFlags) validate() error {
+	for name, v := range map[string]string{
+		"etcd.address": f.etcd, "broker.address": f.broker, "file-root": f.fragments, "temp-dir": f.dir,
+	} {
+		if v == "" {
+			return withHint(fmt.Errorf("gateway: --%s is missing", name), "'broadsheet serve' runs a gateway by itself; for a fleet, say where etcd and the brokers are")
+		}
+	}
+	return nil
+}
+
+// runGateway serves until ctx is done or the parent is gone.
+func runGateway(ctx context.Context, f *gatewayFlags) error {
+	if err := f.validate(); err != nil {
+		return err
+	}
+	log, err := f.log.logger(os.Stderr)
+	if err != nil {
+		return err
+	}
+	log = log.With(slog.String("role", "gateway"))
+	if err := supervise.Lifeline(func() { os.Exit(1) }); err != nil {
+		return err
+	}
+	ceiling, err := parseBytes(f.memory)
+	if err != nil {
+		return fmt.Errorf("--memory: %w", err)
+	}
+	if err := limitMemory(ceiling); err != nil {
+		return err
+	}
+	ln, err := listenSQL(f.listen)
+	if err != nil {
+		return err
+	}
+	return serveGateway(ctx, f, ceiling, ln, log)
+}
+
+// serveGateway opens what the gateway works with, in order, and closes it in reverse.
+func serveGateway(ctx context.Context, f *gatewayFlags, ceiling int64, ln net.Listener, log *slog.Logger) error {
+	etcd, err := clientv3.New(clientv3.Config{Endpoints: []string{f.etcd}, Context: ctx})
+	if err != nil {
+		return fmt.Errorf("etcd %s: %w", f.etcd, err)
+	}
+	defer func() { _ = etcd.Close() }()
+	brokers, err := client.Dial(ctx, client.Config{Endpoint: f.broker})
+	if err != nil {
+		return fmt.Errorf("broker %s: %w", f.broker, err)
+	}
+	defer func() { _ = brokers.Close() }()
+	tables, err := catalog.Open(ctx, catalog.Config{Etcd: etcd, Prefix: f.prefix, Journals: brokers, Stores: []string{"file:///"}, Logger: log})
+	if err != nil {
+		return err
+	}
+	stores, err := store.NewRegistry(store.RegistryConfig{FileRoot: f.fragments})
+	if err != nil {
+		return err
+	}
+	// DuckDB gets half of the process: the other half is for decoded heads, results on
+	// their way, and what it doesn't count.
+	engine, err := duck.Open(ctx, duck.Config{
+		MemoryLimit: ceiling / 2, Threads: 2, TempDir: filepath.Join(f.dir, "duckdb"), FragmentRoot: f.fragments, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = engine.Close() }()
+	gateway, err := sqlgw.New(sqlgw.Config{
+		Brokers: brokers, Catalog: tables, Engine: engine, Stores: stores, Database: "postgres",
+		HeadCache: ceiling / 8, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	server, err := pgwire.New(pgwire.Config{Backend: gateway, Logger: log})
+	if err != nil {
+		return err
+	}
+	g := task.New(ctx, "gateway")
+	g.Go("catalog", tables.Run)
+	g.Go("sql", gateway.Run)
+	g.Go("wire", func(ctx context.Context) error { return server.Serve(ctx, ln) })
+	log.LogAttrs(ctx, slog.LevelInfo, "serving SQL", slog.String("address", ln.Addr().String()))
+	if err := supervise.Ready(); err != nil {
+		g.Cancel()
+		return errors.Join(err, g.Wait())
+	}
+	return g.Wait()
+}
+
+// limitMemory makes the kernel refuse this process more address space than the ceiling,
+// which DuckDB reports as being out of memory.
+func limitMemory(ceiling int64) error {
+	const least = 1 << 30
+	if ceiling < least {
+		return withHint(fmt.Errorf("--memory: %d bytes are too few", ceiling), "the gateway needs at least 1GiB")
+	}
+	var now unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_AS, &now); err != nil {
+		return fmt.Errorf("memory ceiling: %w", err)
+	}
+	limit := min(uint64(ceiling), now.Max)
+	if err := unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
+		return fmt.Errorf("memory ceiling: %w", err)
+	}
+	return nil
+}
+
+// listenSQL listens on an address, or takes a listener over that the parent opened.
+func listenSQL(address string) (net.Listener, error) {
+	text, handed := strings.CutPrefix(address, "fd:")
+	if !handed {
+		if err := loopbackOnly("sql-listen", address); err != nil {
+			return nil, err
+		}
+		return net.Listen("tcp", address)
+	}
+	fd, err := strconv.Atoi(text)
+	if err != nil {
+		return nil, fmt.Errorf("--sql-listen: %q isn't a descriptor", address)
+	}
+	file := os.NewFile(uintptr(fd), "sql-listen")
+	ln, err := net.FileListener(file)
+	return ln, errors.Join(err, file.Close())
+}

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"broadsheet.dev/broadsheet/broker"
+	"broadsheet.dev/broadsheet/fragments/spool"
+	"broadsheet.dev/broadsheet/fragments/store"
+	"broadsheet.dev/broadsheet/internal/datadir"
+	"broadsheet.dev/broadsheet/internal/embedetcd"
+	"broadsheet.dev/broadsheet/internal/supervise"
+	"broadsheet.dev/broadsheet/internal/task"
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+// serveFlags are the flags of serve.
+type serveFlags struct {
+	dataDir, listen, sqlListen string
+	ack                        string
+	gatewayMemory              string
+	log                        logFlags
+}
+
+func serveCommand() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run everything on this machine: etcd, a broker and the SQL gateway",
+		Long: `Run everything on this machine: etcd inside this process, a broker, and the SQL gateway as a
+child process that is restarted if it dies. Nothing else needs to be installed.
+
+It opens two TCP ports, gRPC and HTTP on one, Postgres on the other, and prints their addresses;
+"ready" follows once both serve. SIGTERM or Ctrl-C stops it cleanly.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), &f, cmd.OutOrStdout()) },
+	}
+	p := cmd.Flags()
+	p.StringVar(&f.dataDir, "data-dir", "./data", "directory that everything is kept in")
+	p.StringVar(&f.listen, "listen", "127.0.0.1:8080", "address for gRPC and HTTP")
+	p.StringVar(&f.sqlListen, "sql-listen", "127.0.0.1:5433", "address for Postgres clients")
+	p.StringVar(&f.ack, "ack", "synced", "when an append is acknowledged: synced (it is on disk) or replicated (brokers hold it)")
+	p.StringVar(&f.gatewayMemory, "gateway.memory", "4GiB", "most memory of the SQL gateway's process")
+	f.log.add(p)
+	bindEnv(cmd)
+	return cmd
+}
+
+// node is the running server: what serve opens, in this order, and closes in reverse.
+type node struct {
+	flags *serveFlags
+	log   *slog.Logger
+	out   io.Writer
+
+	dir  *datadir.Dir
+	etcd *embedetcd.Server
+
+	broker, sql net.Listener
+	gatewayPID  atomic.Int64
+	gatewayUp   chan struct{} // closed when the gateway is ready for the first time
+}
+
+func serve(ctx context.Context, f *serveFlags, out io.Writer) error {
+	if !canServeSQL {
+		return withHint(errors.New("serve needs the SQL gateway, and this binary was built without it"), "build it with CGO_ENABLED=1: 'make build'")
+	}
+	log, err := f.log.logger(os.Stderr)
+	if err != nil {
+		return err
+	}
+	for name, address := range map[string]string{"listen": f.listen, "sql-listen": f.sqlListen} {
+		if err := loopbackOnly(name, address); err != nil {
+			return err
+		}
+	}
+	n := &node{flags: f, log: log, out: out, gatewayUp: make(chan struct{})}
+	if n.dir, err = datadir.Open(f.dataDir); err != nil {
+		return dataDirHint(err)
+	}
+	return errors.Join(n.run(ctx), n.dir.Close())
+}
+
+func dataDirHint(err error) error {
+	if _, ok := errors.AsType[*datadir.LockedError](err); ok {
+		return withHint(err, "stop that server, or choose another directory with --data-dir")
+	}
+	if _, ok := errors.AsType[*datadir.NewerError](err); ok {
+		return withHint(err, "use the program that wrote it, or a newer one")
+	}
+	return err
+}
+
+// run starts etcd, the broker and the gateway, and serves until ctx is done.
+func (n *node) run(ctx context.Context) error {
+	etcdDir, err := n.dir.Sub("etcd")
+	if err != nil {
+		return err
+	}
+	etcd, err := embedetcd.Start(ctx, embedetcd.Config{Dir: etcdDir, RunDir: n.dir.Run(), Logger: n.log})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = etcd.Close() }()
+	n.etcd = etcd
+	if n.broker, err = listen("listen", n.flags.listen); err != nil {
+		return err
+	}
+	if n.sql, err = listen("sql-listen", n.flags.sqlListen); err != nil {
+		return errors.Join(err, n.broker.Close())
+	}
+	defer func() { _ = n.sql.Close() }()
+	return n.serveRoles(ctx)
+}
+
+func listen(flag, address string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, withHint(fmt.Errorf("--%s: %w", flag, err), "choose another address with --"+flag+", or port 0 for any that is free")
+	}
+	return ln, nil
+}
+
+// serveRoles runs the broker and, once that is ready, the gateway. When ctx ends the gateway
+// goes first, so that its statements can still reach the broker.
+func (n *node) serveRoles(ctx context.Context) error {
+	b, closeBroker, err := n.newBroker(ctx)
+	if err != nil {
+		return errors.Join(err, n.broker.Close())
+	}
+	defer closeBroker()
+	// The broker outlives ctx until the gateway has ended.
+	roles := task.New(context.WithoutCancel(ctx), "serve")
+	gateways := task.New(ctx, "serve")
+	context.AfterFunc(roles.Context(), gateways.Cancel)
+	roles.Go("broker", func(ctx context.Context) error { return b.Serve(ctx) })
+	gateways.Go("gateway", func(ctx context.Context) error {
+		select {
+		case <-b.Ready():
+		case <-ctx.Done():
+			return nil
+		}
+		return n.superviseGateway(ctx)
+	})
+	gateways.Go("announce", func(ctx context.Context) error { return n.announce(ctx) })
+	err = gateways.Wait()
+	roles.Cancel()
+	return errors.Join(err, roles.Wait())
+}
+
+// announce prints the addresses, and that everything serves once it does.
+func (n *node) announce(ctx context.Context) error {
+	_, err := fmt.Fprintf(n.out, "broker %s\nsql %s\n", n.broker.Addr(), n.sql.Addr())
+	if err != nil {
+		return err
+	}
+	select {
+	case <-n.gatewayUp:
+		_, err = fmt.Fprintln(n.out, "ready")
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// brokerSocket is where the gateway reaches the broker.
+func (n *node) brokerSocket() string { return filepath.Join(n.dir.Run(), "broker.sock") }
+
+func (n *node) newBroker(ctx context.Context) (*broker.Broker, func(), error) {
+	mode, err := ackMode(n.flags.ack)
+	if err != nil {
+		return nil, nil, err
+	}
+	dir, err := n.dir.Sub("broker")
+	if err != nil {
+		return nil, nil, err
+	}
+	fragments, err := n.dir.Sub("fragments")
+	if err != nil {
+		return nil, nil, err
+	}
+	stores, err := store.NewRegistry(store.RegistryConfig{FileRoot: fragments})
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := n.etcd.Client(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	socket, err := net.Listen("unix", n.brokerSocket())
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("broker: %w", err), client.Close())
+	}
+	metrics := prometheus.NewRegistry()
+	b, err := broker.New(broker.Config{
+		ID:       &protocol.ProcessSpec_ID{Zone: "local", Suffix: "broker-1"},
+		Endpoint: "http://" + n.broker.Addr().String(), Listeners: []net.Listener{n.broker, socket},
+		Etcd: client, Prefix: defaultBrokerPrefix, MaxTxnOps: embedetcd.MaxTxnOps,
+		Dir: dir, Mode: mode, Stores: stores,
+		Logger: n.log.With(slog.String("role", "broker")), Registerer: metrics, Gatherer: metrics,
+	})
+	if err != nil {
+		return nil, nil, errors.Join(err, socket.Close(), client.Close())
+	}
+	return b, func() { _ = client.Close() }, nil
+}
+
+func ackMode(s string) (spool.Mode, error) {
+	switch s {
+	case "synced":
+		return spool.Synced, nil
+	case "replicated":
+		return spool.Replicated, nil
+	default:
+		return 0, withHint(fmt.Errorf("--ack: unknown mode %q", s), "modes are synced and replicated")
+	}
+}
+
+// superviseGateway keeps the gateway's process alive. The listener is ours, so that clients
+// who come while the gateway is away wait for the next one.
+func (n *node) superviseGateway(ctx context.Context) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	temp, err := n.dir.Sub("gateway")
+	if err != nil {
+		return err
+	}
+	tcp, ok := n.sql.(*net.TCPListener)
+	if !ok {
+		return fmt.Errorf("sql-listen: %s isn't TCP", n.sql.Addr())
+	}
+	file, err := tcp.File()
+	if err != nil {
+		return fmt.Errorf("sql-listen: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	child := supervise.Child{
+		Name: "gateway", Path: self, Files: []*os.File{file}, Stderr: os.Stderr, Logger: n.log,
+		Args: []string{
+			"gateway", "--sql-listen", "fd:" + strconv.Itoa(supervise.FirstFile),
+			"--etcd.address", n.etcd.Endpoint(), "--etcd.prefix", defaultCatalogPrefix,
+			"--broker.address", "unix://" + n.brokerSocket(),
+			"--file-root", filepath.Join(n.dir.Path(), "fragments"), "--temp-dir", temp,
+			"--memory", n.flags.gatewayMemory, "--log.level", n.flags.log.level, "--log.format", n.flags.log.format,
+		},
+		OnReady: func(pid int) {
+			if n.gatewayPID.Swap(int64(pid)) == 0 {
+				close(n.gatewayUp)
+			}
+			n.log.LogAttrs(ctx, slog.LevelInfo, "gateway is ready", slog.Int("pid", pid))
+		},
+	}
+	return child.Run(ctx)
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// How this program talks:
+//
+//   - Results go to standard output, everything else to standard error.
+//   - An error is one line, "broadsheet: what, where"; what to do about it is a second
+//     line, "hint: ...".
+//   - Every flag --a-b.c has a variable BROADSHEET_A_B_C; the flag wins.
+
+// hintError is an error with advice.
+type hintError struct {
+	err  error
+	hint string
+}
+
+func (e *hintError) Error() string { return e.err.Error() }
+func (e *hintError) Unwrap() error { return e.err }
+
+func withHint(err error, hint string) error { return &hintError{err: err, hint: hint} }
+
+// say prints an error and its hint.
+func say(w io.Writer, err error) {
+	_, _ = fmt.Fprintf(w, "broadsheet: %v\n", err)
+	if h, ok := errors.AsType[*hintError](err); ok {
+		_, _ = fmt.Fprintf(w, "hint: %s\n", h.hint)
+	}
+}
+
+// envName of a flag.
+func envName(flag string) string {
+	return "BROADSHEET_" + strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(flag))
+}
+
+// bindEnv makes a command take flags that weren't given from the environment, and tells
+// of the variables in its help.
+func bindEnv(cmd *cobra.Command) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Name != "help" {
+			f.Usage += " [$" + envName(f.Name) + "]"
+		}
+	})
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		var errs []error
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			v, ok := os.LookupEnv(envName(f.Name))
+			if !ok || f.Changed {
+				return
+			}
+			if err := cmd.Flags().Set(f.Name, v); err != nil {
+				errs = append(errs, fmt.Errorf("%s=%q: %w", envName(f.Name), v, err))
+			}
+		})
+		return errors.Join(errs...)
+	}
+}
+
+// logFlags are the flags of every role about its log.
+type logFlags struct{ level, format string }
+
+func (l *logFlags) add(f *pflag.FlagSet) {
+	f.StringVar(&l.level, "log.level", "info", "least level that is logged: debug, info, warn, error")
+	f.StringVar(&l.format, "log.format", "text", "format of the log: text, json")
+}
+
+// logger writes to standard error.
+func (l *logFlags) logger(w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(l.level)); err != nil {
+		return nil, withHint(fmt.Errorf("unknown log level %q", l.level), "levels are debug, info, warn and error")
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	switch l.format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	default:
+		return nil, withHint(fmt.Errorf("unknown log format %q", l.format), "formats are text and json")
+	}
+}

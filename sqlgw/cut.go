@@ -1,0 +1,107 @@
+package sqlgw
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"broadsheet.dev/broadsheet/fragments"
+	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+// journalFanout bounds how many journals are asked at once for one statement.
+const journalFanout = 32
+
+// cut is where a statement is evaluated: the head of each journal that it reads. Heads are
+// what zero-byte appends returned that were begun after the statement, so every append
+// acknowledged before it is in the cut, whoever made it.
+type cut map[string]int64
+
+// fixCut asks journals for their heads.
+func (g *Gateway) fixCut(ctx context.Context, journals []string) (cut, error) {
+	var mu sync.Mutex
+	out := make(cut, len(journals))
+	eg, ctx := errgroup.WithContext(ctx)
+	eg.SetLimit(journalFanout)
+	for _, j := range journals {
+		eg.Go(func() error {
+			b, err := g.cfg.Brokers.Barrier(ctx, j)
+			if err != nil {
+				return fmt.Errorf("cut of journal %s: %w", j, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			out[j] = b.Head
+			return nil
+		})
+	}
+	return out, eg.Wait()
+}
+
+// journalScan is a journal up to its head, cut into pieces.
+type journalScan struct {
+	journal     string
+	begin, head int64
+	pieces      []piece
+}
+
+// planJournals plans the reading of journals at a cut.
+func (g *Gateway) planJournals(ctx context.Context, journals []string, at cut, schema columnar.Schema, fingerprint uint64, decodeAll bool) ([]journalScan, error) {
+	out := make([]journalScan, len(journals))
+	eg, ctx := errgroup.WithContext(ctx)
+	eg.SetLimit(journalFanout)
+	for i, j := range journals {
+		eg.Go(func() error {
+			begin, stored, err := g.storedFragments(ctx, j, at[j], schema, fingerprint, decodeAll)
+			if err != nil {
+				return err
+			}
+			out[i] = journalScan{journal: j, begin: begin, head: at[j], pieces: planJournal(begin, at[j], stored, decodeAll)}
+			return nil
+		})
+	}
+	return out, eg.Wait()
+}
+
+// storedFragments returns where a journal begins, and what is stored of it below head.
+func (g *Gateway) storedFragments(ctx context.Context, journal string, head int64, schema columnar.Schema, fingerprint uint64, decodeAll bool) (int64, []storedFragment, error) {
+	list, err := g.cfg.Brokers.Fragments(ctx, journal)
+	if err != nil {
+		return 0, nil, fmt.Errorf("fragments of journal %s: %w", journal, err)
+	}
+	begin := head
+	var out []storedFragment
+	for _, p := range list {
+		begin = min(begin, p.GetBegin())
+		f := fragments.FragmentFromProto(p)
+		if f.Store == "" || f.Begin >= head {
+			continue
+		}
+		s := storedFragment{Fragment: f}
+		if path, ok := g.inPlace(f); ok && !decodeAll {
+			if proof, known := g.proofs.get(f, path, schema, fingerprint); known {
+				s.Clean, s.Terminated = proof.Clean && proof.EndsInNewline, proof.EndsInNewline
+			}
+		}
+		out = append(out, s)
+	}
+	slices.SortFunc(out, func(a, b storedFragment) int {
+		return cmp.Or(cmp.Compare(a.Begin, b.Begin), cmp.Compare(a.End, b.End))
+	})
+	return begin, out, nil
+}
+
+// inPlace tells whether DuckDB can read a fragment's file, and which it is.
+func (g *Gateway) inPlace(f fragments.Fragment) (string, bool) {
+	switch f.Codec {
+	case protocol.CompressionCodec_NONE, protocol.CompressionCodec_GZIP, protocol.CompressionCodec_ZSTANDARD:
+		return g.cfg.Stores.LocalPath(f.Store, f.ContentPath())
+	default:
+		return "", false
+	}
+}

@@ -1,0 +1,162 @@
+package sqlgw
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"broadsheet.dev/broadsheet/catalog"
+	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/sqlgw/parse"
+)
+
+// prepareDDL prepares the statements that change or list what there is.
+func (s *session) prepareDDL(p parse.Statement) (*statement, error) {
+	switch p := p.(type) {
+	case *parse.CreateTable:
+		return s.utility(nil, func(ctx context.Context, w pgwire.ResultWriter) error { return s.createTable(ctx, w, p) }), nil
+	case *parse.DropTable:
+		return s.utility(nil, func(ctx context.Context, w pgwire.ResultWriter) error { return s.dropTables(ctx, w, p) }), nil
+	case *parse.CreateSchema:
+		return s.utility(nil, func(ctx context.Context, w pgwire.ResultWriter) error { return s.createSchema(ctx, w, p) }), nil
+	case *parse.DropSchema:
+		return s.utility(nil, func(ctx context.Context, w pgwire.ResultWriter) error { return s.dropSchemas(ctx, w, p) }), nil
+	case *parse.ShowTables:
+		return s.utility(textColumns("schema", "name", "journals"), s.showTables), nil
+	default:
+		e := sqlError("0A000", "this statement is not supported")
+		e.Position = p.Position()
+		return nil, e
+	}
+}
+
+// targetSchema is where a new table goes: the schema that was named, or the first of the
+// search path that exists.
+func (s *session) targetSchema(snap *catalog.Snapshot, n parse.Name) (string, error) {
+	if n.Schema != "" {
+		return n.Schema, nil
+	}
+	for _, name := range s.settings.schemas() {
+		for _, have := range snap.Schemas() {
+			if have.Name == name {
+				return name, nil
+			}
+		}
+	}
+	return "", sqlError("3F000", "no schema has been selected to create in")
+}
+
+func (s *session) createTable(ctx context.Context, w pgwire.ResultWriter, p *parse.CreateTable) error {
+	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	schema, err := s.targetSchema(snap, p.Table)
+	if err != nil {
+		return err
+	}
+	switch schema {
+	case "pg_catalog", "information_schema", bsCatalog:
+		return sqlError("42501", "permission denied to create %q: system schemas are closed", schema+"."+p.Table.Name)
+	}
+	spec := catalog.TableSpec{Schema: schema, Name: p.Table.Name, OnJournals: p.Journals}
+	for _, c := range p.Columns {
+		spec.Columns = append(spec.Columns, catalog.Column{Name: c.Name, Type: c.Type, NotNull: c.NotNull})
+	}
+	options := map[string]string{}
+	for _, o := range p.Options {
+		options[o.Name] = o.Value
+	}
+	if spec.Options, err = catalog.ParseOptions(options); err != nil {
+		return catalogError(err)
+	}
+	_, err = s.gateway.cfg.Catalog.CreateTable(ctx, spec)
+	if errors.Is(err, catalog.ErrExists) && p.IfNotExists {
+		w.Notice(&pgwire.Error{Severity: "NOTICE", Code: "42P07", Message: fmt.Sprintf("relation %q already exists, skipping", p.Table.Name)})
+		err = nil
+	}
+	if err != nil {
+		return catalogError(err)
+	}
+	w.Complete("CREATE TABLE")
+	return nil
+}
+
+func (s *session) dropTables(ctx context.Context, w pgwire.ResultWriter, p *parse.DropTable) error {
+	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	var tables []catalog.Table
+	for _, n := range p.Tables { // all are there, or none is dropped
+		t, err := s.table(snap, n)
+		if err == nil {
+			tables = append(tables, t)
+			continue
+		}
+		if !p.IfExists {
+			e := sqlError("42P01", "table %q does not exist", n.Name)
+			e.Position = n.Position
+			return e
+		}
+		w.Notice(&pgwire.Error{Severity: "NOTICE", Code: "00000", Message: fmt.Sprintf("table %q does not exist, skipping", n.Name)})
+	}
+	for _, t := range tables {
+		if err := s.gateway.cfg.Catalog.DropTable(ctx, t.Schema, t.Name); err != nil {
+			return catalogError(err)
+		}
+	}
+	w.Complete("DROP TABLE")
+	return nil
+}
+
+func (s *session) createSchema(ctx context.Context, w pgwire.ResultWriter, p *parse.CreateSchema) error {
+	if strings.HasPrefix(p.Name, "pg_") || p.Name == bsCatalog || p.Name == "information_schema" {
+		return sqlError("42939", "unacceptable schema name %q: the name is reserved for the system", p.Name)
+	}
+	_, err := s.gateway.cfg.Catalog.CreateSchema(ctx, p.Name)
+	if errors.Is(err, catalog.ErrExists) && p.IfNotExists {
+		w.Notice(&pgwire.Error{Severity: "NOTICE", Code: "42P06", Message: fmt.Sprintf("schema %q already exists, skipping", p.Name)})
+		err = nil
+	}
+	if err != nil {
+		return catalogError(err)
+	}
+	w.Complete("CREATE SCHEMA")
+	return nil
+}
+
+func (s *session) dropSchemas(ctx context.Context, w pgwire.ResultWriter, p *parse.DropSchema) error {
+	for _, name := range p.Names {
+		err := s.gateway.cfg.Catalog.DropSchema(ctx, name)
+		if errors.Is(err, catalog.ErrNotFound) && p.IfExists {
+			w.Notice(&pgwire.Error{Severity: "NOTICE", Code: "00000", Message: fmt.Sprintf("schema %q does not exist, skipping", name)})
+			err = nil
+		}
+		if err != nil {
+			return catalogError(err)
+		}
+	}
+	w.Complete("DROP SCHEMA")
+	return nil
+}
+
+func (s *session) showTables(ctx context.Context, w pgwire.ResultWriter) error {
+	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range snap.Tables() {
+		journals, err := snap.Journals(ctx, t)
+		if err != nil {
+			return err
+		}
+		if err := textRow(w, t.Schema, t.Name, strconv.Itoa(len(journals))); err != nil {
+			return err
+		}
+	}
+	w.Complete("SHOW")
+	return nil
+}

@@ -1,0 +1,60 @@
+package sqlgw
+
+import (
+	"errors"
+	"fmt"
+
+	"broadsheet.dev/broadsheet/catalog"
+	"broadsheet.dev/broadsheet/pgwire"
+)
+
+// superuser is the role that every user of a loopback server is.
+const superuser = "postgres"
+
+// sqlError makes an error of a SQLSTATE.
+func sqlError(code, format string, args ...any) *pgwire.Error {
+	return &pgwire.Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+func hinted(e *pgwire.Error, hint string) *pgwire.Error {
+	e.Hint = hint
+	return e
+}
+
+// catalogError is an error of the catalog as PostgreSQL codes it.
+func catalogError(err error) error {
+	e, ok := errors.AsType[*catalog.Error](err)
+	if !ok {
+		return err
+	}
+	out := &pgwire.Error{Code: catalogCode(e), Message: fmt.Sprintf("%s %q %s", e.Kind, e.Name, string(e.Code)), Detail: e.Detail, Hint: e.Hint}
+	switch {
+	case e.Code == catalog.ErrExists && e.Kind == "table":
+		out.Message = fmt.Sprintf("relation %q already exists", e.Name)
+	case e.Code == catalog.ErrNotEmpty:
+		out.Message = fmt.Sprintf("cannot drop %s %s because other objects depend on it", e.Kind, e.Name)
+	case e.Err != nil && out.Detail == "":
+		out.Detail = e.Err.Error()
+	}
+	return out
+}
+
+// catalogCode is the SQLSTATE of an error of the catalog.
+func catalogCode(e *catalog.Error) string {
+	byKind := map[catalog.Code]map[string]string{
+		catalog.ErrExists:   {"table": "42P07", "schema": "42P06", "column": "42701", "database": "42P04"},
+		catalog.ErrNotFound: {"table": "42P01", "schema": "3F000", "column": "42703", "database": "3D000"},
+		catalog.ErrInvalid:  {"option": "22023", "table": "42P16", "column": "42602", "schema": "42602", "prefix": "42602"},
+	}
+	if code, ok := byKind[e.Code][e.Kind]; ok {
+		return code
+	}
+	codes := map[catalog.Code]string{
+		catalog.ErrNotEmpty: "2BP01", catalog.ErrUnsupported: "0A000", catalog.ErrInvalid: "42602", catalog.ErrReserved: "42939",
+		catalog.ErrNoJournals: "42704", catalog.ErrUnreadable: "XX001", catalog.ErrUnknownOutcome: "40003",
+	}
+	if code, ok := codes[e.Code]; ok {
+		return code
+	}
+	return "XX000"
+}

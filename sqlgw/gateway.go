@@ -1,0 +1,119 @@
+package sqlgw
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"broadsheet.dev/broadsheet/catalog"
+	"broadsheet.dev/broadsheet/client"
+	"broadsheet.dev/broadsheet/fragments/store"
+	"broadsheet.dev/broadsheet/internal/task"
+	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/sqlgw/duck"
+	"broadsheet.dev/broadsheet/sqlgw/parse"
+)
+
+// Config of a Gateway. All but HeadCache are needed.
+type Config struct {
+	Brokers *client.Client
+	Catalog *catalog.Catalog
+	Engine  *duck.DB
+	// Stores tells where the files of stored fragments are.
+	Stores *store.Registry
+	// Database is the name of the one database.
+	Database string
+	// HeadCache bounds the memory of decoded heads, in bytes; zero is 256 MiB.
+	HeadCache int64
+	Logger    *slog.Logger
+}
+
+// Validate tells what is missing.
+func (c *Config) Validate() error {
+	if c.Brokers == nil || c.Catalog == nil || c.Engine == nil || c.Stores == nil || c.Database == "" || c.Logger == nil {
+		return errors.New("sqlgw: Brokers, Catalog, Engine, Stores, Database and Logger are needed")
+	}
+	return nil
+}
+
+// Gateway opens SQL sessions. Make it with New, and let Run run beside it.
+type Gateway struct {
+	cfg    Config
+	heads  *headCache
+	proofs *proofs
+	scans  *scanRegistry
+	views  []*systemView
+}
+
+// idleHead is how long a head stays decoded after its last use.
+const idleHead = 5 * time.Minute
+
+// New returns a gateway.
+func New(cfg Config) (*Gateway, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.HeadCache == 0 {
+		cfg.HeadCache = 256 << 20
+	}
+	g := &Gateway{cfg: cfg, proofs: newProofs(cfg.Logger), scans: newScanRegistry(), views: systemViews()}
+	g.heads = newHeadCache(g.openRange, cfg.HeadCache)
+	if err := cfg.Engine.RegisterScan(scanFunction, g.scans.bind); err != nil {
+		return nil, fmt.Errorf("sqlgw: %w", err)
+	}
+	return g, nil
+}
+
+// Run proves fragments and forgets idle heads until ctx is done.
+func (g *Gateway) Run(ctx context.Context) error {
+	t := task.New(ctx, "sqlgw")
+	t.Go("proofs", g.proofs.run)
+	t.Go("heads", func(ctx context.Context) error {
+		tick := time.NewTicker(idleHead / 5)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case now := <-tick.C:
+				g.heads.dropIdle(now.Add(-idleHead))
+			}
+		}
+	})
+	return t.Wait()
+}
+
+// Open begins a session, for pgwire.
+func (g *Gateway) Open(_ context.Context, s pgwire.Startup) (pgwire.Session, error) {
+	if s.Database != g.cfg.Database {
+		e := sqlError("3D000", "database %q does not exist", s.Database)
+		return nil, hinted(e, fmt.Sprintf("Connect to the database %q.", g.cfg.Database))
+	}
+	session := &session{gateway: g, settings: newSettings(s.Params), user: s.User}
+	if err := session.settings.start(s.Parameters); err != nil {
+		return nil, err
+	}
+	session.settings.reportAll()
+	return session, nil
+}
+
+// openRange reads a range of a journal from the brokers; an end of 0 is none, and waits
+// for what isn't there yet.
+func (g *Gateway) openRange(ctx context.Context, journal string, begin, end int64) (io.ReadCloser, error) {
+	return g.cfg.Brokers.NewReader(ctx, &protocol.ReadRequest{Journal: journal, Offset: begin, EndOffset: end, Block: true}), nil
+}
+
+func (g *Gateway) openAppend(ctx context.Context, journal string) (appender, error) {
+	a, err := g.cfg.Brokers.NewAppender(ctx, client.AppendParams{Journal: journal})
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// dialect adds nothing to what queries may name.
+func (g *Gateway) dialect() parse.Dialect { return nil }

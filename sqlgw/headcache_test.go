@@ -1,0 +1,174 @@
+package sqlgw
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"broadsheet.dev/broadsheet/fragments/columnar"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// memoryLog is a journal in memory that counts the bytes that are read of it.
+type memoryLog struct {
+	content []byte
+	read    atomic.Int64
+	fail    error
+}
+
+func (l *memoryLog) open(_ context.Context, _ string, begin, end int64) (io.ReadCloser, error) {
+	if l.fail != nil {
+		return nil, l.fail
+	}
+	l.read.Add(end - begin)
+	return io.NopCloser(bytes.NewReader(l.content[begin:end])), nil
+}
+
+func (l *memoryLog) add(lines ...string) int64 {
+	for _, s := range lines {
+		l.content = append(l.content, s...)
+		l.content = append(l.content, '\n')
+	}
+	return int64(len(l.content))
+}
+
+func testSchema() columnar.Schema {
+	return columnar.Schema{Columns: []columnar.Column{{Name: "a", Type: columnar.Type{Kind: columnar.Int64}}}}
+}
+
+func values(batches []*columnar.Batch) []int64 {
+	out := []int64{}
+	for _, b := range batches {
+		out = append(out, b.Cols[0].I64...)
+	}
+	return out
+}
+
+func TestHeadCacheParsesNothingTwice(t *testing.T) {
+	var l memoryLog
+	c := newHeadCache(l.open, 1<<20)
+	key, schema := headKey{journal: "j"}, testSchema()
+	first := l.add(`{"a":1}`, `{"a":2}`)
+	got, err := c.read(t.Context(), key, schema, 0, first)
+	require.NoError(t, err)
+	require.Equal(t, []int64{1, 2}, values(got))
+
+	second := l.add(`{"a":3}`)
+	got, err = c.read(t.Context(), key, schema, 0, second)
+	require.NoError(t, err)
+	require.Equal(t, []int64{1, 2, 3}, values(got))
+	require.Equal(t, second, l.read.Load(), "only what was new is read")
+
+	got, err = c.read(t.Context(), key, schema, first, second)
+	require.NoError(t, err)
+	require.Equal(t, []int64{3}, values(got))
+	require.Equal(t, second, l.read.Load())
+}
+
+func TestHeadCacheLeavesLinesThatAreNotWhole(t *testing.T) {
+	var l memoryLog
+	c := newHeadCache(l.open, 1<<20)
+	end := l.add(`{"a":1}`, `{"a":2}`)
+	for _, at := range []int64{0, 1, 7, 8, 9, 15, end} {
+		got, err := c.read(t.Context(), headKey{journal: "j"}, testSchema(), 0, at)
+		require.NoError(t, err)
+		require.Len(t, values(got), strings.Count(string(l.content[:at]), "\n"), "up to %d", at)
+	}
+	// Now in the other direction: the cache knows more than an earlier cut may see.
+	for _, at := range []int64{end, 15, 9, 8, 7, 0} {
+		got, err := c.read(t.Context(), headKey{journal: "j"}, testSchema(), 0, at)
+		require.NoError(t, err)
+		require.Len(t, values(got), strings.Count(string(l.content[:at]), "\n"), "back to %d", at)
+	}
+}
+
+func TestHeadCacheIsBounded(t *testing.T) {
+	var l memoryLog
+	for i := range 1000 {
+		l.add(fmt.Sprintf(`{"a":%d}`, i))
+	}
+	end := int64(len(l.content))
+	const limit = 40 << 10
+	c := newHeadCache(l.open, limit)
+	for i := range 20 {
+		got, err := c.read(t.Context(), headKey{journal: fmt.Sprint(i)}, testSchema(), 0, end)
+		require.NoError(t, err)
+		require.Len(t, values(got), 1000)
+		require.LessOrEqual(t, c.bytes, int64(limit))
+	}
+	require.Less(t, len(c.heads), 20)
+	_, err := newHeadCache(l.open, 100).read(t.Context(), headKey{}, testSchema(), 0, end)
+	require.ErrorIs(t, err, errTooLarge)
+}
+
+func TestHeadCacheForgetsIdleHeads(t *testing.T) {
+	var l memoryLog
+	end := l.add(`{"a":1}`)
+	c := newHeadCache(l.open, 1<<20)
+	_, err := c.read(t.Context(), headKey{}, testSchema(), 0, end)
+	require.NoError(t, err)
+	c.dropIdle(time.Now().Add(-time.Hour))
+	require.Len(t, c.heads, 1)
+	c.dropIdle(time.Now().Add(time.Hour))
+	require.Empty(t, c.heads)
+	require.Zero(t, c.bytes)
+}
+
+func TestHeadCacheKeepsWhatItHasOverAFailure(t *testing.T) {
+	var l memoryLog
+	c := newHeadCache(l.open, 1<<20)
+	first := l.add(`{"a":1}`)
+	_, err := c.read(t.Context(), headKey{}, testSchema(), 0, first)
+	require.NoError(t, err)
+	second := l.add(`{"a":2}`)
+	l.fail = errors.New("the broker is away")
+	_, err = c.read(t.Context(), headKey{}, testSchema(), 0, second)
+	require.ErrorIs(t, err, l.fail)
+	l.fail = nil
+	got, err := c.read(t.Context(), headKey{}, testSchema(), 0, second)
+	require.NoError(t, err)
+	require.Equal(t, []int64{1, 2}, values(got))
+	require.Equal(t, second, l.read.Load())
+}
+
+// TestHeadCacheIsExact: whatever ranges are asked for, in whatever order, the answer is that of
+// decoding the range by itself.
+func TestHeadCacheIsExact(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var l memoryLog
+		starts := []int64{0}
+		for range rapid.IntRange(1, 60).Draw(t, "lines") {
+			line := rapid.SampledFrom([]string{`{"a":1}`, `{"a":22222}`, ``, `{"a":"x"}`, `torn`}).Draw(t, "line")
+			starts = append(starts, l.add(line))
+		}
+		limit := rapid.Int64Range(100, 20_000).Draw(t, "limit")
+		c := newHeadCache(l.open, limit)
+		for range rapid.IntRange(1, 20).Draw(t, "reads") {
+			begin := rapid.SampledFrom(starts).Draw(t, "begin")
+			end := rapid.Int64Range(begin, int64(len(l.content))).Draw(t, "end")
+			var want []*columnar.Batch
+			require.NoError(t, decodeRange(context.Background(), l.open, "j", testSchema(), begin, end, func(s segment) {
+				if s.batch != nil {
+					want = append(want, s.batch)
+				}
+			}))
+			got, err := c.read(context.Background(), headKey{journal: "j"}, testSchema(), begin, end)
+			if errors.Is(err, errTooLarge) {
+				continue
+			}
+			require.NoError(t, err)
+			require.Equal(t, values(want), values(got), "[%d, %d)", begin, end)
+		}
+	})
+}

@@ -1,0 +1,386 @@
+package parse
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"broadsheet.dev/broadsheet/fragments/columnar"
+)
+
+// duckDBType is a type of PostgreSQL that DuckDB has too.
+type duckDBType struct {
+	typ        columnar.Type
+	dimensions int
+	// unbounded is numeric without modifiers, which DuckDB hasn't.
+	unbounded bool
+}
+
+// unboundedScale is the number of decimals that numeric without modifiers gets where its value
+// doesn't tell. It leaves 28 digits before the point.
+const unboundedScale = 10
+
+// duckType finds the type of a cast. Its errors have no position.
+func duckType(t typeName) (duckDBType, *Error) {
+	d := duckDBType{dimensions: t.dimensions}
+	if t.err != "" {
+		return d, refuse(t.err)
+	}
+	full := typeName{schema: t.schema, name: t.name}.full()
+	switch full {
+	case "pg_catalog.numeric":
+		if len(t.mods) == 0 {
+			d.typ = columnar.Type{Kind: columnar.Decimal, Precision: columnar.MaxPrecision, Scale: unboundedScale}
+			d.unbounded = true
+			return d, nil
+		}
+	case "pg_catalog.name":
+		d.typ = columnar.Type{Kind: columnar.Text}
+		return d, nil
+	case "pg_catalog.interval":
+		d.typ = columnar.Type{Kind: columnar.Interval}
+		if len(t.mods) > 1 || len(t.mods) == 1 && t.mods[0] != intervalFull {
+			return d, refuse("a precision or field of an interval")
+		}
+		return d, nil
+	}
+	typ, err := columnar.TypeFromSQL(full, t.mods)
+	var refused *columnar.TypeError
+	switch {
+	case errors.As(err, &refused):
+		return d, &Error{Code: refused.Code, Message: refused.Message, Hint: refused.Hint}
+	case err != nil:
+		return d, errorf(CodeUndefinedObject, "%v", err)
+	}
+	d.typ = typ
+	return d, nil
+}
+
+// names of the type as the grammar prints it and DuckDB reads it.
+func (d duckDBType) names() []*pg.Node {
+	switch d.typ.Kind {
+	case columnar.Bool:
+		return strNodes("bool")
+	case columnar.Int16:
+		return strNodes("int2")
+	case columnar.Int32:
+		return strNodes("int4")
+	case columnar.Int64:
+		return strNodes("int8")
+	case columnar.Float32:
+		return strNodes("float4")
+	case columnar.Float64:
+		return strNodes("float8")
+	case columnar.Decimal:
+		return strNodes("pg_catalog", "numeric")
+	case columnar.Bytea:
+		return strNodes("blob")
+	case columnar.Date:
+		return strNodes("date")
+	case columnar.Time:
+		return strNodes("pg_catalog", "time")
+	case columnar.Timestamp:
+		return strNodes("pg_catalog", "timestamp")
+	case columnar.TimestampTZ:
+		return strNodes("timestamptz")
+	case columnar.Interval:
+		return strNodes("pg_catalog", "interval")
+	case columnar.UUID:
+		return strNodes("uuid")
+	case columnar.JSON, columnar.JSONB:
+		return strNodes("json")
+	default:
+		return strNodes("text")
+	}
+}
+
+// cast makes a cast to the type. A length cuts and pads, which DuckDB's types don't.
+func (d duckDBType) cast(arg *pg.Node) *pg.Node {
+	t := &pg.TypeName{Names: d.names(), Typemod: -1}
+	if d.typ.Kind == columnar.Decimal {
+		t.Typmods = []*pg.Node{intConst(int32(d.typ.Precision)), intConst(int32(d.typ.Scale))}
+	}
+	for range d.dimensions {
+		t.ArrayBounds = append(t.ArrayBounds, &pg.Node{Node: &pg.Node_Integer{Integer: &pg.Integer{Ival: -1}}})
+	}
+	made := &pg.Node{Node: &pg.Node_TypeCast{TypeCast: &pg.TypeCast{Arg: arg, TypeName: t}}}
+	if d.typ.Length == 0 || d.dimensions > 0 {
+		return made
+	}
+	made = callNode("left", made, intConst(d.typ.Length))
+	if d.typ.Kind == columnar.Char {
+		made = callNode("rpad", made, intConst(d.typ.Length), textConst(" "))
+	}
+	return made
+}
+
+// cast handles x::type, CAST and type 'text'. A constant is read as PostgreSQL's input function
+// of the type reads it, and given to DuckDB in the form that it reads.
+func (b *binder) cast(n *pg.Node, c *pg.TypeCast, sc *scope) error {
+	if p := c.GetArg().GetParamRef(); p != nil && !b.binds() {
+		b.noteParam(p, c.GetTypeName())
+	}
+	if err := b.expr(c.GetArg(), sc); err != nil {
+		return err
+	}
+	if !b.binds() {
+		return nil
+	}
+	t := typeOf(c.GetTypeName())
+	if done, err := b.dialectCast(n, t, c); done || err != nil {
+		return err
+	}
+	if t.name == "interval" && len(t.mods) == 1 {
+		oneFieldInterval(c, &t)
+	}
+	d, refused := duckType(t)
+	if refused != nil {
+		return b.src.at(refused, c.GetTypeName().GetLocation())
+	}
+	if d.dimensions > 1 {
+		return b.src.at(refuseAll("arrays of more than one dimension"), c.GetTypeName().GetLocation())
+	}
+	made, err := b.castValue(c.GetArg(), d)
+	if err != nil {
+		return b.src.at(err, c.GetArg().GetAConst().GetLocation())
+	}
+	n.Node = made.GetNode()
+	return nil
+}
+
+func (b *binder) castValue(arg *pg.Node, d duckDBType) (*pg.Node, *Error) {
+	text, isText := stringConst(arg)
+	switch {
+	case isText && d.dimensions > 0:
+		return arrayConst(text, d)
+	case isText:
+		return inputConst(text, d)
+	case d.unbounded:
+		d.typ.Scale = constScale(arg)
+	case d.typ.Kind == columnar.Bytea && !arg.GetAConst().GetIsnull() && arg.GetParamRef() == nil:
+		return nil, refuse("a cast to bytea of what is not a constant")
+	}
+	return d.cast(arg), nil
+}
+
+// constScale is the number of decimals of a numeric constant.
+func constScale(arg *pg.Node) uint8 {
+	switch v := arg.GetAConst().GetVal().(type) {
+	case *pg.A_Const_Ival:
+		return 0
+	case *pg.A_Const_Fval:
+		return decimals(v.Fval.GetFval())
+	}
+	return unboundedScale
+}
+
+// decimals of a number as it was written, the default if it has an exponent or too many.
+func decimals(number string) uint8 {
+	_, fraction, _ := strings.Cut(strings.TrimSpace(number), ".")
+	if len(fraction) > columnar.MaxPrecision/2 || strings.ContainsAny(number, "eEnN_xX") {
+		return unboundedScale
+	}
+	return uint8(len(fraction))
+}
+
+// inputConst is a constant of a type, written as text.
+func inputConst(text string, d duckDBType) (*pg.Node, *Error) {
+	if special := specialTime(text, d); special != nil {
+		return special, nil
+	}
+	typ := d.typ
+	if d.unbounded {
+		typ.Scale = decimals(text)
+		d.typ = typ
+	}
+	if typ.Kind == columnar.Varchar || typ.Kind == columnar.Char {
+		return d.cast(textConst(text)), nil // a cast cuts what an input function refuses
+	}
+	into := columnar.NewVectorBuilder(typ)
+	if err := columnar.ParseText(typ, text, into); err != nil {
+		var input *columnar.InputError
+		if errors.As(err, &input) {
+			return nil, &Error{Code: input.Code, Message: input.Message, Detail: input.Detail}
+		}
+		return nil, errorf(CodeInvalidText, "%v", err)
+	}
+	v := into.Vector()
+	switch typ.Kind {
+	case columnar.Interval:
+		i := v.Intervals[0]
+		text = itoa(i.Months) + " months " + itoa(i.Days) + " days " + strconv.FormatInt(i.Micros, 10) + " microseconds"
+	case columnar.Bytea:
+		return callNode("from_hex", textConst(strings.TrimPrefix(string(columnar.AppendText(nil, &v, 0)), `\x`))), nil
+	case columnar.Text:
+	default:
+		text = string(columnar.AppendText(nil, &v, 0))
+	}
+	return d.cast(textConst(text)), nil
+}
+
+// specialTime is a time that is written as a word.
+func specialTime(text string, d duckDBType) *pg.Node {
+	switch d.typ.Kind {
+	case columnar.Date, columnar.Timestamp, columnar.TimestampTZ:
+	default:
+		return nil
+	}
+	today := callNode("today")
+	switch strings.ToLower(strings.TrimSpace(text)) {
+	case "now":
+		return d.cast(callNode("now"))
+	case "today":
+		return d.cast(today)
+	case "tomorrow":
+		return d.cast(operatorNode("+", today, intConst(1)))
+	case "yesterday":
+		return d.cast(operatorNode("-", today, intConst(1)))
+	case "epoch":
+		return d.cast(textConst("1970-01-01"))
+	}
+	return nil
+}
+
+// The grammar's modifiers of intervals.
+const (
+	intervalFull   = 0x7FFF
+	intervalMonth  = 1 << 1
+	intervalYear   = 1 << 2
+	intervalDay    = 1 << 3
+	intervalHour   = 1 << 10
+	intervalMinute = 1 << 11
+	intervalSecond = 1 << 12
+)
+
+// oneFieldInterval turns INTERVAL '1' DAY into INTERVAL '1 day'.
+func oneFieldInterval(c *pg.TypeCast, t *typeName) {
+	text, ok := stringConst(c.GetArg())
+	text = strings.TrimSpace(text)
+	if _, err := strconv.ParseFloat(text, 64); !ok || err != nil {
+		return
+	}
+	unit := ""
+	switch t.mods[0] {
+	case intervalMonth:
+		unit = " month"
+	case intervalYear:
+		unit = " year"
+	case intervalDay:
+		unit = " day"
+	case intervalHour:
+		unit = " hour"
+	case intervalMinute:
+		unit = " minute"
+	case intervalSecond:
+		unit = " second"
+	default:
+		return
+	}
+	c.Arg = textConst(text + unit)
+	t.mods = nil
+}
+
+// arrayConst is an array written as text: '{1,2}'.
+func arrayConst(text string, d duckDBType) (*pg.Node, *Error) {
+	elements, ok := splitArray(text)
+	if !ok {
+		return nil, errorf(CodeInvalidText, "malformed array literal: %q", text)
+	}
+	element := d
+	element.dimensions = 0
+	array := &pg.A_ArrayExpr{}
+	for _, e := range elements {
+		if e == nil {
+			array.Elements = append(array.Elements, nullConst())
+			continue
+		}
+		made, err := inputConst(*e, element)
+		if err != nil {
+			return nil, err
+		}
+		array.Elements = append(array.Elements, made)
+	}
+	return d.cast(&pg.Node{Node: &pg.Node_AArrayExpr{AArrayExpr: array}}), nil
+}
+
+// splitArray takes an array of one dimension apart; a nil element is NULL.
+func splitArray(text string) ([]*string, bool) {
+	text = strings.Trim(text, spaceChars)
+	if len(text) < 2 || text[0] != '{' || text[len(text)-1] != '}' {
+		return nil, false
+	}
+	a := arrayReader{rest: strings.Trim(text[1:len(text)-1], spaceChars)}
+	if a.rest == "" {
+		return nil, true
+	}
+	for {
+		element, ok := a.element()
+		if !ok {
+			return nil, false
+		}
+		a.elements = append(a.elements, element)
+		if a.rest == "" {
+			return a.elements, true
+		}
+		if a.rest[0] != ',' {
+			return nil, false
+		}
+		a.rest = strings.TrimLeft(a.rest[1:], spaceChars)
+	}
+}
+
+type arrayReader struct {
+	rest     string
+	elements []*string
+}
+
+// element reads one element and the blanks after it.
+func (a *arrayReader) element() (*string, bool) {
+	var value strings.Builder
+	quoted, closed := strings.HasPrefix(a.rest, `"`), false
+	i := 0
+	if quoted {
+		i = 1
+	}
+scan:
+	for ; i < len(a.rest); i++ {
+		switch c := a.rest[i]; {
+		case c == '\\' && i+1 < len(a.rest):
+			i++
+			value.WriteByte(a.rest[i])
+		case quoted && c == '"':
+			closed = true
+			i++
+			break scan
+		case !quoted && c == ',':
+			break scan
+		case !quoted && (c == '{' || c == '}' || c == '"'):
+			return nil, false
+		default:
+			value.WriteByte(c)
+		}
+	}
+	a.rest = strings.TrimLeft(a.rest[i:], spaceChars)
+	text := value.String()
+	if quoted {
+		return &text, closed
+	}
+	text = strings.TrimRight(text, spaceChars)
+	if strings.EqualFold(text, "null") {
+		return nil, true
+	}
+	return &text, text != ""
+}
+
+// parseTypeName reads the name of a type by the grammar.
+func parseTypeName(name string) (*pg.TypeName, *Error) {
+	node, err := source{text: name}.grammar("SELECT NULL::" + name)
+	if err == nil && len(node.GetSelectStmt().GetTargetList()) == 1 {
+		if cast := node.GetSelectStmt().GetTargetList()[0].GetResTarget().GetVal().GetTypeCast(); cast != nil {
+			return cast.GetTypeName(), nil
+		}
+	}
+	return nil, errorf(CodeUndefinedObject, "type %q does not exist", name)
+}

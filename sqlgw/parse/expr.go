@@ -1,0 +1,283 @@
+package parse
+
+import (
+	"math/big"
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+)
+
+func (b *binder) exprs(nodes []*pg.Node, sc *scope) error {
+	for _, n := range nodes {
+		if err := b.expr(n, sc); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// expr handles an expression, operands first. It may replace the node's content. A nil
+// node is none.
+func (b *binder) expr(n *pg.Node, sc *scope) error {
+	if n.GetNode() == nil {
+		return nil
+	}
+	defer b.leave()
+	if err := b.enter(); err != nil {
+		return err
+	}
+	inner := sc.inside()
+	switch e := n.GetNode().(type) {
+	case *pg.Node_AConst:
+		return b.constant(e.AConst)
+	case *pg.Node_ColumnRef:
+		return b.column(n, sc)
+	case *pg.Node_ParamRef:
+		return b.param(n, e.ParamRef)
+	case *pg.Node_TypeCast:
+		return b.cast(n, e.TypeCast, inner)
+	case *pg.Node_AExpr:
+		return b.operator(n, e.AExpr, inner)
+	case *pg.Node_FuncCall:
+		return b.call(n, e.FuncCall, sc)
+	case *pg.Node_SubLink:
+		return b.subLink(n, e.SubLink, inner)
+	case *pg.Node_SqlvalueFunction:
+		return b.valueFunction(n, e.SqlvalueFunction)
+	case *pg.Node_AIndirection:
+		return b.indirection(e.AIndirection, inner)
+	case *pg.Node_CollateClause:
+		return b.collate(n, e.CollateClause, inner)
+	default:
+		return b.compound(n, inner)
+	}
+}
+
+// compound handles the expressions that are no more than their operands.
+func (b *binder) compound(n *pg.Node, sc *scope) error {
+	switch e := n.GetNode().(type) {
+	case *pg.Node_BoolExpr:
+		return b.exprs(e.BoolExpr.GetArgs(), sc)
+	case *pg.Node_CaseExpr:
+		return b.exprs(append([]*pg.Node{e.CaseExpr.GetArg(), e.CaseExpr.GetDefresult()}, e.CaseExpr.GetArgs()...), sc)
+	case *pg.Node_CaseWhen:
+		return b.exprs([]*pg.Node{e.CaseWhen.GetExpr(), e.CaseWhen.GetResult()}, sc)
+	case *pg.Node_CoalesceExpr:
+		return b.exprs(e.CoalesceExpr.GetArgs(), sc)
+	case *pg.Node_MinMaxExpr:
+		return b.exprs(e.MinMaxExpr.GetArgs(), sc)
+	case *pg.Node_NullTest:
+		return b.expr(e.NullTest.GetArg(), sc)
+	case *pg.Node_BooleanTest:
+		return b.expr(e.BooleanTest.GetArg(), sc)
+	case *pg.Node_AArrayExpr:
+		return b.exprs(e.AArrayExpr.GetElements(), sc)
+	case *pg.Node_RowExpr:
+		return b.exprs(e.RowExpr.GetArgs(), sc)
+	case *pg.Node_List: // of IN
+		return b.exprs(e.List.GetItems(), sc)
+	case *pg.Node_GroupingFunc:
+		return b.exprs(e.GroupingFunc.GetArgs(), sc)
+	case *pg.Node_SetToDefault:
+		return b.src.at(errorf(CodeSyntax, "DEFAULT is not allowed in this context"), e.SetToDefault.GetLocation())
+	default:
+		return refuse(expressionName(n))
+	}
+}
+
+// expressionName names a kind of expression by the words that it begins with, as the
+// grammar's own name for it says.
+func expressionName(n *pg.Node) string {
+	names := map[string]string{
+		"xml_expr": "XML", "xml_serialize": "XMLSERIALIZE", "current_of_expr": "WHERE CURRENT OF",
+		"json_func_expr": "JSON_VALUE, JSON_QUERY or JSON_EXISTS", "json_object_constructor": "JSON_OBJECT",
+		"json_array_constructor": "JSON_ARRAY", "json_array_query_constructor": "JSON_ARRAY", "json_object_agg": "JSON_OBJECTAGG",
+		"json_array_agg": "JSON_ARRAYAGG", "json_is_predicate": "IS JSON", "json_parse_expr": "JSON()",
+		"json_scalar_expr": "JSON_SCALAR", "json_serialize_expr": "JSON_SERIALIZE", "named_arg_expr": "a named argument",
+		"grouping_set": "a grouping set here", "merge_support_func": "MERGE_ACTION",
+	}
+	m := n.ProtoReflect()
+	field := m.WhichOneof(m.Descriptor().Oneofs().ByName("node"))
+	if field == nil {
+		return "this expression"
+	}
+	if name, ok := names[string(field.Name())]; ok {
+		return name
+	}
+	return "this expression (" + strings.ReplaceAll(string(field.Name()), "_", " ") + ")"
+}
+
+// constant writes numbers as DuckDB reads them too.
+func (b *binder) constant(c *pg.A_Const) error {
+	switch v := c.GetVal().(type) {
+	case *pg.A_Const_Bsval:
+		return b.src.at(refuseAll("bit strings"), c.GetLocation())
+	case *pg.A_Const_Fval:
+		if b.binds() {
+			v.Fval.Fval = plainNumber(v.Fval.GetFval())
+		}
+	}
+	return nil
+}
+
+// plainNumber writes a number without underscores, in decimal, with a digit before its point.
+func plainNumber(number string) string {
+	number = strings.ReplaceAll(number, "_", "")
+	if strings.HasPrefix(number, ".") {
+		return "0" + number
+	}
+	if strings.ContainsAny(number, "xXoObB") {
+		if value, ok := new(big.Int).SetString(number, 0); ok {
+			return value.String()
+		}
+	}
+	return number
+}
+
+// param notes a parameter, or gives it its type.
+func (b *binder) param(n *pg.Node, p *pg.ParamRef) error {
+	number := int(p.GetNumber())
+	if number < 1 || number > 65535 {
+		return b.src.at(errorf(CodeUndefinedParam, "there is no parameter $%d", number), p.GetLocation())
+	}
+	if !b.binds() {
+		b.noteParam(p, nil)
+		return nil
+	}
+	types := b.binding.ParamTypes
+	if number > len(types) || types[number-1] == "" {
+		return nil
+	}
+	t, err := parseTypeName(types[number-1])
+	if err != nil {
+		return b.src.at(err, p.GetLocation())
+	}
+	duck, err := duckType(typeOf(t))
+	if err != nil {
+		return b.src.at(err, p.GetLocation())
+	}
+	arg := &pg.Node{Node: n.GetNode()}
+	n.Node = duck.cast(arg).GetNode()
+	return nil
+}
+
+// noteParam keeps one entry for each number: the first, with the first type that is told.
+func (b *binder) noteParam(p *pg.ParamRef, cast *pg.TypeName) {
+	noted := Parameter{Number: int(p.GetNumber()), Position: b.src.at(&Error{}, p.GetLocation()).Position}
+	if t := typeOf(cast); t.name != "" && t.err == "" {
+		noted.Type, noted.TypeMods = t.full(), t.mods
+	}
+	for i := range b.params {
+		if known := &b.params[i]; known.Number == noted.Number {
+			if known.Type == "" {
+				known.Type, known.TypeMods = noted.Type, noted.TypeMods
+			}
+			return
+		}
+	}
+	b.params = append(b.params, noted)
+}
+
+// subLink handles a query in an expression.
+func (b *binder) subLink(n *pg.Node, s *pg.SubLink, sc *scope) error {
+	q := s.GetSubselect().GetSelectStmt()
+	if q == nil {
+		return b.src.at(refuse("a statement that changes data in an expression"), s.GetLocation())
+	}
+	if err := b.expr(s.GetTestexpr(), sc); err != nil {
+		return err
+	}
+	if s.GetSubLinkType() == pg.SubLinkType_EXISTS_SUBLINK && len(q.GetTargetList()) == 0 &&
+		len(q.GetValuesLists()) == 0 && q.GetOp() <= pg.SetOperation_SETOP_NONE {
+		q.TargetList = []*pg.Node{target(intConst(1), "")}
+	}
+	if _, err := b.query(q, sc); err != nil {
+		return b.located(err, s.GetLocation())
+	}
+	switch s.GetSubLinkType() {
+	case pg.SubLinkType_EXISTS_SUBLINK, pg.SubLinkType_EXPR_SUBLINK, pg.SubLinkType_ARRAY_SUBLINK:
+		return nil
+	case pg.SubLinkType_ANY_SUBLINK, pg.SubLinkType_ALL_SUBLINK:
+		return b.subLinkOperator(s)
+	default:
+		return b.src.at(refuse("this kind of subquery"), s.GetLocation())
+	}
+}
+
+// subLinkOperator allows comparisons of a value with the rows of a query.
+func (b *binder) subLinkOperator(s *pg.SubLink) error {
+	if len(s.GetOperName()) == 0 { // IN
+		return nil
+	}
+	op, err := operatorName(s.GetOperName())
+	if err != nil {
+		return b.src.at(err, s.GetLocation())
+	}
+	if !isComparison(op) {
+		return b.src.at(refuse("operator "+op+" with ANY or ALL"), s.GetLocation())
+	}
+	if b.binds() {
+		s.OperName = strNodes(op)
+	}
+	return nil
+}
+
+// located gives an error of a query without a position that of its brackets.
+func (b *binder) located(err error, location int32) error {
+	if e, ok := err.(*Error); ok { //nolint:errorlint // Only errors made here lack a position.
+		return b.src.at(e, location)
+	}
+	return err
+}
+
+// indirection handles subscripts and fields of a row: (a)[1], (a).b.
+func (b *binder) indirection(i *pg.A_Indirection, sc *scope) error {
+	if err := b.expr(i.GetArg(), sc); err != nil {
+		return err
+	}
+	for _, step := range i.GetIndirection() {
+		switch s := step.GetNode().(type) {
+		case *pg.Node_AIndices:
+			if err := b.exprs([]*pg.Node{s.AIndices.GetLidx(), s.AIndices.GetUidx()}, sc); err != nil {
+				return err
+			}
+		case *pg.Node_String_:
+		default:
+			return refuse("(...).*")
+		}
+	}
+	return nil
+}
+
+// collate drops collations that are the order of the bytes, which is DuckDB's own.
+func (b *binder) collate(n *pg.Node, c *pg.CollateClause, sc *scope) error {
+	if err := b.src.collation(c); err != nil {
+		return err
+	}
+	if err := b.expr(c.GetArg(), sc); err != nil {
+		return err
+	}
+	if b.binds() {
+		n.Node = c.GetArg().GetNode()
+	}
+	return nil
+}
+
+// window handles OVER and WINDOW.
+func (b *binder) window(w *pg.WindowDef, sc *scope) error {
+	if w == nil {
+		return nil
+	}
+	if err := b.exprs(w.GetPartitionClause(), sc); err != nil {
+		return err
+	}
+	for _, node := range w.GetOrderClause() {
+		if err := b.expr(node.GetSortBy().GetNode(), sc); err != nil {
+			return err
+		}
+		if err := b.sortOrder(node.GetSortBy()); err != nil {
+			return err
+		}
+	}
+	return b.exprs([]*pg.Node{w.GetStartOffset(), w.GetEndOffset()}, sc)
+}

@@ -1,0 +1,175 @@
+package parse
+
+import (
+	"maps"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+)
+
+type functionKind uint8
+
+const (
+	scalarFunction functionKind = iota
+	aggregateFunction
+	windowFunction
+	setFunction
+)
+
+// function is one that queries may call: PostgreSQL's name for it is the key of the
+// list, duck is DuckDB's.
+type function struct {
+	duck        string
+	kind        functionKind
+	min, max    int // arguments; max -1 is any number
+	withinGroup bool
+	// table: DuckDB has a table function for it.
+	table bool
+	// rewrite changes a call that already has DuckDB's name, or returns what stands for it.
+	rewrite func(*pg.FuncCall) (*pg.Node, *Error)
+	// bound refuses or bounds a set that could be too large to be held at once. It isn't asked
+	// in FROM if the arguments name no columns: then the set is made as it is read.
+	bound func(c *pg.FuncCall) *Error
+}
+
+// functionList is every function that queries may call. Nothing else reaches DuckDB.
+// Each has been compared with PostgreSQL; where DuckDB's differs, rewrite mends it.
+var functionList = func() map[string]*function {
+	list := map[string]*function{}
+	for _, group := range []map[string]*function{
+		mathFunctions(), textFunctions(), timeFunctions(), arrayFunctions(), jsonFunctions(),
+		aggregateFunctions(), windowFunctions(),
+	} {
+		maps.Copy(list, group)
+	}
+	return list
+}()
+
+func lookupFunction(name string) *function { return functionList[name] }
+
+// same are functions that have the same name in DuckDB, and take lo to hi arguments.
+func same(list map[string]*function, lo, hi int, names ...string) {
+	for _, name := range names {
+		list[name] = &function{duck: name, min: lo, max: hi}
+	}
+}
+
+// renamed is a function that DuckDB has by another name.
+func renamed(duck string, lo, hi int) *function { return &function{duck: duck, min: lo, max: hi} }
+
+func mathFunctions() map[string]*function {
+	list := map[string]*function{
+		"pow": renamed("power", 2, 2),
+		"div": {duck: "trunc", min: 2, max: 2, rewrite: func(c *pg.FuncCall) (*pg.Node, *Error) {
+			return callNode("trunc", operatorNode("//", c.GetArgs()[0], c.GetArgs()[1])), nil
+		}},
+	}
+	same(list, 0, 0, "pi", "random")
+	same(list, 1, 1, "abs", "ceil", "ceiling", "floor", "sign", "sqrt", "cbrt", "exp", "ln", "log10", "factorial",
+		"degrees", "radians", "sin", "cos", "tan", "cot", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh")
+	same(list, 1, 2, "round", "trunc", "log")
+	same(list, 2, 2, "power", "mod", "gcd", "lcm", "atan2")
+	return list
+}
+
+func textFunctions() map[string]*function {
+	list := map[string]*function{
+		"btrim":            renamed("trim", 1, 2),
+		"char_length":      renamed("length", 1, 1),
+		"character_length": renamed("length", 1, 1),
+		"position":         renamed("strpos", 2, 2),
+		"octet_length":     renamed("strlen", 1, 1),
+		"regexp_like":      renamed("regexp_matches", 2, 3),
+		"to_hex":           {duck: "to_hex", min: 1, max: 1, rewrite: wrapIn("lower")},
+		"lpad":             {duck: "lpad", min: 2, max: 3, rewrite: padWithBlanks},
+		"rpad":             {duck: "rpad", min: 2, max: 3, rewrite: padWithBlanks},
+		"substring":        {duck: "substring", min: 2, max: 3, rewrite: substringCall},
+		"substr":           {duck: "substring", min: 2, max: 3, rewrite: substringCall},
+		"encode":           {duck: "hex", min: 2, max: 2, rewrite: encodeCall},
+		"decode":           {duck: "from_hex", min: 2, max: 2, rewrite: decodeCall},
+		"regexp_replace":   {duck: "regexp_replace", min: 3, max: 4},
+	}
+	same(list, 0, 0, "gen_random_uuid")
+	same(list, 1, 1, "length", "lower", "upper", "reverse", "ascii", "chr", "md5")
+	same(list, 1, 2, "ltrim", "rtrim")
+	same(list, 1, -1, "concat")
+	same(list, 2, -1, "concat_ws")
+	same(list, 2, 2, "left", "right", "repeat", "strpos", "starts_with", "string_to_array", "regexp_split_to_array")
+	same(list, 3, 3, "replace", "translate", "split_part")
+	return list
+}
+
+func timeFunctions() map[string]*function {
+	list := map[string]*function{
+		"statement_timestamp": renamed("now", 0, 0),
+		"date_bin":            renamed("time_bucket", 3, 3),
+		"extract":             {duck: "date_part", min: 2, max: 2, rewrite: extractCall},
+		"date_part":           {duck: "date_part", min: 2, max: 2, rewrite: extractCall},
+	}
+	same(list, 0, 0, "now", "transaction_timestamp")
+	same(list, 1, 1, "isfinite", "to_timestamp")
+	same(list, 1, 2, "age")
+	same(list, 2, 2, "date_trunc", "timezone")
+	same(list, 3, 3, "make_date", "make_time")
+	same(list, 6, 6, "make_timestamp")
+	return list
+}
+
+func arrayFunctions() map[string]*function {
+	list := map[string]*function{
+		"cardinality":         renamed("len", 1, 1),
+		"array_length":        {duck: "len", min: 2, max: 2, rewrite: arrayLengthCall},
+		"array_upper":         {duck: "len", min: 2, max: 2, rewrite: arrayLengthCall},
+		"array_to_string":     renamed("array_to_string", 2, 2),
+		"unnest":              {duck: "unnest", kind: setFunction, min: 1, max: 1, table: true},
+		"generate_series":     {duck: "generate_series", kind: setFunction, min: 2, max: 3, table: true, rewrite: wrapIn("unnest"), bound: boundSeries},
+		"generate_subscripts": {duck: "generate_subscripts", kind: setFunction, min: 2, max: 2},
+	}
+	same(list, 2, 2, "array_append", "array_prepend", "array_cat", "array_position")
+	return list
+}
+
+func jsonFunctions() map[string]*function {
+	list := map[string]*function{
+		"to_jsonb":           renamed("to_json", 1, 1),
+		"jsonb_array_length": renamed("json_array_length", 1, 1),
+		"json_build_object":  renamed("json_object", 0, -1),
+		"jsonb_build_object": renamed("json_object", 0, -1),
+		"json_build_array":   renamed("json_array", 0, -1),
+		"jsonb_build_array":  renamed("json_array", 0, -1),
+	}
+	same(list, 1, 1, "to_json", "json_array_length", "row_to_json", "array_to_json")
+	return list
+}
+
+func aggregateFunctions() map[string]*function {
+	list := map[string]*function{"count": {duck: "count", min: 0, max: 1}, "every": renamed("bool_and", 1, 1)}
+	same(list, 1, 1, "sum", "avg", "min", "max", "bool_and", "bool_or", "array_agg", "any_value",
+		"stddev", "stddev_samp", "stddev_pop", "variance", "var_samp", "var_pop", "bit_and", "bit_or", "bit_xor")
+	same(list, 2, 2, "string_agg", "corr", "covar_pop", "covar_samp", "regr_avgx", "regr_avgy", "regr_count",
+		"regr_intercept", "regr_r2", "regr_slope", "regr_sxx", "regr_sxy", "regr_syy")
+	for _, name := range []string{"json_agg", "jsonb_agg"} {
+		list[name] = renamed("json_group_array", 1, 1)
+	}
+	for _, name := range []string{"json_object_agg", "jsonb_object_agg"} {
+		list[name] = renamed("json_group_object", 2, 2)
+	}
+	list["mode"] = &function{duck: "mode", withinGroup: true}
+	list["percentile_cont"] = &function{duck: "percentile_cont", min: 1, max: 1, withinGroup: true}
+	list["percentile_disc"] = &function{duck: "percentile_disc", min: 1, max: 1, withinGroup: true}
+	for _, f := range list {
+		f.kind = aggregateFunction
+	}
+	return list
+}
+
+func windowFunctions() map[string]*function {
+	list := map[string]*function{}
+	same(list, 0, 0, "row_number", "rank", "dense_rank", "percent_rank", "cume_dist")
+	same(list, 1, 1, "ntile", "first_value", "last_value")
+	same(list, 1, 3, "lag", "lead")
+	same(list, 2, 2, "nth_value")
+	for _, f := range list {
+		f.kind = windowFunction
+	}
+	return list
+}

@@ -1,0 +1,250 @@
+package parse
+
+import (
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+)
+
+// operatorName is the name of an operator, without the schema of PostgreSQL's own.
+func operatorName(names []*pg.Node) (string, *Error) {
+	list := strsOf(names)
+	switch {
+	case len(list) == 1:
+		return list[0], nil
+	case len(list) == 2 && list[0] == "pg_catalog":
+		return list[1], nil
+	}
+	return "", refuse("operator " + strings.Join(list, "."))
+}
+
+func isComparison(op string) bool {
+	switch op {
+	case "=", "<>", "!=", "<", "<=", ">", ">=":
+		return true
+	}
+	return false
+}
+
+// operator handles operands, and then the operator by the way that it is written.
+func (b *binder) operator(n *pg.Node, e *pg.A_Expr, sc *scope) error {
+	operands := []*pg.Node{e.GetLexpr(), e.GetRexpr()}
+	if call := e.GetRexpr().GetFuncCall(); call != nil && isLikeEscape(call) {
+		operands = append(operands[:1], call.GetArgs()...)
+	}
+	if err := b.exprs(operands, sc); err != nil {
+		return err
+	}
+	if !b.binds() {
+		return nil
+	}
+	switch e.GetKind() {
+	case pg.A_Expr_Kind_AEXPR_OP:
+		return b.plainOperator(n, e)
+	case pg.A_Expr_Kind_AEXPR_OP_ANY, pg.A_Expr_Kind_AEXPR_OP_ALL:
+		return b.arrayOperator(n, e)
+	case pg.A_Expr_Kind_AEXPR_LIKE, pg.A_Expr_Kind_AEXPR_ILIKE:
+		return b.like(n, e)
+	case pg.A_Expr_Kind_AEXPR_DISTINCT, pg.A_Expr_Kind_AEXPR_NOT_DISTINCT, pg.A_Expr_Kind_AEXPR_NULLIF,
+		pg.A_Expr_Kind_AEXPR_IN, pg.A_Expr_Kind_AEXPR_BETWEEN, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN:
+		return nil // built into the grammar with an operator that can't be another
+	case pg.A_Expr_Kind_AEXPR_SIMILAR:
+		return b.src.at(refuse("SIMILAR TO"), e.GetLocation()).hinted("Use ~ with a regular expression, or LIKE.")
+	case pg.A_Expr_Kind_AEXPR_BETWEEN_SYM, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN_SYM:
+		return b.src.at(refuse("BETWEEN SYMMETRIC"), e.GetLocation())
+	default:
+		return b.src.at(refuse("this operator"), e.GetLocation())
+	}
+}
+
+// plainOperator handles a op b and op b.
+func (b *binder) plainOperator(n *pg.Node, e *pg.A_Expr) error {
+	if done, err := b.dialectOperator(n, e); done || err != nil {
+		return err
+	}
+	op, refused := operatorName(e.GetName())
+	if refused != nil {
+		return b.src.at(refused, e.GetLocation())
+	}
+	made, refused := duckOperator(op, e.GetLexpr(), e.GetRexpr())
+	if refused != nil {
+		return b.src.at(refused, e.GetLocation())
+	}
+	n.Node = made.GetNode()
+	return nil
+}
+
+// duckOperator is what DuckDB has for an operator; left is nil for one that stands before
+// its operand.
+func duckOperator(op string, left, right *pg.Node) (*pg.Node, *Error) {
+	if left == nil {
+		return prefixOperator(op, right)
+	}
+	switch op {
+	case "+", "-", "*", "%", "^", "||", "&", "|", "<<", ">>", "@>", "<@", "&&", "=", "<", "<=", ">", ">=":
+		return operatorNode(op, left, right), nil
+	case "<>", "!=":
+		return operatorNode("<>", left, right), nil
+	case "/": // of integers it truncates, which DuckDB calls //
+		return operatorNode("//", left, right), nil
+	case "#":
+		return callNode("xor", left, right), nil
+	case "~~", "!~~", "~~*", "!~~*":
+		return likeCall(left, right, `\`, strings.HasSuffix(op, "*"), strings.HasPrefix(op, "!")), nil
+	case "~":
+		return callNode("regexp_matches", left, right), nil
+	case "~*":
+		return callNode("regexp_matches", left, right, textConst("i")), nil
+	case "!~":
+		return notNode(callNode("regexp_matches", left, right)), nil
+	case "!~*":
+		return notNode(callNode("regexp_matches", left, right, textConst("i"))), nil
+	case "->":
+		return callNode("json_extract", left, jsonKey(right)), nil
+	case "->>":
+		return callNode("json_extract_string", left, jsonKey(right)), nil
+	case "#>", "#>>":
+		return jsonPath(op, left, right)
+	case "^@":
+		return callNode("starts_with", left, right), nil
+	}
+	return nil, refuse("operator " + op)
+}
+
+func prefixOperator(op string, right *pg.Node) (*pg.Node, *Error) {
+	switch op {
+	case "+", "-", "~":
+		return operatorNode(op, nil, right), nil
+	case "@":
+		return callNode("abs", right), nil
+	case "|/":
+		return callNode("sqrt", right), nil
+	case "||/":
+		return callNode("cbrt", right), nil
+	}
+	return nil, refuse("operator " + op)
+}
+
+// jsonKey is a key of -> as DuckDB reads it: a constant text is a key, never a path.
+func jsonKey(key *pg.Node) *pg.Node {
+	if text, ok := stringConst(key); ok {
+		return textConst(pathStep(text))
+	}
+	return key
+}
+
+// pathStep is the path of a key of the outermost object.
+func pathStep(key string) string {
+	return `$."` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"`
+}
+
+// jsonPath handles #> and #>> with a constant path, whose steps are keys or, if they are
+// numbers, may be places of an array: so one step after the other is asked for.
+func jsonPath(op string, left, right *pg.Node) (*pg.Node, *Error) {
+	text, ok := stringConst(right)
+	steps, valid := splitArray(text)
+	if !ok || !valid || len(steps) == 0 {
+		return nil, refuse("operator " + op + " with a path that is not a constant")
+	}
+	for i, step := range steps {
+		if step == nil || *step == "" || strings.Trim(*step, "-0123456789") == "" {
+			return nil, refuse("operator " + op + " with the place of an array").hinted("Use -> with a number.")
+		}
+		name := "json_extract"
+		if op == "#>>" && i == len(steps)-1 {
+			name = "json_extract_string"
+		}
+		left = callNode(name, left, textConst(pathStep(*step)))
+	}
+	return left, nil
+}
+
+// arrayOperator handles x op ANY (array) and x op ALL (array).
+func (b *binder) arrayOperator(n *pg.Node, e *pg.A_Expr) error {
+	op, refused := operatorName(e.GetName())
+	if refused != nil {
+		return b.src.at(refused, e.GetLocation())
+	}
+	if !isComparison(op) {
+		return b.src.at(refuse("operator "+op+" with ANY or ALL"), e.GetLocation())
+	}
+	if op == "!=" {
+		op = "<>"
+	}
+	e.Name = strNodes(op)
+	if text, ok := stringConst(e.GetRexpr()); ok {
+		return b.textArray(n, e, op, text)
+	}
+	return nil
+}
+
+// textArray handles x = ANY ('{a,b}') and x <> ALL ('{a,b}'), whose elements have the type of x:
+// as a list of IN they have it in DuckDB too.
+func (b *binder) textArray(n *pg.Node, e *pg.A_Expr, op, text string) error {
+	elements, ok := splitArray(text)
+	location := e.GetRexpr().GetAConst().GetLocation()
+	if !ok {
+		return b.src.at(errorf(CodeInvalidText, "malformed array literal: %q", text), location)
+	}
+	anyEqual := e.GetKind() == pg.A_Expr_Kind_AEXPR_OP_ANY && op == "="
+	if !anyEqual && (e.GetKind() != pg.A_Expr_Kind_AEXPR_OP_ALL || op != "<>") {
+		return b.src.at(refuse("an array written as text with operator "+op), location).hinted("Write it as ARRAY[...].")
+	}
+	if len(elements) == 0 {
+		n.Node = boolConst(!anyEqual).GetNode()
+		return nil
+	}
+	list := make([]*pg.Node, len(elements))
+	for i, element := range elements {
+		list[i] = textOrNull(element)
+	}
+	e.Kind, e.Rexpr = pg.A_Expr_Kind_AEXPR_IN, pg.MakeListNode(list)
+	return nil
+}
+
+// like handles LIKE and ILIKE. PostgreSQL's patterns have an escape character without
+// asking for one: the backslash.
+func (b *binder) like(n *pg.Node, e *pg.A_Expr) error {
+	pattern, escape := e.GetRexpr(), `\`
+	if call := pattern.GetFuncCall(); call != nil && isLikeEscape(call) {
+		pattern = call.GetArgs()[0]
+		text, ok := stringConst(call.GetArgs()[1])
+		if !ok || len(text) > 1 {
+			return b.src.at(refuse("ESCAPE with anything but one character"), e.GetLocation())
+		}
+		escape = text
+	}
+	insensitive := e.GetKind() == pg.A_Expr_Kind_AEXPR_ILIKE
+	negated := strings.HasPrefix(strsOf(e.GetName())[0], "!")
+	n.Node = likeCall(e.GetLexpr(), pattern, escape, insensitive, negated).GetNode()
+	return nil
+}
+
+// isLikeEscape tells whether a call is what the grammar makes of ESCAPE, and of nothing else.
+func isLikeEscape(call *pg.FuncCall) bool {
+	names := strsOf(call.GetFuncname())
+	return len(names) == 2 && names[0] == "pg_catalog" && names[1] == "like_escape" && len(call.GetArgs()) == 2
+}
+
+// likeCall uses DuckDB's plain operator, which it has fast ways for, where the pattern has
+// nothing to escape.
+func likeCall(text, pattern *pg.Node, escape string, insensitive, negated bool) *pg.Node {
+	op, call := "~~", "like_escape"
+	if insensitive {
+		op, call = "~~*", "ilike_escape"
+	}
+	var made *pg.Node
+	if p, ok := stringConst(pattern); escape == "" || ok && !strings.Contains(p, escape) {
+		kind := pg.A_Expr_Kind_AEXPR_LIKE
+		if insensitive {
+			kind = pg.A_Expr_Kind_AEXPR_ILIKE
+		}
+		made = &pg.Node{Node: &pg.Node_AExpr{AExpr: &pg.A_Expr{Kind: kind, Name: strNodes(op), Lexpr: text, Rexpr: pattern}}}
+	} else {
+		made = callNode(call, text, pattern, textConst(escape))
+	}
+	if negated {
+		return notNode(made)
+	}
+	return made
+}

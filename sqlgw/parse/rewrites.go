@@ -1,0 +1,170 @@
+package parse
+
+import (
+	"strconv"
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"broadsheet.dev/broadsheet/fragments/columnar"
+)
+
+// Rewrites of calls whose DuckDB namesake means something else.
+
+// wrapIn puts a call around the call.
+func wrapIn(outer string) func(*pg.FuncCall) (*pg.Node, *Error) {
+	return func(c *pg.FuncCall) (*pg.Node, *Error) {
+		return callNode(outer, &pg.Node{Node: &pg.Node_FuncCall{FuncCall: c}}), nil
+	}
+}
+
+// padWithBlanks adds the argument that DuckDB wants to be given.
+func padWithBlanks(c *pg.FuncCall) (*pg.Node, *Error) {
+	if len(c.GetArgs()) == 2 {
+		c.Args = append(c.Args, textConst(" "))
+	}
+	return nil, nil
+}
+
+// substringCall: a start before the first character counts from there in PostgreSQL, and from the
+// end in DuckDB.
+func substringCall(c *pg.FuncCall) (*pg.Node, *Error) {
+	if _, ok := stringConst(c.GetArgs()[1]); ok {
+		return nil, refuse("substring with a pattern").hinted("Use regexp_replace.")
+	}
+	start, constant := intValue(c.GetArgs()[1])
+	if constant && start >= 1 {
+		return nil, nil
+	}
+	if !isSmall(c.GetArgs()[1], maxCopied) {
+		return nil, refuse("substring with a start of this complexity").hinted("Compute it in a subquery, and name it here.")
+	}
+	first := greatest(c.GetArgs()[1], intConst(1))
+	if len(c.GetArgs()) == 3 {
+		end := operatorNode("+", c.GetArgs()[1], c.GetArgs()[2])
+		c.Args[2] = greatest(operatorNode("-", end, first), intConst(0))
+	}
+	c.Args[1] = first
+	return nil, nil
+}
+
+// seriesOfTimes gives texts among the arguments the types that they have for PostgreSQL: a
+// step that is a text is an interval, and then the bounds are times.
+func seriesOfTimes(c *pg.FuncCall) *Error {
+	if len(c.GetArgs()) != 3 {
+		return nil
+	}
+	if cast := c.GetArgs()[2].GetTypeCast(); cast != nil && typeOf(cast.GetTypeName()).name != "interval" {
+		return nil
+	}
+	if _, isText := stringConst(c.GetArgs()[2]); !isText && c.GetArgs()[2].GetTypeCast() == nil {
+		return nil
+	}
+	types := [3]columnar.Kind{columnar.Timestamp, columnar.Timestamp, columnar.Interval}
+	for i, arg := range c.GetArgs() {
+		text, ok := stringConst(arg)
+		if !ok {
+			continue
+		}
+		made, err := inputConst(text, duckDBType{typ: columnar.Type{Kind: types[i]}})
+		if err != nil {
+			return err
+		}
+		c.Args[i] = made
+	}
+	return nil
+}
+
+// limitSeries makes a series end with an error where it would be too long. Both bounds are
+// integers, and small.
+func limitSeries(c *pg.FuncCall) {
+	start, stop, step := c.GetArgs()[0], c.GetArgs()[1], intConst(1)
+	if len(c.GetArgs()) == 3 {
+		step = c.GetArgs()[2]
+	}
+	length := operatorNode("//", operatorNode("-", stop, start), step)
+	c.Args[1] = &pg.Node{Node: &pg.Node_CaseExpr{CaseExpr: &pg.CaseExpr{
+		Args: []*pg.Node{{Node: &pg.Node_CaseWhen{CaseWhen: &pg.CaseWhen{
+			Expr:   operatorNode(">=", length, intConst(maxSeries)),
+			Result: callNode("error", textConst(errSeries().Message)),
+		}}}},
+		Defresult: stop,
+	}}}
+}
+
+func greatest(args ...*pg.Node) *pg.Node {
+	return &pg.Node{Node: &pg.Node_MinMaxExpr{MinMaxExpr: &pg.MinMaxExpr{Op: pg.MinMaxOp_IS_GREATEST, Args: args}}}
+}
+
+func encodeCall(c *pg.FuncCall) (*pg.Node, *Error) {
+	switch format, _ := stringConst(c.GetArgs()[1]); strings.ToLower(format) {
+	case "hex":
+		return callNode("lower", callNode("hex", c.GetArgs()[0])), nil
+	case "base64":
+		return callNode("to_base64", c.GetArgs()[0]), nil
+	}
+	return nil, refuse("encode with a format other than hex and base64")
+}
+
+func decodeCall(c *pg.FuncCall) (*pg.Node, *Error) {
+	switch format, _ := stringConst(c.GetArgs()[1]); strings.ToLower(format) {
+	case "hex":
+		return callNode("from_hex", c.GetArgs()[0]), nil
+	case "base64":
+		return callNode("from_base64", c.GetArgs()[0]), nil
+	}
+	return nil, refuse("decode with a format other than hex and base64")
+}
+
+// extractCall: seconds have their fraction in PostgreSQL.
+func extractCall(c *pg.FuncCall) (*pg.Node, *Error) {
+	field, ok := stringConst(c.GetArgs()[0])
+	if !ok {
+		return nil, refuse("date_part with a field that is not a constant")
+	}
+	field = strings.ToLower(field)
+	switch field {
+	case "second", "seconds", "sec", "secs":
+		micros := callNode("date_part", textConst("microsecond"), c.GetArgs()[1])
+		return operatorNode("*", micros, floatConst("0.000001")), nil
+	case "millisecond", "milliseconds", "msec", "msecs", "ms":
+		micros := callNode("date_part", textConst("microsecond"), c.GetArgs()[1])
+		return operatorNode("*", micros, floatConst("0.001")), nil
+	case "century", "day", "days", "decade", "dow", "doy", "epoch", "hour", "hours", "isodow", "isoyear", "microsecond", "microseconds",
+		"millennium", "minute", "minutes", "month", "months", "quarter", "timezone", "timezone_hour", "timezone_minute", "week", "year", "years":
+		c.Args[0] = textConst(field)
+		return nil, nil
+	case "julian":
+		return nil, refuse("julian")
+	}
+	return nil, errorf(CodeInvalidParameter, "unit %q not recognized", field)
+}
+
+func floatConst(number string) *pg.Node {
+	return &pg.Node{Node: &pg.Node_AConst{AConst: &pg.A_Const{Val: &pg.A_Const_Fval{Fval: &pg.Float{Fval: number}}, Location: -1}}}
+}
+
+// arrayLengthCall: the length of an empty array is NULL in PostgreSQL.
+func arrayLengthCall(c *pg.FuncCall) (*pg.Node, *Error) {
+	if dimension, ok := intValue(c.GetArgs()[1]); !ok || dimension != 1 {
+		return nil, refuse("a dimension of an array other than the first")
+	}
+	return &pg.Node{Node: &pg.Node_AExpr{AExpr: &pg.A_Expr{
+		Kind: pg.A_Expr_Kind_AEXPR_NULLIF, Name: strNodes("="), Lexpr: callNode("len", c.GetArgs()[0]), Rexpr: intConst(0),
+	}}}, nil
+}
+
+// intValue is the value of an integer constant.
+func intValue(n *pg.Node) (int64, bool) {
+	switch v := n.GetAConst().GetVal().(type) {
+	case *pg.A_Const_Ival:
+		return int64(v.Ival.GetIval()), true
+	case *pg.A_Const_Fval: // what doesn't fit 32 bits
+		value, err := strconv.ParseInt(v.Fval.GetFval(), 10, 64)
+		return value, err == nil
+	}
+	if cast := n.GetTypeCast(); cast != nil {
+		return intValue(cast.GetArg())
+	}
+	return 0, false
+}

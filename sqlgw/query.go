@@ -1,0 +1,389 @@
+package sqlgw
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+
+	"broadsheet.dev/broadsheet/catalog"
+	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/sqlgw/duck"
+	"broadsheet.dev/broadsheet/sqlgw/parse"
+)
+
+// source is what a relation of a query stands for: a table of the catalog, or a relation
+// that the system makes (view is set).
+type source struct {
+	table catalog.Table
+	view  *systemView
+}
+
+func (x source) columns() []columnar.Column {
+	if x.view != nil {
+		return x.view.columns
+	}
+	return x.table.RowSchema().Columns
+}
+
+// query is a SELECT whose names are resolved.
+type query struct {
+	session *session
+	parsed  *parse.Select
+	sources []source // of each of the query's relations
+	params  []columnar.Type
+	columns []columnar.Column
+}
+
+// prepareSelect resolves a query's names, and asks the engine for its types over relations
+// of the right shape that have no rows.
+func (s *session) prepareSelect(ctx context.Context, p *parse.Select, paramOIDs []uint32) (*statement, error) {
+	q := &query{session: s, parsed: p}
+	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if q.sources, err = s.resolveAll(snap, p); err != nil {
+		return nil, err
+	}
+	if err := q.describe(ctx, paramOIDs); err != nil {
+		return nil, err
+	}
+	return &statement{session: s, params: q.params, columns: describe(q.columns), begin: q.begin}, nil
+}
+
+func (s *session) resolveAll(snap *catalog.Snapshot, p *parse.Select) ([]source, error) {
+	var out []source
+	for _, r := range p.Relations() {
+		x, err := s.resolve(snap, r.Name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, x)
+	}
+	return out, nil
+}
+
+func (s *session) resolve(snap *catalog.Snapshot, n parse.Name) (source, error) {
+	if v := s.gateway.systemView(n); v != nil {
+		return source{view: v}, nil
+	}
+	t, err := s.table(snap, n)
+	return source{table: t}, err
+}
+
+// describe finds the types of parameters and columns. Parameters whose type nothing tells
+// are text, as in PostgreSQL.
+func (q *query) describe(ctx context.Context, paramOIDs []uint32) error {
+	n := len(paramOIDs)
+	for _, p := range q.parsed.Parameters() {
+		n = max(n, p.Number)
+	}
+	declared := make([]columnar.Type, n)
+	for i, oid := range paramOIDs {
+		t, err := declaredParams(nil, []uint32{oid})
+		if err != nil {
+			return err
+		}
+		if oid != 0 && oid != 705 {
+			declared[i] = t[0]
+		}
+	}
+	stmtParams, columns, err := q.ask(ctx, declared)
+	if err != nil {
+		return err
+	}
+	unknown := false
+	for i := range declared {
+		if declared[i].Kind == 0 && i < len(stmtParams) {
+			declared[i] = stmtParams[i]
+		}
+		if declared[i].Kind == 0 {
+			declared[i], unknown = columnar.Type{Kind: columnar.Text}, true
+		}
+	}
+	if unknown || columns == nil {
+		if _, columns, err = q.ask(ctx, declared); err != nil {
+			return err
+		}
+	}
+	q.params, q.columns = declared, columns
+	return nil
+}
+
+// ask prepares the query over empty relations, and returns what the engine says of it.
+func (q *query) ask(ctx context.Context, params []columnar.Type) ([]columnar.Type, []columnar.Column, error) {
+	sql, err := q.sql(params, func(r parse.Relation) (parse.Target, error) {
+		return shape(q.sources[r.Index], r.Meta)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, err := q.session.gateway.cfg.Engine.Conn(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	stmt, err := conn.Prepare(ctx, sql)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, u := range stmt.Unsupported() {
+		return nil, nil, hinted(sqlError("0A000", "column %q has type %s, which can't be returned", u.Name, u.Type), "Cast it, for example to text.")
+	}
+	return stmt.Params(), stmt.Columns(), nil
+}
+
+func (q *query) sql(params []columnar.Type, target func(parse.Relation) (parse.Target, error)) (string, error) {
+	names := make([]string, len(params))
+	for i, t := range params {
+		if t.Kind != 0 {
+			names[i] = t.SQL()
+		}
+	}
+	sql, err := q.parsed.SQL(parse.Binding{Relation: target, Dialect: q.session.gateway.dialect(), ParamTypes: names})
+	if err != nil {
+		return "", parseError(err)
+	}
+	return sql, nil
+}
+
+// columnNames of columns.
+func columnNames(cols []columnar.Column) []string {
+	out := make([]string, len(cols))
+	for i, c := range cols {
+		out[i] = c.Name
+	}
+	return out
+}
+
+// withMeta adds the metadata columns of these names.
+func withMeta(cols []columnar.Column, names []string) []columnar.Column {
+	out := slices.Clone(cols)
+	for _, m := range metaColumns() {
+		if slices.Contains(names, m.Name) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// shape is a relation without rows.
+func shape(x source, meta []string) (parse.Target, error) {
+	cols := x.columns()
+	if x.view != nil {
+		meta = nil
+	}
+	sql, err := duck.ReadJSON(nil, columnar.Schema{Columns: withMeta(cols, meta)})
+	return parse.Target{SQL: "(" + sql + ")", Columns: columnNames(cols), Hidden: meta}, err
+}
+
+// begin fixes the cut and starts the query over the tables at it.
+func (q *query) begin(ctx context.Context, args *columnar.Batch) (execution, error) {
+	g := q.session.gateway
+	snap, err := g.cfg.Catalog.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := q.unchanged(snap); err != nil {
+		return nil, err
+	}
+	e := &queryExecution{query: q}
+	targets, err := q.targets(ctx, snap, e)
+	if err != nil {
+		e.close()
+		return nil, err
+	}
+	sql, err := q.sql(q.params, func(r parse.Relation) (parse.Target, error) { return targets[r.Index], nil })
+	if err != nil {
+		e.close()
+		return nil, err
+	}
+	if err := e.start(ctx, sql, args); err != nil {
+		e.close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// unchanged refuses to run a prepared query over tables that became others.
+func (q *query) unchanged(snap *catalog.Snapshot) error {
+	now, err := q.session.resolveAll(snap, q.parsed)
+	if err != nil {
+		return err
+	}
+	for i, x := range now {
+		was := q.sources[i]
+		if (x.view == nil) != (was.view == nil) || x.table.ID != was.table.ID || x.table.Version != was.table.Version {
+			return sqlError("0A000", "cached plan must not change result type: table %q was changed", x.table.Name)
+		}
+	}
+	return nil
+}
+
+// targets makes what the engine reads for each relation, at one cut for all of them.
+func (q *query) targets(ctx context.Context, snap *catalog.Snapshot, e *queryExecution) ([]parse.Target, error) {
+	g := q.session.gateway
+	journals := map[int64][]string{}
+	var all []string
+	for _, x := range q.sources {
+		if x.view != nil || journals[x.table.ID] != nil {
+			continue
+		}
+		names, err := snap.Journals(ctx, x.table)
+		if err != nil {
+			return nil, err
+		}
+		journals[x.table.ID] = names
+		all = append(all, names...)
+	}
+	slices.Sort(all)
+	at, err := g.fixCut(ctx, slices.Compact(all))
+	if err != nil {
+		return nil, err
+	}
+	relations := q.parsed.Relations()
+	out := make([]parse.Target, len(relations))
+	for i, r := range relations {
+		if x := q.sources[i]; x.view != nil {
+			out[i] = e.viewTarget(ctx, x.view, snap)
+		} else if out[i], err = e.tableTarget(ctx, x.table, journals[x.table.ID], at, r.Meta); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// tableTarget plans the reading of one mention of a table.
+func (e *queryExecution) tableTarget(ctx context.Context, t catalog.Table, journals []string, at cut, meta []string) (parse.Target, error) {
+	g := e.query.session.gateway
+	schema := t.RowSchema()
+	key := schema.Fingerprint()
+	plans, err := g.planJournals(ctx, journals, at, schema, key, len(meta) > 0)
+	if err != nil {
+		return parse.Target{}, err
+	}
+	files, ranges, err := g.split(plans)
+	if err != nil {
+		return parse.Target{}, err
+	}
+	scan := &tableScan{gateway: g, schema: schema, key: key, ranges: ranges}
+	cols := withMeta(schema.Columns, meta)
+	out := parse.Target{Columns: columnNames(schema.Columns), Hidden: meta}
+	var parts []string
+	if len(files) > 0 {
+		inPlace, err := duck.ReadJSON(files, schema)
+		if err != nil {
+			return parse.Target{}, err
+		}
+		parts = append(parts, inPlace)
+	}
+	if len(ranges) > 0 || len(files) == 0 {
+		token := g.scans.add(duck.Scan{
+			Columns: append(slices.Clone(schema.Columns), metaColumns()...), Open: scan.open,
+		})
+		e.tokens = append(e.tokens, token)
+		parts = append(parts, readScan(token, cols))
+	}
+	out.SQL = "(" + strings.Join(parts, " UNION ALL ") + ")"
+	return out, nil
+}
+
+// queryExecution is a query that runs.
+type queryExecution struct {
+	query  *query
+	tokens []string
+	conn   *duck.Conn
+	rows   *duck.Rows
+	cancel context.CancelCauseFunc // of what bounds the rows
+
+	batch *columnar.Batch // that is being sent
+	sent  int             // rows of batch that were
+}
+
+// start runs the query. It may live longer than this call, so that its rows have a context
+// of their own, which each call's context ends while it lasts.
+func (e *queryExecution) start(ctx context.Context, sql string, args *columnar.Batch) error {
+	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	e.cancel = cancel
+	defer e.bound(ctx)()
+	var err error
+	if e.conn, err = e.query.session.gateway.cfg.Engine.Conn(ctx); err != nil {
+		return err
+	}
+	stmt, err := e.conn.Prepare(ctx, sql)
+	if err != nil {
+		return err
+	}
+	e.rows, err = stmt.Query(life, args)
+	return err
+}
+
+// bound lets ctx end the rows until the returned function is called.
+func (e *queryExecution) bound(ctx context.Context) func() {
+	stop := context.AfterFunc(ctx, func() { e.cancel(context.Cause(ctx)) })
+	return func() { stop() }
+}
+
+func (e *queryExecution) close() {
+	if e.rows != nil {
+		_ = e.rows.Close()
+	}
+	if e.conn != nil {
+		_ = e.conn.Close()
+	}
+	if e.cancel != nil {
+		e.cancel(context.Canceled)
+	}
+	for _, t := range e.tokens {
+		e.query.session.gateway.scans.remove(t)
+	}
+	e.tokens = nil
+}
+
+// run sends rows. It is done when there are no more; with a limit it stops exactly there.
+func (e *queryExecution) run(ctx context.Context, w pgwire.ResultWriter, maxRows int) (bool, error) {
+	defer e.bound(ctx)()
+	for n := 0; ; {
+		if e.batch == nil || e.sent == e.batch.Len {
+			var err error
+			e.sent = 0
+			if e.batch, err = e.rows.Next(ctx); errors.Is(err, io.EOF) {
+				w.Complete(tag("SELECT", int64(n)))
+				return true, nil
+			} else if err != nil {
+				return false, err
+			}
+		}
+		k := e.batch.Len - e.sent
+		if maxRows > 0 {
+			k = min(k, maxRows-n)
+		}
+		if err := writeRows(w, e.batch, e.sent, e.sent+k); err != nil {
+			return false, err
+		}
+		e.sent += k
+		if n += k; n == maxRows && maxRows > 0 {
+			return false, nil
+		}
+	}
+}
+
+// stream hands over all rows in batches.
+func (e *queryExecution) stream(ctx context.Context, write func(*columnar.Batch) error, _ func() error) error {
+	defer e.bound(ctx)()
+	for {
+		b, err := e.rows.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := write(b); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,95 @@
+package sqlgw
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"broadsheet.dev/broadsheet/catalog"
+	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/sqlgw/parse"
+)
+
+// table resolves a name in a snapshot, by the search path if it has no schema.
+func (s *session) table(snap *catalog.Snapshot, n parse.Name) (catalog.Table, error) {
+	if n.Database != "" && n.Database != s.gateway.cfg.Database {
+		e := sqlError("0A000", "cross-database references are not implemented: %q", n.String())
+		e.Position = n.Position
+		return catalog.Table{}, e
+	}
+	schemas := s.settings.schemas()
+	if n.Schema != "" {
+		schemas = []string{n.Schema}
+	}
+	for _, schema := range schemas {
+		if t, ok := snap.Table(schema, n.Name); ok {
+			return t, nil
+		}
+	}
+	return catalog.Table{}, undefinedTable(n)
+}
+
+func undefinedTable(n parse.Name) *pgwire.Error {
+	e := sqlError("42P01", "relation %q does not exist", n.Schema+dot(n.Schema)+n.Name)
+	e.Position = n.Position
+	return e
+}
+
+func dot(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "."
+}
+
+// writable resolves the table that a statement writes, and its journals.
+func (s *session) writable(ctx context.Context, n parse.Name) (catalog.Table, []string, error) {
+	switch n.Schema {
+	case "pg_catalog", "information_schema", bsCatalog:
+		return catalog.Table{}, nil, sqlError("42501", "permission denied for relation %q", n.Name)
+	}
+	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
+	if err != nil {
+		return catalog.Table{}, nil, err
+	}
+	t, err := s.table(snap, n)
+	if err != nil {
+		return catalog.Table{}, nil, err
+	}
+	journals, err := snap.Journals(ctx, t)
+	return t, journals, err
+}
+
+// columnIndexes finds the columns of a list in a table; nil means all.
+func columnIndexes(t catalog.Table, names []string) ([]int, error) {
+	if names == nil {
+		all := make([]int, len(t.Columns))
+		for i := range all {
+			all[i] = i
+		}
+		return all, nil
+	}
+	out := make([]int, 0, len(names))
+	for _, name := range names {
+		i := slices.IndexFunc(t.Columns, func(c catalog.Column) bool { return c.Name == name })
+		if i < 0 {
+			e := sqlError("42703", "column %q of relation %q does not exist", name, t.Name)
+			e.Schema, e.Table, e.Column = t.Schema, t.Name, name
+			return nil, e
+		}
+		if slices.Contains(out, i) {
+			return nil, sqlError("42701", "column %q specified more than once", name)
+		}
+		out = append(out, i)
+	}
+	return out, nil
+}
+
+// where names a value's place in a COPY, as PostgreSQL does.
+func copyWhere(table string, line int, column, value string) string {
+	const most = 100
+	if len(value) > most {
+		value = value[:most] + "..."
+	}
+	return fmt.Sprintf("COPY %s, line %d, column %s: %q", table, line, column, value)
+}

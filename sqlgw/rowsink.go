@@ -1,0 +1,236 @@
+package sqlgw
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"math/rand/v2"
+	"strings"
+
+	"broadsheet.dev/broadsheet/catalog"
+	"broadsheet.dev/broadsheet/client"
+	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+// appender is one append that is being made: all of it is committed, or none.
+type appender interface {
+	io.Writer
+	Commit() (*protocol.AppendResponse, error)
+	Abort()
+}
+
+// openAppender begins an append to a journal.
+type openAppender func(ctx context.Context, journal string) (appender, error)
+
+// sinkBuffer is how much of a journal's lines is gathered before it is handed on.
+const sinkBuffer = 256 << 10
+
+// rowSink takes the rows of one statement and appends them to a table's journals: one
+// atomic append for each journal that has any, when commit is called.
+//
+// Without a partition key all rows of a statement go to one journal, chosen by chance, so
+// that the statement is atomic. With one, a row goes to journal FNV-1a-32(text of its key)
+// modulo the number of journals, in the order of their names.
+type rowSink struct {
+	table    catalog.Table
+	journals []string
+	open     openAppender
+	columns  []columnar.Column
+	lines    *columnar.RowWriter
+	key      int // index of the partition column among columns, -1 if there is none
+	parts    map[int]*sinkPart
+	chosen   int
+	rows     int64
+	keyText  []byte
+}
+
+// sinkPart is what goes to one journal.
+type sinkPart struct {
+	appender appender
+	buf      []byte
+}
+
+// newRowSink returns a sink for rows that have values for the columns named by cols, in
+// that order; the others are left out and so read as NULL.
+func newRowSink(table catalog.Table, journals []string, cols []int, open openAppender) (*rowSink, error) {
+	schema := table.RowSchema()
+	s := &rowSink{
+		table: table, journals: journals, open: open, key: -1,
+		lines: columnar.NewRowWriter(schema, cols), parts: map[int]*sinkPart{}, chosen: rand.IntN(max(len(journals), 1)),
+	}
+	given := map[int]bool{}
+	for i, c := range cols {
+		given[c] = true
+		s.columns = append(s.columns, schema.Columns[c])
+		if table.Options.PartitionBy != "" && schema.Columns[c].Name == table.Options.PartitionBy {
+			s.key = i
+		}
+	}
+	for i, c := range schema.Columns {
+		if c.NotNull && !given[i] {
+			return nil, s.nullError(c.Name)
+		}
+	}
+	if len(journals) == 0 {
+		return nil, sqlError("55000", "table %q has no journals", table.Name)
+	}
+	return s, nil
+}
+
+func (s *rowSink) nullError(column string) *pgwire.Error {
+	e := sqlError("23502", "null value in column %q of relation %q violates not-null constraint", column, s.table.Name)
+	e.Schema, e.Table, e.Column = s.table.Schema, s.table.Name, column
+	return e
+}
+
+// add takes the rows of a batch.
+func (s *rowSink) add(ctx context.Context, b *columnar.Batch) error {
+	for i, c := range s.columns {
+		for row := 0; c.NotNull && row < b.Len; row++ {
+			if b.Cols[i].IsNull(row) {
+				return s.nullError(c.Name)
+			}
+		}
+	}
+	for row := range b.Len {
+		p, err := s.part(ctx, b, row)
+		if err != nil {
+			return err
+		}
+		if p.buf, err = s.lines.AppendRow(p.buf, b, row); err != nil {
+			return err
+		}
+		if len(p.buf) >= sinkBuffer {
+			if err := p.flush(); err != nil {
+				return s.appendError(err)
+			}
+		}
+	}
+	s.rows += int64(b.Len)
+	return nil
+}
+
+// part is where a row goes.
+func (s *rowSink) part(ctx context.Context, b *columnar.Batch, row int) (*sinkPart, error) {
+	i := s.chosen
+	if s.table.Options.PartitionBy != "" {
+		i = s.partition(b, row)
+	}
+	if p, ok := s.parts[i]; ok {
+		return p, nil
+	}
+	a, err := s.open(ctx, s.journals[i])
+	if err != nil {
+		return nil, s.appendError(err)
+	}
+	p := &sinkPart{appender: a}
+	s.parts[i] = p
+	return p, nil
+}
+
+func (s *rowSink) partition(b *columnar.Batch, row int) int {
+	s.keyText = s.keyText[:0]
+	if s.key >= 0 && !b.Cols[s.key].IsNull(row) {
+		s.keyText = columnar.AppendText(s.keyText, &b.Cols[s.key], row)
+	}
+	h := fnv.New32a()
+	_, _ = h.Write(s.keyText)
+	return int(h.Sum32() % uint32(len(s.journals)))
+}
+
+func (p *sinkPart) flush() error {
+	_, err := p.appender.Write(p.buf)
+	p.buf = p.buf[:0]
+	return err
+}
+
+// abort gives up whatever wasn't committed. It may be called after commit.
+func (s *rowSink) abort() {
+	for _, p := range s.parts {
+		p.appender.Abort()
+	}
+	clear(s.parts)
+}
+
+// commit makes the appends, journal by journal. If one fails after another was made, or its
+// outcome isn't known, the error is 40003 and names the journals.
+func (s *rowSink) commit() error {
+	for _, p := range s.parts { // bytes first: what can fail here leaves nothing behind
+		if err := p.flush(); err != nil {
+			s.abort()
+			return s.appendError(err)
+		}
+	}
+	var made, rest []string
+	var failed error
+	unknown := ""
+	for i, name := range s.journals {
+		p, ok := s.parts[i]
+		if !ok {
+			continue
+		}
+		if failed != nil {
+			rest = append(rest, name)
+			continue
+		}
+		delete(s.parts, i)
+		_, failed = p.appender.Commit()
+		switch {
+		case failed == nil:
+			made = append(made, name)
+		case errors.Is(failed, client.ErrUnknownOutcome):
+			unknown = name
+		default:
+			rest = append(rest, name)
+		}
+	}
+	s.abort()
+	if failed == nil {
+		return nil
+	}
+	if unknown == "" && len(made) == 0 {
+		return s.appendError(failed)
+	}
+	return s.unknownOutcome(made, unknown, rest, failed)
+}
+
+// unknownOutcome is the error of a statement that may have been made in part.
+func (s *rowSink) unknownOutcome(made []string, unknown string, rest []string, cause error) error {
+	var detail []string
+	add := func(what string, names []string) {
+		if len(names) > 0 {
+			detail = append(detail, what+": "+strings.Join(names, ", "))
+		}
+	}
+	add("appended to", made)
+	if unknown != "" {
+		add("unknown whether appended to", []string{unknown})
+	}
+	add("not appended to", rest)
+	return &pgwire.Error{
+		Code: "40003", Message: fmt.Sprintf("the outcome of the statement on table %q is not known: %v", s.table.Name, cause),
+		Detail: strings.Join(detail, "; ") + ".",
+		Hint:   "Look whether the rows are there before you repeat the statement.",
+		Schema: s.table.Schema, Table: s.table.Name,
+	}
+}
+
+// appendError is the error of an append that certainly left nothing behind.
+func (s *rowSink) appendError(err error) error {
+	if e, ok := errors.AsType[*protocol.StatusError](err); ok {
+		code := "58000"
+		switch e.Status {
+		case protocol.Status_JOURNAL_NOT_FOUND:
+			code = "42P01"
+		case protocol.Status_NOT_ALLOWED:
+			code = "25006"
+		default:
+		}
+		return sqlError(code, "table %q: %v", s.table.Name, err)
+	}
+	return fmt.Errorf("table %q: %w", s.table.Name, err)
+}

@@ -1,0 +1,226 @@
+package sqlgw
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+
+	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/sqlgw/duck"
+)
+
+// scanFunction is the table function by which DuckDB reads what is decoded here.
+const scanFunction = "bs_scan"
+
+// The metadata columns that every table has, hidden from "*".
+const (
+	metaJournal   = "_journal"
+	metaOffset    = "_offset"
+	metaTimestamp = "_timestamp"
+)
+
+func metaColumns() []columnar.Column {
+	return []columnar.Column{
+		{Name: metaJournal, Type: columnar.Type{Kind: columnar.Text}},
+		{Name: metaOffset, Type: columnar.Type{Kind: columnar.Int64}},
+		{Name: metaTimestamp, Type: columnar.Type{Kind: columnar.TimestampTZ}},
+	}
+}
+
+// scanRegistry holds the scans of running statements. DuckDB names one by its token.
+type scanRegistry struct {
+	mu    sync.Mutex
+	next  uint64
+	scans map[string]duck.Scan
+}
+
+func newScanRegistry() *scanRegistry { return &scanRegistry{scans: map[string]duck.Scan{}} }
+
+// add makes a scan known, and returns its token.
+func (r *scanRegistry) add(s duck.Scan) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.next++
+	token := strconv.FormatUint(r.next, 36)
+	r.scans[token] = s
+	return token
+}
+
+func (r *scanRegistry) remove(token string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.scans, token)
+}
+
+// bind is called by DuckDB.
+func (r *scanRegistry) bind(token string) (duck.Scan, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, ok := r.scans[token]
+	if !ok {
+		return duck.Scan{}, errors.New("the scan has ended")
+	}
+	return s, nil
+}
+
+// readScan is the trusted SQL that reads columns of a scan.
+func readScan(token string, cols []columnar.Column) string {
+	names := make([]string, len(cols))
+	for i, c := range cols {
+		names[i] = `"` + strings.ReplaceAll(c.Name, `"`, `""`) + `"`
+	}
+	return "SELECT " + strings.Join(names, ", ") + " FROM " + scanFunction + "('" + token + "')"
+}
+
+// tableScan reads the rows of a table's journals that are decoded, for one statement.
+type tableScan struct {
+	gateway *Gateway
+	schema  columnar.Schema
+	key     uint64 // fingerprint of schema
+	ranges  []decodeRangeOf
+}
+
+// decodeRangeOf is a range of a journal that is decoded. The newest may be in the cache.
+type decodeRangeOf struct {
+	journal    string
+	begin, end int64
+	newest     bool
+}
+
+// split divides planned journals into the files that DuckDB reads in place, and the rest.
+func (g *Gateway) split(plans []journalScan) ([]string, []decodeRangeOf, error) {
+	var files []string
+	var ranges []decodeRangeOf
+	for _, p := range plans {
+		for i, x := range p.pieces {
+			if x.InPlace == nil {
+				ranges = append(ranges, decodeRangeOf{journal: p.journal, begin: x.Begin, end: x.End, newest: i == len(p.pieces)-1})
+				continue
+			}
+			path, ok := g.inPlace(*x.InPlace)
+			if !ok {
+				return nil, nil, fmt.Errorf("journal %s at %d: its file can't be read in place", p.journal, x.Begin)
+			}
+			files = append(files, path)
+		}
+	}
+	return files, ranges, nil
+}
+
+// open begins a reading of the scan, with the columns that are wanted.
+func (t *tableScan) open(_ context.Context, project []int) (duck.Source, error) {
+	return &rangeSource{scan: t, project: project, left: t.ranges}, nil
+}
+
+// rangeSource yields the rows of a scan's ranges in turn.
+type rangeSource struct {
+	scan    *tableScan
+	project []int
+	left    []decodeRangeOf
+
+	batches []*columnar.Batch // of the range that is being read, from the cache
+	reader  io.ReadCloser     // of that range, if it isn't cached
+	scanner *columnar.Scanner
+}
+
+// Next returns rows, or io.EOF.
+func (s *rangeSource) Next(ctx context.Context) (*columnar.Batch, error) {
+	for {
+		b, err := s.next(ctx)
+		if err != nil || b != nil {
+			return b, err
+		}
+	}
+}
+
+// next returns rows; nil if there may be more in another place.
+func (s *rangeSource) next(ctx context.Context) (*columnar.Batch, error) {
+	switch {
+	case len(s.batches) > 0:
+		b := s.batches[0]
+		s.batches = s.batches[1:]
+		return s.shape(b), nil
+	case s.scanner != nil:
+		b, _, err := s.scanner.Next()
+		if errors.Is(err, io.EOF) {
+			return nil, s.Close()
+		}
+		if err != nil || b.Len == 0 {
+			return nil, err
+		}
+		return s.shape(b), nil
+	case len(s.left) == 0:
+		return nil, io.EOF
+	}
+	r := s.left[0]
+	s.left = s.left[1:]
+	return nil, s.begin(ctx, r)
+}
+
+// begin reads a range, from the cache if it may be there.
+func (s *rangeSource) begin(ctx context.Context, r decodeRangeOf) error {
+	g := s.scan.gateway
+	if r.newest {
+		batches, err := g.heads.read(ctx, headKey{journal: r.journal, schema: s.scan.key}, s.scan.schema, r.begin, r.end)
+		if !errors.Is(err, errTooLarge) {
+			s.batches = batches
+			return err
+		}
+	}
+	reader, err := g.openRange(ctx, r.journal, r.begin, r.end)
+	if err != nil {
+		return err
+	}
+	s.reader = reader
+	s.scanner = columnar.NewScanner(reader, columnar.ScanOptions{Journal: r.journal, Begin: r.begin, End: r.end, Schema: s.scan.schema})
+	return nil
+}
+
+// shape picks the columns that are wanted, and makes those of metadata.
+func (s *rangeSource) shape(b *columnar.Batch) *columnar.Batch {
+	n := len(s.scan.schema.Columns)
+	out := &columnar.Batch{Len: b.Len, Cols: make([]columnar.Vector, len(s.project)), Journal: b.Journal, Offsets: b.Offsets}
+	for i, c := range s.project {
+		if c < n {
+			out.Cols[i] = b.Cols[c]
+			continue
+		}
+		out.Cols[i] = metaVector(b, metaColumns()[c-n])
+	}
+	return out
+}
+
+// metaVector makes a metadata column. The time of plain lines isn't known.
+func metaVector(b *columnar.Batch, c columnar.Column) columnar.Vector {
+	v := columnar.Vector{Type: c.Type}
+	switch c.Name {
+	case metaJournal:
+		v.Str.Bytes = []byte(strings.Repeat(b.Journal, b.Len))
+		v.Str.Offsets = make([]uint32, b.Len+1)
+		for i := range v.Str.Offsets {
+			v.Str.Offsets[i] = uint32(i * len(b.Journal))
+		}
+	case metaOffset:
+		v.I64 = b.Offsets
+	default:
+		v.I64, v.Null = make([]int64, b.Len), make([]bool, b.Len)
+		for i := range v.Null {
+			v.Null[i] = true
+		}
+	}
+	return v
+}
+
+// Close ends the reading.
+func (s *rangeSource) Close() error {
+	r := s.reader
+	s.reader, s.scanner = nil, nil
+	if r == nil {
+		return nil
+	}
+	return r.Close()
+}

@@ -1,0 +1,153 @@
+package sqlgw
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/sqlgw/duck"
+)
+
+// statement is a prepared statement of any kind: what it takes and returns, and how it is
+// begun with bound parameters.
+type statement struct {
+	session *session
+	params  []columnar.Type
+	columns []pgwire.Column
+	begin   func(ctx context.Context, args *columnar.Batch) (execution, error)
+}
+
+// execution is a statement that runs, perhaps in several parts.
+type execution interface {
+	// run goes on, for at most maxRows rows (0 is all), and tells whether it is done.
+	run(ctx context.Context, w pgwire.ResultWriter, maxRows int) (bool, error)
+	close()
+}
+
+// Params are the types of the parameters.
+func (s *statement) Params() []uint32 {
+	out := make([]uint32, len(s.params))
+	for i, t := range s.params {
+		out[i] = t.OID()
+	}
+	return out
+}
+
+// Columns of the rows that it returns.
+func (s *statement) Columns() []pgwire.Column { return s.columns }
+
+// Close has nothing to release: a statement holds no engine's resources.
+func (s *statement) Close() {}
+
+// Bind begins an execution.
+func (s *statement) Bind(ctx context.Context, args []pgwire.Arg) (pgwire.Portal, error) {
+	batch, err := bindArgs(s.params, args)
+	if err != nil {
+		return nil, err
+	}
+	ctx, done := s.session.withTimeout(ctx)
+	defer done()
+	e, err := s.begin(ctx, batch)
+	if err != nil {
+		return nil, statementError(ctx, err)
+	}
+	return &portal{session: s.session, execution: e}, nil
+}
+
+// bindArgs makes a batch of one row of the parameters' values.
+func bindArgs(types []columnar.Type, args []pgwire.Arg) (*columnar.Batch, error) {
+	b := &columnar.Batch{Len: 1, Cols: make([]columnar.Vector, len(types))}
+	for i, t := range types {
+		v := columnar.NewVectorBuilder(t)
+		var err error
+		switch a := args[i]; {
+		case a.Data == nil:
+			v.AppendNull()
+		case a.Binary:
+			err = columnar.ParseBinary(t, a.Data, v)
+		default:
+			err = columnar.ParseText(t, string(a.Data), v)
+		}
+		if err != nil {
+			return nil, inputError(err, fmt.Sprintf("parameter $%d", i+1))
+		}
+		b.Cols[i] = v.Vector()
+	}
+	return b, nil
+}
+
+// inputError is the error of a value that its type doesn't take.
+func inputError(err error, where string) error {
+	if e, ok := errors.AsType[*columnar.InputError](err); ok {
+		return &pgwire.Error{Code: e.Code, Message: e.Message, Where: where}
+	}
+	return err
+}
+
+// portal is an execution as pgwire calls it.
+type portal struct {
+	session   *session
+	execution execution
+}
+
+// Execute runs the statement, or its next part.
+func (p *portal) Execute(ctx context.Context, w pgwire.ResultWriter, maxRows int) (bool, error) {
+	ctx, done := p.session.withTimeout(ctx)
+	defer done()
+	finished, err := p.execution.run(ctx, w, maxRows)
+	if err != nil {
+		return false, statementError(ctx, err)
+	}
+	return finished, nil
+}
+
+// Close ends the execution.
+func (p *portal) Close() { p.execution.close() }
+
+// errTimeout ends the context of a statement that took longer than statement_timeout.
+var errTimeout = &pgwire.Error{Code: "57014", Message: "canceling statement due to statement timeout"}
+
+// withTimeout bounds a call by the session's statement_timeout.
+func (s *session) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	d := s.settings.timeout()
+	if d == 0 {
+		return ctx, func() {}
+	}
+	return context.WithDeadlineCause(ctx, time.Now().Add(d), errTimeout)
+}
+
+// statementError makes what a client is told of a failed statement.
+func statementError(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(context.Cause(ctx), error(errTimeout)) {
+		return errTimeout
+	}
+	if e, ok := errors.AsType[*duck.Error](err); ok && !isWire(err) {
+		return &pgwire.Error{Code: e.SQLSTATE, Message: e.Message}
+	}
+	return err
+}
+
+func isWire(err error) bool {
+	_, ok := errors.AsType[*pgwire.Error](err)
+	return ok
+}
+
+// simpleExecution runs to its end at once, without rows.
+type simpleExecution func(ctx context.Context, w pgwire.ResultWriter) error
+
+func (e simpleExecution) run(ctx context.Context, w pgwire.ResultWriter, _ int) (bool, error) {
+	return true, e(ctx, w)
+}
+
+func (e simpleExecution) close() {}
+
+// utility is a statement without parameters that runs to its end at once.
+func (s *session) utility(columns []pgwire.Column, run simpleExecution) *statement {
+	return &statement{
+		session: s, columns: columns,
+		begin: func(context.Context, *columnar.Batch) (execution, error) { return run, nil },
+	}
+}

@@ -1,0 +1,210 @@
+package sqlgw
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"broadsheet.dev/broadsheet/catalog"
+	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/sqlgw/duck"
+	"broadsheet.dev/broadsheet/sqlgw/parse"
+)
+
+// bsCatalog is the schema of what the system tells of itself.
+const bsCatalog = "bs_catalog"
+
+// systemView is a relation that the system makes for each statement that names it.
+type systemView struct {
+	schema, name string
+	columns      []columnar.Column
+	// rows makes the relation's rows, handing them to add.
+	rows func(ctx context.Context, g *Gateway, snap *catalog.Snapshot, add func(*columnar.Batch) error) error
+}
+
+func text(name string) columnar.Column {
+	return columnar.Column{Name: name, Type: columnar.Type{Kind: columnar.Text}}
+}
+
+func bigint(name string) columnar.Column {
+	return columnar.Column{Name: name, Type: columnar.Type{Kind: columnar.Int64}}
+}
+
+// systemViews are the relations of bs_catalog.
+func systemViews() []*systemView {
+	return []*systemView{
+		{
+			schema: bsCatalog, name: "journals", rows: journalRows,
+			columns: []columnar.Column{text("table_schema"), text("table_name"), text("journal")},
+		},
+		{
+			schema: bsCatalog, name: "rejects", rows: rejectRows,
+			columns: []columnar.Column{
+				text("table_schema"), text("table_name"), text("journal"), bigint("offset"), bigint("length"),
+				{Name: "bytes", Type: columnar.Type{Kind: columnar.Bytea}}, text("reason"),
+			},
+		},
+	}
+}
+
+// systemView finds the relation of a name; nil if it is none of the system's.
+func (g *Gateway) systemView(n parse.Name) *systemView {
+	for _, v := range g.views {
+		if n.Schema == v.schema && n.Name == v.name {
+			return v
+		}
+	}
+	return nil
+}
+
+// viewTarget makes the engine read a system view.
+func (e *queryExecution) viewTarget(_ context.Context, v *systemView, snap *catalog.Snapshot) parse.Target {
+	g := e.query.session.gateway
+	token := g.scans.add(duck.Scan{Columns: v.columns, Open: func(ctx context.Context, project []int) (duck.Source, error) {
+		return openView(ctx, g, v, snap, project)
+	}})
+	e.tokens = append(e.tokens, token)
+	return parse.Target{SQL: "(" + readScan(token, v.columns) + ")", Columns: columnNames(v.columns)}
+}
+
+// maxViewBytes bounds what a system view holds in memory.
+const maxViewBytes = 64 << 20
+
+var errViewTooLarge = errors.New("the relation has more than 64 MiB of rows")
+
+// openView makes a view's rows, all at once: they are few, or they are refused.
+func openView(ctx context.Context, g *Gateway, v *systemView, snap *catalog.Snapshot, project []int) (duck.Source, error) {
+	src := &batchSource{}
+	var bytes int64
+	err := v.rows(ctx, g, snap, func(b *columnar.Batch) error {
+		out := &columnar.Batch{Len: b.Len, Cols: make([]columnar.Vector, len(project))}
+		for i, c := range project {
+			out.Cols[i] = b.Cols[c]
+		}
+		if bytes += out.Bytes(); bytes > maxViewBytes {
+			return errViewTooLarge
+		}
+		src.left = append(src.left, out)
+		return nil
+	})
+	return src, err
+}
+
+// batchSource yields batches that are there already.
+type batchSource struct{ left []*columnar.Batch }
+
+// Next returns a batch, or io.EOF.
+func (s *batchSource) Next(context.Context) (*columnar.Batch, error) {
+	if len(s.left) == 0 {
+		return nil, io.EOF
+	}
+	b := s.left[0]
+	s.left = s.left[1:]
+	return b, nil
+}
+
+// Close has nothing to end.
+func (s *batchSource) Close() error { return nil }
+
+func journalRows(ctx context.Context, _ *Gateway, snap *catalog.Snapshot, add func(*columnar.Batch) error) error {
+	for _, t := range snap.Tables() {
+		journals, err := snap.Journals(ctx, t)
+		if err != nil {
+			return err
+		}
+		b := newViewRows(systemViews()[0].columns)
+		for _, j := range journals {
+			b.text(0, t.Schema)
+			b.text(1, t.Name)
+			b.text(2, j)
+		}
+		if err := add(b.batch()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rejectRows decodes the journals of every table, but for fragments that are proven to have
+// no rejects, and tells of each line that doesn't fit.
+func rejectRows(ctx context.Context, g *Gateway, snap *catalog.Snapshot, add func(*columnar.Batch) error) error {
+	for _, t := range snap.Tables() {
+		journals, err := snap.Journals(ctx, t)
+		if err != nil {
+			return err
+		}
+		at, err := g.fixCut(ctx, journals)
+		if err != nil {
+			return err
+		}
+		schema := t.RowSchema()
+		plans, err := g.planJournals(ctx, journals, at, schema, schema.Fingerprint(), false)
+		if err != nil {
+			return err
+		}
+		_, ranges, err := g.split(plans)
+		if err != nil {
+			return err
+		}
+		for _, r := range ranges {
+			if err := g.rejectsOf(ctx, t, schema, r, add); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (g *Gateway) rejectsOf(ctx context.Context, t catalog.Table, schema columnar.Schema, r decodeRangeOf, add func(*columnar.Batch) error) error {
+	reader, err := g.openRange(ctx, r.journal, r.begin, r.end)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = reader.Close() }()
+	sc := columnar.NewScanner(reader, columnar.ScanOptions{Journal: r.journal, Begin: r.begin, End: r.end, Schema: schema})
+	for {
+		_, rejects, err := sc.Next()
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if len(rejects) > 0 {
+			b := newViewRows(systemViews()[1].columns)
+			for _, x := range rejects {
+				b.text(0, t.Schema)
+				b.text(1, t.Name)
+				b.text(2, x.Journal)
+				b.cols[3].AppendInt64(x.Offset)
+				b.cols[4].AppendInt64(x.Length)
+				b.cols[5].AppendBytes(x.Bytes)
+				b.text(6, x.Reason)
+			}
+			if err := add(b.batch()); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return nil //nolint:nilerr // the end of the range
+		}
+	}
+}
+
+// viewRows gathers rows of a view.
+type viewRows struct{ cols []*columnar.VectorBuilder }
+
+func newViewRows(cols []columnar.Column) *viewRows {
+	r := &viewRows{}
+	for _, c := range cols {
+		r.cols = append(r.cols, columnar.NewVectorBuilder(c.Type))
+	}
+	return r
+}
+
+func (r *viewRows) text(col int, v string) { r.cols[col].AppendBytes([]byte(v)) }
+
+func (r *viewRows) batch() *columnar.Batch {
+	b := &columnar.Batch{Len: r.cols[0].Len(), Cols: make([]columnar.Vector, len(r.cols))}
+	for i, c := range r.cols {
+		b.Cols[i] = c.Vector()
+	}
+	return b
+}

@@ -1,0 +1,166 @@
+package sqlgw
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/internal/task"
+)
+
+// tailChunk is how much of a journal is read at once.
+const tailChunk = 256 << 10
+
+// maxTailLine is the longest line that a tail holds; a longer one is a reject anyway.
+const maxTailLine = columnar.MaxLine
+
+// tail reads a journal from an offset on and hands over the rows of the lines that are
+// whole, as soon as they are. It ends when ctx does, or with the journal's error.
+func tail(ctx context.Context, r io.Reader, journal string, begin int64, schema columnar.Schema, emit func(*columnar.Batch) error) error {
+	t := tailer{journal: journal, at: begin, schema: schema, emit: emit, buf: make([]byte, 0, tailChunk)}
+	for {
+		if len(t.buf) == cap(t.buf) {
+			t.buf = append(t.buf, 0)[:len(t.buf)] // a line longer than the buffer: grow it
+		}
+		n, err := r.Read(t.buf[len(t.buf):cap(t.buf)])
+		if n > 0 {
+			if err := t.take(n); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return fmt.Errorf("journal %s at %d: %w", journal, t.at, err)
+		}
+	}
+}
+
+// tailer holds the part of a line that isn't whole yet. At is the offset of buf[0].
+type tailer struct {
+	journal string
+	at      int64
+	schema  columnar.Schema
+	emit    func(*columnar.Batch) error
+	buf     []byte
+	skip    bool // inside a line that is too long
+}
+
+// take handles n new bytes behind buf.
+func (t *tailer) take(n int) error {
+	from := len(t.buf)
+	t.buf = t.buf[:from+n]
+	if t.skip {
+		i := bytes.IndexByte(t.buf, '\n')
+		if i < 0 {
+			t.drop(len(t.buf))
+			return nil
+		}
+		t.skip, from = false, 0
+		t.drop(i + 1)
+	}
+	if i := bytes.LastIndexByte(t.buf[from:], '\n'); i >= 0 {
+		whole := from + i + 1
+		if err := t.decode(t.buf[:whole]); err != nil {
+			return err
+		}
+		t.drop(whole)
+	}
+	if len(t.buf) > maxTailLine {
+		t.skip = true
+		t.drop(len(t.buf))
+	}
+	return nil
+}
+
+// drop forgets the first n bytes.
+func (t *tailer) drop(n int) {
+	t.at += int64(n)
+	t.buf = t.buf[:copy(t.buf, t.buf[n:])]
+}
+
+func (t *tailer) decode(lines []byte) error {
+	sc := columnar.NewScanner(bytes.NewReader(lines), columnar.ScanOptions{
+		Journal: t.journal, Begin: t.at, End: t.at + int64(len(lines)), Schema: t.schema,
+	})
+	for {
+		b, _, err := sc.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if b != nil && b.Len > 0 {
+			if err := t.emit(b); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// position is where the tail of a journal begins.
+type position struct {
+	journal string
+	begin   int64
+}
+
+// tailAll tails journals together and calls write with their rows, one batch at a time and
+// each journal's in order; idle is called when there are no more rows at the moment. It
+// returns when ctx ends or any of these fails.
+func tailAll(ctx context.Context, open openRange, from []position, schema columnar.Schema, write func(*columnar.Batch) error, idle func() error) error {
+	g := task.New(ctx, "subscription")
+	batches := make(chan *columnar.Batch)
+	for _, p := range from {
+		g.Go(p.journal, func(ctx context.Context) error {
+			r, err := open(ctx, p.journal, p.begin, 0)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = r.Close() }()
+			return tail(ctx, r, p.journal, p.begin, schema, func(b *columnar.Batch) error {
+				select {
+				case batches <- b:
+					return nil
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
+			})
+		})
+	}
+	err := drain(g.Context(), batches, write, idle)
+	g.Cancel()
+	if werr := g.Wait(); werr != nil && ctx.Err() == nil {
+		return werr
+	}
+	return err
+}
+
+// drain writes batches until ctx ends.
+func drain(ctx context.Context, batches <-chan *columnar.Batch, write func(*columnar.Batch) error, idle func() error) error {
+	for {
+		var b *columnar.Batch
+		select {
+		case b = <-batches:
+		default:
+			if err := idle(); err != nil {
+				return err
+			}
+			select {
+			case b = <-batches:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		if err := write(b); err != nil {
+			return err
+		}
+	}
+}

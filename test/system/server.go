@@ -1,0 +1,192 @@
+// Package system runs the real program for whole-system tests: it builds the binary,
+// starts `broadsheet serve` on ports of its own, kills it and starts it again.
+package system
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Root is the root of the source tree.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..")
+}
+
+// Binary builds the program, once in this process, and returns its path.
+var Binary = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(Root(), "bin", "broadsheet-test")
+	cmd := exec.Command("go", "build", "-o", path, "./cmd/broadsheet")
+	cmd.Dir = Root()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building the program: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// Server is a running `broadsheet serve`. Start makes it.
+type Server struct {
+	// Dir is its data directory.
+	Dir string
+	// Broker is the host and port of gRPC and HTTP, SQL that of Postgres. They stay the
+	// same over restarts.
+	Broker, SQL string
+	// Args are further arguments of serve.
+	Args []string
+
+	cmd    *exec.Cmd
+	log    *lockedBuffer
+	exited chan struct{}
+}
+
+// Start runs a server on a data directory, and returns once it is ready.
+func Start(ctx context.Context, dir string, args ...string) (*Server, error) {
+	s := &Server{Dir: dir, Args: args, Broker: "127.0.0.1:0", SQL: "127.0.0.1:0", log: &lockedBuffer{}}
+	return s, s.Restart(ctx)
+}
+
+// Restart starts the server again after Kill or Stop, on the same ports.
+func (s *Server) Restart(ctx context.Context) error {
+	binary, err := Binary()
+	if err != nil {
+		return err
+	}
+	args := append([]string{"serve", "--data-dir", s.Dir, "--listen", s.Broker, "--sql-listen", s.SQL}, s.Args...)
+	s.cmd = exec.Command(binary, args...)
+	s.cmd.Stderr = s.log
+	s.cmd.Env = append(os.Environ(), "GOTRACEBACK=all")
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	s.exited = make(chan struct{})
+	ready := make(chan error, 1)
+	cmd, exited := s.cmd, s.exited
+	go func() { // ends with the process
+		err := s.readAddresses(bufio.NewScanner(out))
+		ready <- err
+		_ = cmd.Wait()
+		close(exited)
+	}()
+	select {
+	case err := <-ready:
+		if err != nil {
+			s.Kill()
+			return fmt.Errorf("%w\n%s", err, s.Log())
+		}
+		return nil
+	case <-ctx.Done():
+		s.Kill()
+		return fmt.Errorf("the server isn't ready: %w\n%s", context.Cause(ctx), s.Log())
+	}
+}
+
+// readAddresses reads what serve prints: its addresses, then that it is ready.
+func (s *Server) readAddresses(lines *bufio.Scanner) error {
+	for lines.Scan() {
+		name, value, _ := strings.Cut(lines.Text(), " ")
+		switch name {
+		case "broker":
+			s.Broker = value
+		case "sql":
+			s.SQL = value
+		case "ready":
+			return nil
+		}
+	}
+	return errors.New("the server ended before it was ready")
+}
+
+// PID of the server.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
+// GatewayPID is the process id of the gateway that said last that it is ready.
+func (s *Server) GatewayPID() (int, error) {
+	log := s.Log()
+	i := strings.LastIndex(log, `msg="gateway is ready" pid=`)
+	if i < 0 {
+		return 0, errors.New("no gateway has been ready")
+	}
+	line, _, _ := strings.Cut(log[i:], "\n")
+	_, pid, _ := strings.Cut(line, "pid=")
+	return strconv.Atoi(strings.TrimSpace(pid))
+}
+
+// Kill ends the server by SIGKILL and waits until it is gone.
+func (s *Server) Kill() {
+	_ = s.cmd.Process.Kill()
+	<-s.exited
+}
+
+// Stop ends the server by SIGTERM, and fails if it doesn't end well within the context.
+func (s *Server) Stop(ctx context.Context) error {
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	select {
+	case <-s.exited:
+	case <-ctx.Done():
+		s.Kill()
+		return fmt.Errorf("the server didn't end: %w\n%s", context.Cause(ctx), s.Log())
+	}
+	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
+		return fmt.Errorf("the server ended with code %d\n%s", code, s.Log())
+	}
+	return nil
+}
+
+// Log is what the server wrote to standard error.
+func (s *Server) Log() string { return s.log.String() }
+
+// Connect opens a Postgres connection, and tries again while the gateway is away.
+func (s *Server) Connect(ctx context.Context) (*pgx.Conn, error) {
+	for {
+		conn, err := pgx.Connect(ctx, s.URL())
+		if err == nil || ctx.Err() != nil {
+			return conn, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// URL of the Postgres port.
+func (s *Server) URL() string { return "postgres://postgres@" + s.SQL + "/postgres?sslmode=disable" }
+
+// lockedBuffer is a buffer that a process writes while a test reads.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
