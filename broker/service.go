@@ -116,7 +116,20 @@ type endKey struct{}
 // for a client can't be given up in another way.
 func endable(ctx context.Context, _ *tap.Info) (context.Context, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	return context.WithValue(ctx, endKey{}, cancel), nil
+	return endableContext{context.WithValue(ctx, endKey{}, cancel)}, nil
+}
+
+// endableContext tells gRPC that a stream which was ended for being idle has run
+// into a deadline: gRPC itself then answers with that code.
+type endableContext struct{ context.Context }
+
+// Err as of context.Context.
+func (c endableContext) Err() error {
+	err := c.Context.Err()
+	if err != nil && errors.Is(context.Cause(c.Context), errIdle) {
+		return context.DeadlineExceeded
+	}
+	return err
 }
 
 // patientSource is an append's stream that ends when nothing was received for a time.
@@ -146,11 +159,7 @@ func (s *patientSource) Recv() (*protocol.AppendRequest, error) {
 		s.timer.Reset(s.patience)
 		defer s.timer.Stop()
 	}
-	msg, err := s.stream.Recv()
-	if err != nil && errors.Is(context.Cause(s.stream.Context()), errIdle) {
-		return nil, status.Errorf(codes.DeadlineExceeded, "append stream: nothing was received for %s", s.patience)
-	}
-	return msg, err
+	return s.stream.Recv()
 }
 
 func (s *patientSource) stop() {

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"slices"
 	"time"
 )
 
@@ -21,33 +22,78 @@ type PostfixSpool struct {
 	Registers Registers
 }
 
-// postfixSpool is a PostfixSpool whose time is bounded.
+// What a template sees are plain values made for it, never messages or times as they
+// are: it may call any exported method of what it is given, and messages have some
+// that change them, as a time has some that make strings of any length.
+
+// postfixSpool is the view of a PostfixSpool.
 type postfixSpool struct {
-	PostfixSpool
-	FirstAppendTime postfixTime
+	Journal          string
+	Begin, End       int64
+	Sum              [20]byte
+	CompressionCodec string
+	FirstAppendTime  postfixTime
+	Registers        postfixLabels
 }
 
-// postfixSpec is what a template knows of the spec, both as ".JournalSpec" and at
-// the top level. Labels are a list, as in Gazette; ".LabelSet.ValueOf" and
-// ".ValueOf" look one up.
+// postfixSpec is the view of the spec, both as ".JournalSpec" and at the top level.
+// Labels are a list, as in Gazette; ".ValueOf" looks one up.
 type postfixSpec struct {
 	Name        string
 	Replication int32
-	*LabelSet
+	postfixLabels
+	LabelSet      postfixLabels
 	Fragment      postfixFragment
-	Flags         JournalSpec_Flag
+	Flags         string
 	MaxAppendRate int64
-	Suspend       *JournalSpec_Suspend
+	Suspend       postfixSuspend
 }
 
 type postfixFragment struct {
 	Length              int64
-	CompressionCodec    CompressionCodec
+	CompressionCodec    string
 	Stores              []string
 	RefreshInterval     time.Duration
 	Retention           time.Duration
 	FlushInterval       time.Duration
 	PathPostfixTemplate string
+}
+
+type postfixSuspend struct {
+	Level  string
+	Offset int64
+}
+
+// postfixLabels is the view of a label set.
+type postfixLabels struct{ Labels []postfixLabel }
+
+type postfixLabel struct{ Name, Value string }
+
+func viewLabels(set *LabelSet) postfixLabels {
+	var out postfixLabels
+	for _, l := range set.GetLabels() {
+		out.Labels = append(out.Labels, postfixLabel{Name: l.GetName(), Value: l.GetValue()})
+	}
+	return out
+}
+
+// ValuesOf is that of LabelSet.
+func (p postfixLabels) ValuesOf(name string) []string {
+	var out []string
+	for _, l := range p.Labels {
+		if l.Name == name {
+			out = append(out, l.Value)
+		}
+	}
+	return out
+}
+
+// ValueOf is that of LabelSet.
+func (p postfixLabels) ValueOf(name string) string {
+	if values := p.ValuesOf(name); len(values) != 0 {
+		return values[0]
+	}
+	return ""
 }
 
 // PathPostfix evaluates the spec's path postfix template, as of Go's text/template,
@@ -62,17 +108,13 @@ func (x *JournalSpec) PathPostfix(spool PostfixSpool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if spool.Registers == nil {
-		spool.Registers = new(LabelSet)
-	}
 	spec := x.postfixSpec()
-
 	var b boundedBuilder
 	if err = tpl.Execute(&b, struct {
 		Spool       postfixSpool
 		JournalSpec postfixSpec
 		postfixSpec
-	}{postfixSpool{spool, postfixTime{spool.FirstAppendTime.UTC()}}, spec, spec}); err != nil {
+	}{spool.view(), spec, spec}); err != nil {
 		return "", invalid("%s", err)
 	}
 	if err = validatePathComponent(b.String(), 0); err != nil {
@@ -81,27 +123,36 @@ func (x *JournalSpec) PathPostfix(spool PostfixSpool) (string, error) {
 	return b.String(), nil
 }
 
-func (x *JournalSpec) postfixSpec() postfixSpec {
-	labels := x.GetLabels()
-	if labels == nil {
-		labels = new(LabelSet)
+func (p PostfixSpool) view() postfixSpool {
+	return postfixSpool{
+		Journal:          p.Journal,
+		Begin:            p.Begin,
+		End:              p.End,
+		Sum:              p.Sum,
+		CompressionCodec: p.CompressionCodec.String(),
+		FirstAppendTime:  postfixTime{p.FirstAppendTime.UTC()},
+		Registers:        viewLabels(p.Registers),
 	}
-	f := x.GetFragment()
+}
+
+func (x *JournalSpec) postfixSpec() postfixSpec {
+	f, labels := x.GetFragment(), viewLabels(x.GetLabels())
 	return postfixSpec{
-		Name:        x.GetName(),
-		Replication: x.GetReplication(),
-		LabelSet:    labels,
+		Name:          x.GetName(),
+		Replication:   x.GetReplication(),
+		postfixLabels: labels,
+		LabelSet:      labels,
 		Fragment: postfixFragment{
 			Length:              f.GetLength(),
-			CompressionCodec:    f.GetCompressionCodec(),
-			Stores:              f.GetStores(),
+			CompressionCodec:    f.GetCompressionCodec().String(),
+			Stores:              slices.Clone(f.GetStores()),
 			RefreshInterval:     f.GetRefreshInterval().AsDuration(),
 			Retention:           f.GetRetention().AsDuration(),
 			FlushInterval:       f.GetFlushInterval().AsDuration(),
 			PathPostfixTemplate: f.GetPathPostfixTemplate(),
 		},
-		Flags:         x.Flag(),
+		Flags:         x.Flag().String(),
 		MaxAppendRate: x.GetMaxAppendRate(),
-		Suspend:       x.GetSuspend(),
+		Suspend:       postfixSuspend{Level: x.GetSuspend().GetLevel().String(), Offset: x.GetSuspend().GetOffset()},
 	}
 }

@@ -137,13 +137,30 @@ func boundedFormat(format string) bool {
 	return true
 }
 
-// postfixTime is a time whose Format is bounded: a layout can double itself too.
-type postfixTime struct{ time.Time }
+// postfixTime is a time, always UTC, whose Format is bounded: a layout can double
+// itself too. It has those methods of time.Time that a path may need, and none that
+// returns a time.Time.
+type postfixTime struct{ at time.Time }
 
-// Format is that of time.Time.
+// Format is that of time.Time, as are the others.
 func (t postfixTime) Format(layout string) (string, error) {
-	return boundedString(t.Time.Format(layout))
+	return boundedString(t.at.Format(layout))
 }
+
+func (t postfixTime) String() string        { return t.at.String() }
+func (t postfixTime) UTC() postfixTime      { return t }
+func (t postfixTime) IsZero() bool          { return t.at.IsZero() }
+func (t postfixTime) Unix() int64           { return t.at.Unix() }
+func (t postfixTime) UnixMilli() int64      { return t.at.UnixMilli() }
+func (t postfixTime) UnixNano() int64       { return t.at.UnixNano() }
+func (t postfixTime) Year() int             { return t.at.Year() }
+func (t postfixTime) YearDay() int          { return t.at.YearDay() }
+func (t postfixTime) Month() time.Month     { return t.at.Month() }
+func (t postfixTime) Weekday() time.Weekday { return t.at.Weekday() }
+func (t postfixTime) Day() int              { return t.at.Day() }
+func (t postfixTime) Hour() int             { return t.at.Hour() }
+func (t postfixTime) Minute() int           { return t.at.Minute() }
+func (t postfixTime) Second() int           { return t.at.Second() }
 
 // boundedBuilder is a strings.Builder that takes no more than a path may have.
 type boundedBuilder struct{ strings.Builder }

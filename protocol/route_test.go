@@ -88,7 +88,9 @@ func TestPathPostfix(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"": "",
-		`date={{ .Spool.FirstAppendTime.Format "2006-01-02" }}/hour={{ .Spool.FirstAppendTime.Format "15" }}`: "date=2026-02-04/hour=00",
+		`date={{ .Spool.FirstAppendTime.Format "2006-01-02" }}/hour={{ .Spool.FirstAppendTime.Format "15" }}`:                                                   "date=2026-02-04/hour=00",
+		`{{ with .Spool.FirstAppendTime.UTC }}{{ .Year }}/{{ printf "%02d" .Month }}/{{ printf "%02d" .Day }}/{{ .Hour }}.{{ .Minute }}.{{ .Second }}{{ end }}`: "2026/02/04/0.30.0",
+		`{{ .Flags }}/{{ .Suspend.Level }}/{{ .Suspend.Offset }}/{{ .Spool.CompressionCodec }}`:                                                                 "NOT_SPECIFIED/NONE/0/GZIP",
 		`{{ .Spool.Begin }}-{{ .Spool.End }}`:                           "5-9",
 		`author={{ .Spool.Registers.ValueOf "author" }}`:                "author=one",
 		`{{ .JournalSpec.Name }}/{{ .Name }}`:                           "a/journal/a/journal",

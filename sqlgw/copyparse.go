@@ -88,6 +88,7 @@ func (p *copyParser) drain() error {
 	if _, err := p.r.ReadByte(); err != nil {
 		return err
 	}
+	p.line = p.next
 	return &pgwire.Error{Code: "22P04", Message: "received data after the end-of-copy marker"}
 }
 

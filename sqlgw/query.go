@@ -28,6 +28,13 @@ func (x source) columns() []columnar.Column {
 	return x.table.RowSchema().Columns
 }
 
+func (x source) schema() string {
+	if x.view != nil {
+		return x.view.schema
+	}
+	return x.table.Schema
+}
+
 // query is a SELECT whose names are resolved.
 type query struct {
 	session *session
@@ -115,8 +122,9 @@ func (q *query) describe(ctx context.Context, paramOIDs []uint32) error {
 
 // ask prepares the query over empty relations, and returns what the engine says of it.
 func (q *query) ask(ctx context.Context, params []columnar.Type) ([]columnar.Type, []columnar.Column, error) {
+	relations := q.parsed.Relations()
 	sql, err := q.sql(params, func(r parse.Relation) (parse.Target, error) {
-		return shape(q.sources[r.Index], r.Meta)
+		return shape(q.sources[r.Index], relations[r.Index].Meta)
 	})
 	if err != nil {
 		return nil, nil, err
@@ -177,7 +185,7 @@ func shape(x source, meta []string) (parse.Target, error) {
 		meta = nil
 	}
 	sql, err := duck.ReadJSON(nil, columnar.Schema{Columns: withMeta(cols, meta)})
-	return parse.Target{SQL: "(" + sql + ")", Columns: columnNames(cols), Hidden: meta}, err
+	return parse.Target{SQL: "(" + sql + ")", Schema: x.schema(), Columns: columnNames(cols), Hidden: meta}, err
 }
 
 // begin fixes the cut and starts the query over the tables at it.
@@ -271,7 +279,7 @@ func (e *queryExecution) tableTarget(ctx context.Context, t catalog.Table, journ
 	}
 	scan := &tableScan{gateway: g, schema: schema, key: key, ranges: ranges}
 	cols := withMeta(schema.Columns, meta)
-	out := parse.Target{Columns: columnNames(schema.Columns), Hidden: meta}
+	out := parse.Target{Schema: t.Schema, Columns: columnNames(schema.Columns), Hidden: meta}
 	var parts []string
 	if len(files) > 0 {
 		inPlace, err := duck.ReadJSON(files, schema)

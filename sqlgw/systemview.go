@@ -64,7 +64,7 @@ func (e *queryExecution) viewTarget(_ context.Context, v *systemView, snap *cata
 		return openView(ctx, g, v, snap, project)
 	}})
 	e.tokens = append(e.tokens, token)
-	return parse.Target{SQL: "(" + readScan(token, v.columns) + ")", Columns: columnNames(v.columns)}
+	return parse.Target{SQL: "(" + readScan(token, v.columns) + ")", Schema: v.schema, Columns: columnNames(v.columns)}
 }
 
 // maxViewBytes bounds what a system view holds in memory.

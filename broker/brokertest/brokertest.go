@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -134,6 +135,14 @@ func (b *Broker) Restart() {
 		require.NoError(b.tb, err, "broker ended before it was ready")
 	case <-timer.C:
 		b.tb.Fatal("broker isn't ready")
+	}
+	// The client may have found the door closed meanwhile, and be about to try later.
+	ctx, cancel := context.WithTimeout(b.tb.Context(), patience)
+	defer cancel()
+	b.conn.ResetConnectBackoff()
+	for s := b.conn.GetState(); s != connectivity.Ready; s = b.conn.GetState() {
+		b.conn.Connect()
+		require.True(b.tb, b.conn.WaitForStateChange(ctx, s), "broker can't be reached")
 	}
 }
 
@@ -283,4 +292,21 @@ func (b *Broker) SpoolFiles(journal string) []string {
 		found[i] = filepath.Base(found[i])
 	}
 	return found
+}
+
+// Metric is the sum of a counter or gauge of the present run over all its labels.
+func (b *Broker) Metric(name string) float64 {
+	b.tb.Helper()
+	families, err := b.Metrics.Gather()
+	require.NoError(b.tb, err)
+	sum := 0.0
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	return sum
 }

@@ -47,7 +47,7 @@ func scan(r io.Reader, o ScanOptions) scanned {
 		for i := range batch.Len {
 			row := []string{fmt.Sprint(batch.Journal, "@", batch.Offsets[i])}
 			for c := range batch.Cols {
-				row = append(row, values(&batch.Cols[c])[i])
+				row = append(row, strings.ReplaceAll(values(&batch.Cols[c])[i], "|", `\x7c`))
 			}
 			out.rows = append(out.rows, strings.Join(row, " | "))
 		}

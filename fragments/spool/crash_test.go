@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"testing"
 
@@ -180,7 +179,7 @@ func crashEverywhere(t *testing.T, mode spool.Mode, prepare func(*hookFS)) (erro
 	a.epoch = 1
 	var first error
 	crashes := 0
-	rng := rand.New(rand.NewPCG(7, 11))
+	rng := newRand(7)
 	var mu sync.Mutex // Data and log are synced in parallel.
 	fs.setHook(func(o op) error {
 		mu.Lock()
@@ -237,7 +236,7 @@ func TestCrashDuringRecovery(t *testing.T) {
 	require.NoError(t, err)
 	a := &actor{model: newModel(), j: j}
 	a.epoch = 1
-	rng := rand.New(rand.NewPCG(13, 17))
+	rng := newRand(13)
 	var mu sync.Mutex
 	recoveries, crashes := 0, 0
 	fs.setHook(func(o op) error {

@@ -3,7 +3,6 @@ package spool_test
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"sync"
 	"syscall"
@@ -88,7 +87,7 @@ func (f *oneFault) hook(o op) error {
 // failed write leaves something behind, no acknowledged byte is lost by a crash
 // thereafter, and the journal either works on or says that it failed.
 func TestEveryOperationFailsOnce(t *testing.T) {
-	rng := rand.New(rand.NewPCG(3, 5))
+	rng := newRand(3)
 	for _, mode := range []spool.Mode{spool.Synced, spool.Replicated} {
 		for _, torn := range []int{0, 20, 1 << 20} {
 			for n, failed := 1, true; failed; n++ {
@@ -141,7 +140,7 @@ func TestRecoveryFailsOnce(t *testing.T) {
 		a := &actor{model: newModel(), j: j}
 		a.epoch = 1
 		lifeWithoutClose(t, a)
-		after := newHookFS(fs.crash(70, rand.New(rand.NewPCG(1, 2))))
+		after := newHookFS(fs.crash(70, newRand(1)))
 		fault := &oneFault{n: n, err: syscall.EIO}
 		after.setHook(fault.hook)
 		j, err = openJournal(after, spool.Synced, 1)
@@ -154,7 +153,7 @@ func TestRecoveryFailsOnce(t *testing.T) {
 		}
 		failed = fault.seen >= n
 		for _, percent := range []int{0, 100} {
-			require.NoError(t, recoverAndCheck(after.crash(percent, rand.New(rand.NewPCG(1, 2))), a.model, spool.Synced, 2),
+			require.NoError(t, recoverAndCheck(after.crash(percent, newRand(1)), a.model, spool.Synced, 2),
 				"%q failed, %d%% kept", fault.failed, percent)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -21,7 +20,7 @@ func TestFlippedBits(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		mode    spool.Mode
-		percent int // kept of what is unsynced
+		percent int   // kept of what is unsynced
 		bytes   int64 // flipped at once, at a multiple of it, so that one record has them all
 	}{
 		{"process killed", spool.Synced, 100, 1},
@@ -33,10 +32,10 @@ func TestFlippedBits(t *testing.T) {
 			fs := newHookFS(vfs.NewCrashableMem())
 			a := flipLife(t, fs, c.mode)
 			harmless, refused := 0, 0
-			for _, name := range filesOf(t, fs.crash(c.percent, rand.New(rand.NewPCG(1, 1)))) {
-				size := sizeOf(t, fs.crash(c.percent, rand.New(rand.NewPCG(1, 1))), name)
+			for _, name := range filesOf(t, fs.crash(c.percent, newRand(1))) {
+				size := sizeOf(t, fs.crash(c.percent, newRand(1)), name)
 				for at := int64(0); at < size; at += c.bytes {
-					mem := fs.crash(c.percent, rand.New(rand.NewPCG(1, 1)))
+					mem := fs.crash(c.percent, newRand(1))
 					flip(t, mem, name, at, c.bytes)
 					err := openAndCheck(mem, a.model, c.mode)
 					var wrong *wrongError

@@ -53,8 +53,8 @@ func (f *hookFS) crash(percent int, rng *rand.Rand) *vfs.MemFS {
 	return f.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
 }
 
-// kill is the file system after the process was killed: nothing is lost.
-func (f *hookFS) kill() *vfs.MemFS { return f.crash(100, rand.New(rand.NewPCG(1, 1))) }
+// newRand gives the same numbers for the same seed.
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, seed)) }
 
 // setHook replaces the hook.
 func (f *hookFS) setHook(hook func(op) error) {

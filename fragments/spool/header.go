@@ -173,6 +173,9 @@ func decodeHeader(file string, b []byte) (header, error) {
 		return header{}, corrupt(file, int64(headerHead+name), "registers: %v", err)
 	}
 	h.registers = set
+	if err := h.codec.Validate(); err != nil {
+		return header{}, corrupt(file, 96, "%v", err)
+	}
 	if h.begin < 0 || h.previous < -1 || h.previous > h.begin || h.epoch.epoch < 1 {
 		return header{}, corrupt(file, 32, "begin %d, end before %d, epoch %d", h.begin, h.previous, h.epoch.epoch)
 	}

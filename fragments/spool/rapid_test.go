@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"strings"
 	"syscall"
 	"testing"
@@ -133,7 +132,7 @@ func (m *machine) crash(t *rapid.T) {
 	percent := rapid.SampledFrom([]int{0, 50, 100}).Draw(t, "kept")
 	seed := rapid.Uint64().Draw(t, "seed")
 	m.boot++
-	m.fs = newHookFS(m.fs.crash(percent, rand.New(rand.NewPCG(seed, 0))))
+	m.fs = newHookFS(m.fs.crash(percent, newRand(seed)))
 	m.open(t)
 }
 

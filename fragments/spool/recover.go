@@ -35,7 +35,7 @@ func (d *Dir) Journal(ctx context.Context, id ID, o JournalOptions) (*Journal, e
 
 func (o JournalOptions) validate(id ID) error {
 	if err := protocol.ValidateJournalName(id.Journal); err != nil {
-		return fmt.Errorf("open spool: %w", err)
+		return fmt.Errorf("open spool of journal %q: %w", id.Journal, err)
 	}
 	if err := o.Codec.Validate(); err != nil {
 		return fmt.Errorf("open spool of journal %s: %w", id.Journal, err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"path"
 	"regexp"
 	"slices"
@@ -83,7 +82,7 @@ func (s *scenario) runDisk(t *testing.T, d *datadriven.TestData) string {
 			d.ScanArgs(t, "keep", &percent)
 			s.boot++
 		}
-		s.fs = newHookFS(s.fs.crash(percent, rand.New(rand.NewPCG(1, 1))))
+		s.fs = newHookFS(s.fs.crash(percent, newRand(1)))
 		s.dir, s.j = nil, nil
 		return ""
 	case "fail":

@@ -39,7 +39,7 @@ func (d *DB) hold(value droppable) unsafe.Pointer {
 
 // heldAs is what hold wrapped.
 func heldAs[T droppable](p unsafe.Pointer) T {
-	return (*(*cgo.Handle)(p)).Value().(held).value.(T) //nolint:forcetypeassert,errcheck // hold and its callers agree on the types
+	return (*cgo.Handle)(p).Value().(held).value.(T)
 }
 
 // setCallbacks hands the function over to the callbacks below.
@@ -52,7 +52,7 @@ func setCallbacks(f mapping.TableFunction, extra unsafe.Pointer) {
 }
 
 // guard calls f and turns its panic, which must not unwind DuckDB's frames, into an error.
-func guard(f func() error) (err error) { //nolint:nonamedreturns // set by the deferred function
+func guard(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
@@ -62,7 +62,7 @@ func guard(f func() error) (err error) { //nolint:nonamedreturns // set by the d
 }
 
 //export broadsheet_duck_bind
-func broadsheet_duck_bind(p unsafe.Pointer) { //nolint:revive // a C name
+func broadsheet_duck_bind(p unsafe.Pointer) {
 	info := mapping.BindInfo{Ptr: p}
 	r := heldAs[*registration](mapping.BindGetExtraInfo(info))
 	err := guard(func() error {
@@ -78,7 +78,7 @@ func broadsheet_duck_bind(p unsafe.Pointer) { //nolint:revive // a C name
 }
 
 //export broadsheet_duck_init
-func broadsheet_duck_init(p unsafe.Pointer) { //nolint:revive // a C name
+func broadsheet_duck_init(p unsafe.Pointer) {
 	info := mapping.InitInfo{Ptr: p}
 	b := heldAs[*boundScan](mapping.InitGetBindData(info))
 	err := guard(func() error {
@@ -94,14 +94,14 @@ func broadsheet_duck_init(p unsafe.Pointer) { //nolint:revive // a C name
 }
 
 //export broadsheet_duck_thread_init
-func broadsheet_duck_thread_init(p unsafe.Pointer) { //nolint:revive // a C name
+func broadsheet_duck_thread_init(p unsafe.Pointer) {
 	info := mapping.InitInfo{Ptr: p}
 	b := heldAs[*boundScan](mapping.InitGetBindData(info))
 	mapping.InitSetInitData(info, b.db.hold(&threadState{}), C.broadsheet_duck_drop)
 }
 
 //export broadsheet_duck_fill
-func broadsheet_duck_fill(p, c unsafe.Pointer) { //nolint:revive // a C name
+func broadsheet_duck_fill(p, c unsafe.Pointer) {
 	info, chunk := mapping.FunctionInfo{Ptr: p}, mapping.DataChunk{Ptr: c}
 	t := heldAs[*threadState](mapping.FunctionGetLocalInitData(info))
 	if t.scanState == nil { // DuckDB shows the state of the whole scan here first
@@ -118,9 +118,9 @@ func broadsheet_duck_fill(p, c unsafe.Pointer) { //nolint:revive // a C name
 }
 
 //export broadsheet_duck_drop
-func broadsheet_duck_drop(p unsafe.Pointer) { //nolint:revive // a C name
+func broadsheet_duck_drop(p unsafe.Pointer) {
 	handle := *(*cgo.Handle)(p)
-	h := handle.Value().(held) //nolint:forcetypeassert,errcheck // made by hold
+	h := handle.Value().(held)
 	handle.Delete()
 	C.free(p)
 	h.value.drop()

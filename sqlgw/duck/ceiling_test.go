@@ -43,9 +43,11 @@ func TestCeiling(t *testing.T) {
 	out, err := child.Output()
 	require.NoError(t, err, stderr.String())
 	want := ""
+	var wantSb46 strings.Builder
 	for _, sql := range bottomless {
-		want += sql + ": 53200, then 1\n"
+		wantSb46.WriteString(sql + ": 53200, then 1\n")
 	}
+	want += wantSb46.String()
 	require.Equal(t, want, string(out))
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,22 +18,22 @@ import (
 )
 
 // open starts an instance that the test closes, with nothing left behind.
-func open(t testing.TB, config duck.Config) *duck.DB {
-	t.Helper()
+func open(tb testing.TB, config duck.Config) *duck.DB {
+	tb.Helper()
 	if config.Threads == 0 {
 		config.Threads = 2
 	}
-	db, err := duck.Open(t.Context(), config)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	db, err := duck.Open(tb.Context(), config)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, db.Close()) })
 	return db
 }
 
-func connect(t testing.TB, db *duck.DB) *duck.Conn {
-	t.Helper()
-	c, err := db.Conn(t.Context())
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, c.Close()) })
+func connect(tb testing.TB, db *duck.DB) *duck.Conn {
+	tb.Helper()
+	c, err := db.Conn(tb.Context())
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, c.Close()) })
 	return c
 }
 
@@ -92,13 +93,13 @@ func (s *tableSource) Close() error {
 }
 
 // register makes one token of a scan called name.
-func register(t testing.TB, db *duck.DB, name string, tb *table) {
-	t.Helper()
-	require.NoError(t, db.RegisterScan(name, func(token string) (duck.Scan, error) {
+func register(tb testing.TB, db *duck.DB, name string, source *table) {
+	tb.Helper()
+	require.NoError(tb, db.RegisterScan(name, func(token string) (duck.Scan, error) {
 		if token != "t" {
 			return duck.Scan{}, fmt.Errorf("no token %q", token)
 		}
-		return tb.scan(), nil
+		return source.scan(), nil
 	}))
 }
 
@@ -196,8 +197,7 @@ func count(batches []*columnar.Batch) int {
 // lines renders all rows of a statement, whose columns are text, or its error.
 func lines(ctx context.Context, c *duck.Conn, sql string) string {
 	batches, err := query(ctx, c, sql, nil)
-	var failed *duck.Error
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*duck.Error](err); ok {
 		return fmt.Sprintf("%s %s: %s\n", failed.Class, failed.SQLSTATE, failed.Message)
 	}
 	if err != nil {
@@ -228,13 +228,13 @@ func cell(v *columnar.Vector, row int) string {
 	case v.Str.Offsets != nil:
 		return fmt.Sprintf("%q", v.Str.Bytes[v.Str.Offsets[row]:v.Str.Offsets[row+1]])
 	case v.Bools != nil:
-		return fmt.Sprint(v.Bools[row] != 0)
+		return strconv.FormatBool(v.Bools[row] != 0)
 	case v.I16 != nil:
-		return fmt.Sprint(v.I16[row])
+		return strconv.Itoa(int(v.I16[row]))
 	case v.I32 != nil:
-		return fmt.Sprint(v.I32[row])
+		return strconv.Itoa(int(v.I32[row]))
 	case v.I64 != nil:
-		return fmt.Sprint(v.I64[row])
+		return strconv.FormatInt(v.I64[row], 10)
 	case v.F32 != nil:
 		return fmt.Sprint(v.F32[row])
 	case v.F64 != nil:
@@ -247,11 +247,11 @@ func cell(v *columnar.Vector, row int) string {
 }
 
 // one is the single bigint that a statement returns.
-func one(t testing.TB, c *duck.Conn, sql string) int64 {
-	t.Helper()
-	batches, err := query(t.Context(), c, sql, nil)
-	require.NoError(t, err)
-	require.Len(t, batches, 1)
-	require.Equal(t, 1, batches[0].Len)
+func one(tb testing.TB, c *duck.Conn, sql string) int64 {
+	tb.Helper()
+	batches, err := query(tb.Context(), c, sql, nil)
+	require.NoError(tb, err)
+	require.Len(tb, batches, 1)
+	require.Equal(tb, 1, batches[0].Len)
 	return batches[0].Cols[0].I64[0]
 }

@@ -30,16 +30,28 @@ type probe struct {
 func newProbe(name string) *probe {
 	p := &probe{name: name}
 	for _, t := range []columnar.Type{
-		{Kind: columnar.Bool}, {Kind: columnar.Int16}, {Kind: columnar.Int32}, {Kind: columnar.Int64},
-		{Kind: columnar.Float32}, {Kind: columnar.Float64},
+		{Kind: columnar.Bool},
+		{Kind: columnar.Int16},
+		{Kind: columnar.Int32},
+		{Kind: columnar.Int64},
+		{Kind: columnar.Float32},
+		{Kind: columnar.Float64},
 		{Kind: columnar.Decimal, Precision: 4, Scale: 1},
 		{Kind: columnar.Decimal, Precision: 9, Scale: 2},
 		{Kind: columnar.Decimal, Precision: 18, Scale: 4},
 		{Kind: columnar.Decimal, Precision: 38, Scale: 10},
-		{Kind: columnar.Date}, {Kind: columnar.Time},
-		{Kind: columnar.Text}, {Kind: columnar.Varchar, Length: 40}, {Kind: columnar.Char, Length: 3},
-		{Kind: columnar.Bytea}, {Kind: columnar.JSON}, {Kind: columnar.JSONB},
-		{Kind: columnar.Timestamp}, {Kind: columnar.TimestampTZ}, {Kind: columnar.Interval}, {Kind: columnar.UUID},
+		{Kind: columnar.Date},
+		{Kind: columnar.Time},
+		{Kind: columnar.Text},
+		{Kind: columnar.Varchar, Length: 40},
+		{Kind: columnar.Char, Length: 3},
+		{Kind: columnar.Bytea},
+		{Kind: columnar.JSON},
+		{Kind: columnar.JSONB},
+		{Kind: columnar.Timestamp},
+		{Kind: columnar.TimestampTZ},
+		{Kind: columnar.Interval},
+		{Kind: columnar.UUID},
 	} {
 		index := len(p.columns)
 		column := columnar.Column{Name: fmt.Sprintf("c%d", index), Type: t}

@@ -83,9 +83,12 @@ func TestReadJSONSchemas(t *testing.T) {
 	c := connect(t, open(t, duck.Config{FragmentRoot: root}))
 	columns := []columnar.Column{
 		column("b", columnar.Bool), column("select", columnar.Int16), column("with space", columnar.Int32), column("quo'te\"s", columnar.Int64),
-		column("$x", columnar.Float32), column("é", columnar.Float64), {Name: "n", Type: columnar.Type{Kind: columnar.Decimal, Precision: 10, Scale: 2}},
-		column("t", columnar.Text), {Name: "v", Type: columnar.Type{Kind: columnar.Varchar, Length: 3}},
-		{Name: "c", Type: columnar.Type{Kind: columnar.Char, Length: 3}}, column("x", columnar.Bytea), column("d", columnar.Date),
+		column("$x", columnar.Float32), column("é", columnar.Float64),
+		{Name: "n", Type: columnar.Type{Kind: columnar.Decimal, Precision: 10, Scale: 2}},
+		column("t", columnar.Text),
+		{Name: "v", Type: columnar.Type{Kind: columnar.Varchar, Length: 3}},
+		{Name: "c", Type: columnar.Type{Kind: columnar.Char, Length: 3}},
+		column("x", columnar.Bytea), column("d", columnar.Date),
 		column("ti", columnar.Time), column("ts", columnar.Timestamp), column("tz", columnar.TimestampTZ), column("iv", columnar.Interval),
 		column("u", columnar.UUID), column("j", columnar.JSON), column("jb", columnar.JSONB), column("filename", columnar.Text),
 	}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -26,6 +27,7 @@ func columnType() *rapid.Generator[columnar.Type] {
 			typ.Scale = uint8(rapid.IntRange(0, int(typ.Precision)).Draw(t, "scale"))
 		case columnar.Varchar, columnar.Char:
 			typ.Length = int32(rapid.IntRange(1, 100).Draw(t, "length"))
+		default:
 		}
 		return typ
 	})
@@ -163,9 +165,9 @@ func cells(batches []*columnar.Batch, column int) []string {
 		for row := range b.Len {
 			switch {
 			case v.F32 != nil && (v.Null == nil || !v.Null[row]):
-				out = append(out, fmt.Sprint(math.Float32bits(v.F32[row])))
+				out = append(out, strconv.FormatUint(uint64(math.Float32bits(v.F32[row])), 10))
 			case v.F64 != nil && (v.Null == nil || !v.Null[row]):
-				out = append(out, fmt.Sprint(math.Float64bits(v.F64[row])))
+				out = append(out, strconv.FormatUint(math.Float64bits(v.F64[row]), 10))
 			default:
 				out = append(out, cell(&v, row))
 			}
@@ -262,7 +264,7 @@ func TestLongScan(t *testing.T) {
 	db := open(t, duck.Config{})
 	const rows, size = 100_000, 7_001
 	columns := []columnar.Column{column("n", columnar.Int64), column("s", columnar.Text)}
-	text := func(i int) string { return strings.Repeat("ä", i%40) + fmt.Sprint(i) }
+	text := func(i int) string { return strings.Repeat("ä", i%40) + strconv.Itoa(i) }
 	tb := &table{columns: columns, next: func(_ context.Context, project []int, n int) (*columnar.Batch, error) {
 		from, to := n*size, min(rows, (n+1)*size)
 		if from >= rows {

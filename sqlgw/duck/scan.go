@@ -210,7 +210,7 @@ func (s *scanState) drop() {
 func (s *scanState) closeSource(source Source) {
 	s.db.held.Add(-1)
 	if err := guard(source.Close); err != nil {
-		s.conn.failed(fmt.Errorf("scan %q: close: %w", s.name, err))
+		_ = s.conn.failed(fmt.Errorf("scan %q: close: %w", s.name, err))
 	}
 }
 

@@ -279,11 +279,11 @@ func TestParts(t *testing.T) {
 	const sum = (20*1500 - 1) * (20 * 1500) / 2
 	for _, n := range []int64{0, 1, 2, 3, 7, 40} {
 		parts.Store(n)
-		require.EqualValues(t, 30000*n, one(t, c, "SELECT count(*) FROM parts('')"))
+		require.Equal(t, 30000*n, one(t, c, "SELECT count(*) FROM parts('')"))
 		if n > 0 {
-			require.EqualValues(t, sum*n, one(t, c, "SELECT sum(n)::BIGINT FROM parts('')"))
+			require.Equal(t, sum*n, one(t, c, "SELECT sum(n)::BIGINT FROM parts('')"))
 		}
-		require.EqualValues(t, 30000*n, one(t, c, "SELECT coalesce(sum(k), 0)::BIGINT FROM (SELECT n, count(*) k FROM parts('') GROUP BY n)"))
+		require.Equal(t, 30000*n, one(t, c, "SELECT coalesce(sum(k), 0)::BIGINT FROM (SELECT n, count(*) k FROM parts('') GROUP BY n)"))
 		got, err := query(t.Context(), c, "SELECT n FROM parts('')", nil)
 		require.NoError(t, err)
 		require.EqualValues(t, 30000*n, count(got))
@@ -352,4 +352,3 @@ func TestManyScansAtOnce(t *testing.T) {
 	require.Equal(t, tb.opened.Load(), tb.closed.Load())
 	require.EqualValues(t, sessions*8*2, tb.opened.Load())
 }
-

@@ -26,11 +26,13 @@ import (
 // DIR in a statement stands for the fragment root, OUTSIDE for a directory elsewhere.
 func TestScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		t.Helper()
 		if filepath.Base(path) == "rapid" || strings.Contains(path, "/rapid/") {
 			return
 		}
 		s := newScenario(t)
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			t.Helper()
 			return s.run(t, d)
 		})
 	})
@@ -42,6 +44,7 @@ type scenario struct {
 }
 
 func newScenario(t *testing.T) *scenario {
+	t.Helper()
 	base := t.TempDir()
 	s := &scenario{root: filepath.Join(base, "root"), outside: filepath.Join(base, "outside")}
 	for _, dir := range []string{s.root, s.outside} {
@@ -56,6 +59,7 @@ func newScenario(t *testing.T) *scenario {
 }
 
 func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
 	sql := strings.NewReplacer("DIR", s.root, "OUTSIDE", s.outside).Replace(d.Input)
 	switch d.Cmd {
 	case "describe":
@@ -84,6 +88,7 @@ func (s *scenario) clean(out string) string {
 }
 
 func (s *scenario) try(t *testing.T, sql string) string {
+	t.Helper()
 	_, err := query(t.Context(), s.c, sql, nil)
 	var failed *duck.Error
 	switch {
@@ -98,9 +103,9 @@ func (s *scenario) try(t *testing.T, sql string) string {
 }
 
 func (s *scenario) describe(t *testing.T, sql string) string {
+	t.Helper()
 	stmt, err := s.c.Prepare(t.Context(), sql)
-	var failed *duck.Error
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*duck.Error](err); ok {
 		return fmt.Sprintf("%s %s: %s\n", failed.Class, failed.SQLSTATE, failed.Message)
 	}
 	require.NoError(t, err)
@@ -134,6 +139,7 @@ func typeText(t columnar.Type) string {
 
 // readForms reads each form in a file of its own, and shows the value as DuckDB's text.
 func (s *scenario) readForms(t *testing.T, name, forms string) string {
+	t.Helper()
 	typ := parseType(t, name)
 	path := filepath.Join(s.root, "form.raw")
 	var out strings.Builder
@@ -157,6 +163,7 @@ func (s *scenario) readForms(t *testing.T, name, forms string) string {
 }
 
 func parseType(t *testing.T, name string) columnar.Type {
+	t.Helper()
 	for kind := columnar.Bool; kind <= columnar.JSONB; kind++ {
 		if kind.String() == name {
 			return columnar.Type{Kind: kind}

@@ -177,7 +177,7 @@ func (s *Stmt) execute(rows *Rows) error {
 	var pending mapping.PendingResult
 	defer mapping.DestroyPending(&pending)
 	// The streaming calls are called deprecated since 1.0, and are the only ones that don't hold a result whole.
-	if bindings.PendingPreparedStreaming(s.native, &pending) != mapping.StateSuccess { //nolint:staticcheck // see above
+	if bindings.PendingPreparedStreaming(s.native, &pending) != mapping.StateSuccess {
 		return scrub.newError(mapping.PendingError(pending))
 	}
 	if mapping.ExecutePending(pending, &rows.native) != mapping.StateSuccess {

@@ -2,6 +2,7 @@ package parse
 
 import (
 	"math"
+	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 )
@@ -26,7 +27,8 @@ const (
 // grow refuses a call whose result could be too long, and notes by how much it multiplies
 // its input.
 func (b *binder) grow(c *pg.FuncCall) *Error {
-	_, name, _ := catalogSchema(strsOf(c.GetFuncname()))
+	q, _ := catalogSchema(c.GetFuncname())
+	name := q.name
 	if name != "repeat" && name != "lpad" && name != "rpad" || len(c.GetArgs()) < 2 {
 		return nil
 	}
@@ -83,11 +85,20 @@ func errSeries() *Error {
 	return errorf(CodeLimit, "generate_series would make more than %d values at once", maxSeries).hinted("Put it into FROM, with bounds that name no columns.")
 }
 
+// Raised tells whether a message of DuckDB is one that a printed query raises itself
+// because a bound was passed, and gives the error that it means; nil if it isn't.
+func Raised(message string) *Error {
+	if e := errSeries(); strings.Contains(message, e.Message) {
+		return e
+	}
+	return nil
+}
+
 // boundColumns has a series checked while running.
 func boundColumns(c *pg.FuncCall) *Error {
 	for _, arg := range c.GetArgs() {
 		_, isText := stringConst(arg)
-		if isText || !isSmall(arg, maxCopied) || isTime(arg) {
+		if isText || !isSmall(arg) || isTime(arg) {
 			return refuse("generate_series with such bounds").hinted("Use integers, or put it into FROM with bounds that name no columns.")
 		}
 	}

@@ -68,26 +68,25 @@ func isPlain(c *pg.FuncCall) bool {
 }
 
 func (b *binder) dialectCall(n *pg.Node, c *pg.FuncCall, written []Literal) (bool, error) {
-	schema, name, ok := catalogSchema(strsOf(c.GetFuncname()))
+	q, ok := catalogSchema(c.GetFuncname())
 	if b.binding.Dialect == nil || !ok || !isPlain(c) {
 		return false, nil
 	}
-	tpl, err := b.binding.Dialect.Function(Call{Schema: schema, Name: name, Args: written, Star: c.GetAggStar()})
+	tpl, err := b.binding.Dialect.Function(Call{Schema: q.schema, Name: q.name, Args: written, Star: c.GetAggStar()})
 	return b.filled(n, tpl, err, c.GetArgs(), c.GetLocation())
 }
 
 // function finds the function of a call, and checks that it may be called so.
 func (b *binder) function(c *pg.FuncCall) (*function, error) {
-	names := strsOf(c.GetFuncname())
-	schema, name, ok := catalogSchema(names)
-	if !ok || schema != "" {
-		return nil, b.src.at(unknownFunction(strings.Join(names, "."), c.GetArgs()), c.GetLocation())
+	q, ok := catalogSchema(c.GetFuncname())
+	if !ok || q.schema != "" {
+		return nil, b.src.at(unknownFunction(strings.Join(strsOf(c.GetFuncname()), "."), c.GetArgs()), c.GetLocation())
 	}
-	f := lookupFunction(name)
+	f := lookupFunction(q.name)
 	if f == nil {
-		return nil, b.src.at(unlistedFunction(name, c.GetArgs()), c.GetLocation())
+		return nil, b.src.at(unlistedFunction(q.name, c.GetArgs()), c.GetLocation())
 	}
-	if err := f.check(name, c); err != nil {
+	if err := f.check(q.name, c); err != nil {
 		return nil, b.src.at(err, c.GetLocation())
 	}
 	return f, nil
@@ -108,6 +107,8 @@ func (f *function) check(name string, c *pg.FuncCall) *Error {
 	}
 	aggregate := f.kind == aggregateFunction
 	switch {
+	case f.plain && !isPlain(c):
+		return refuse(name + " with FILTER, DISTINCT, ORDER BY or OVER")
 	case c.GetOver() != nil && !aggregate && f.kind != windowFunction:
 		return errorf("42809", "OVER specified, but %s is not a window function nor an aggregate function", name)
 	case c.GetOver() == nil && f.kind == windowFunction:
@@ -266,11 +267,11 @@ const frameDefaults = 1058
 // fromDialect asks the dialect for a function in FROM.
 func (b *binder) fromDialect(node *pg.Node, r *pg.RangeFunction, it *item, sc *scope) (bool, error) {
 	c := r.GetFunctions()[0].GetList().GetItems()[0].GetFuncCall()
-	schema, name, ok := catalogSchema(strsOf(c.GetFuncname()))
+	name, ok := catalogSchema(c.GetFuncname())
 	if b.binding.Dialect == nil || !ok || !isPlain(c) {
 		return false, nil
 	}
-	call := Call{Schema: schema, Name: name, Args: b.src.literals(c.GetArgs()), InFrom: true, Star: c.GetAggStar()}
+	call := Call{Schema: name.schema, Name: name.name, Args: b.src.literals(c.GetArgs()), InFrom: true, Star: c.GetAggStar()}
 	tpl, err := b.binding.Dialect.Function(call)
 	if err != nil {
 		return false, b.located(err, c.GetLocation())

@@ -30,16 +30,16 @@ func duckType(t typeName) (duckDBType, *Error) {
 	}
 	full := typeName{schema: t.schema, name: t.name}.full()
 	switch full {
-	case "pg_catalog.numeric":
+	case "numeric":
 		if len(t.mods) == 0 {
 			d.typ = columnar.Type{Kind: columnar.Decimal, Precision: columnar.MaxPrecision, Scale: unboundedScale}
 			d.unbounded = true
 			return d, nil
 		}
-	case "pg_catalog.name":
+	case "name":
 		d.typ = columnar.Type{Kind: columnar.Text}
 		return d, nil
-	case "pg_catalog.interval":
+	case "interval":
 		d.typ = columnar.Type{Kind: columnar.Interval}
 		if len(t.mods) > 1 || len(t.mods) == 1 && t.mods[0] != intervalFull {
 			return d, refuse("a precision or field of an interval")
@@ -47,11 +47,10 @@ func duckType(t typeName) (duckDBType, *Error) {
 		return d, nil
 	}
 	typ, err := columnar.TypeFromSQL(full, t.mods)
-	var refused *columnar.TypeError
-	switch {
-	case errors.As(err, &refused):
+	if refused, ok := errors.AsType[*columnar.TypeError](err); ok {
 		return d, &Error{Code: refused.Code, Message: refused.Message, Hint: refused.Hint}
-	case err != nil:
+	}
+	if err != nil {
 		return d, errorf(CodeUndefinedObject, "%v", err)
 	}
 	d.typ = typ
@@ -144,7 +143,7 @@ func (b *binder) cast(n *pg.Node, c *pg.TypeCast, sc *scope) error {
 	}
 	made, err := b.castValue(c.GetArg(), d)
 	if err != nil {
-		return b.src.at(err, c.GetArg().GetAConst().GetLocation())
+		return b.src.at(b.src.at(err, c.GetArg().GetAConst().GetLocation()), c.GetTypeName().GetLocation())
 	}
 	n.Node = made.GetNode()
 	return nil
@@ -200,8 +199,7 @@ func inputConst(text string, d duckDBType) (*pg.Node, *Error) {
 	}
 	into := columnar.NewVectorBuilder(typ)
 	if err := columnar.ParseText(typ, text, into); err != nil {
-		var input *columnar.InputError
-		if errors.As(err, &input) {
+		if input, ok := errors.AsType[*columnar.InputError](err); ok {
 			return nil, &Error{Code: input.Code, Message: input.Message, Detail: input.Detail}
 		}
 		return nil, errorf(CodeInvalidText, "%v", err)

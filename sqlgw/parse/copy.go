@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"slices"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -62,10 +63,8 @@ func (s source) columnNames(list []*pg.Node) ([]string, error) {
 	var names []string
 	for _, node := range list {
 		name := node.GetString_().GetSval()
-		for _, before := range names {
-			if before == name {
-				return nil, s.atStart(errorf(CodeDuplicateColumn, "column %q specified more than once", name))
-			}
+		if slices.Contains(names, name) {
+			return nil, s.atStart(errorf(CodeDuplicateColumn, "column %q specified more than once", name))
 		}
 		names = append(names, name)
 	}

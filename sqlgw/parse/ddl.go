@@ -142,8 +142,7 @@ func (s source) columnType(n *pg.TypeName) (columnar.Type, error) {
 		return columnar.Type{}, s.at(refuse(t.err), n.GetLocation())
 	}
 	typ, err := columnar.TypeFromSQL(t.full(), t.mods)
-	var refused *columnar.TypeError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*columnar.TypeError](err); ok {
 		return typ, s.at(&Error{Code: refused.Code, Message: refused.Message, Hint: refused.Hint}, n.GetLocation())
 	}
 	return typ, err

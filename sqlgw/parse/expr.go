@@ -41,7 +41,7 @@ func (b *binder) expr(n *pg.Node, sc *scope) error {
 	case *pg.Node_FuncCall:
 		return b.call(n, e.FuncCall, sc)
 	case *pg.Node_SubLink:
-		return b.subLink(n, e.SubLink, inner)
+		return b.subLink(e.SubLink, inner)
 	case *pg.Node_SqlvalueFunction:
 		return b.valueFunction(n, e.SqlvalueFunction)
 	case *pg.Node_AIndirection:
@@ -179,7 +179,7 @@ func (b *binder) noteParam(p *pg.ParamRef, cast *pg.TypeName) {
 }
 
 // subLink handles a query in an expression.
-func (b *binder) subLink(n *pg.Node, s *pg.SubLink, sc *scope) error {
+func (b *binder) subLink(s *pg.SubLink, sc *scope) error {
 	q := s.GetSubselect().GetSelectStmt()
 	if q == nil {
 		return b.src.at(refuse("a statement that changes data in an expression"), s.GetLocation())

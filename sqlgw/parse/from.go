@@ -1,6 +1,8 @@
 package parse
 
 import (
+	"slices"
+
 	pg "github.com/pganalyze/pg_query_go/v6"
 )
 
@@ -260,14 +262,6 @@ func (b *binder) natural(j *pg.JoinExpr, left, right []column, sides [2][]*item)
 
 // mergeUsing is what a join with USING shows: its columns, then the rest of both sides.
 func mergeUsing(kind pg.JoinType, using []string, left, right []column) []column {
-	inUsing := func(name string) bool {
-		for _, u := range using {
-			if u == name {
-				return true
-			}
-		}
-		return false
-	}
 	ref := func(side []column, name string) *pg.Node {
 		for _, c := range side {
 			if c.name == name {
@@ -293,7 +287,7 @@ func mergeUsing(kind pg.JoinType, using []string, left, right []column) []column
 	}
 	for _, side := range [2][]column{left, right} {
 		for _, c := range side {
-			if !inUsing(c.name) {
+			if !slices.Contains(using, c.name) {
 				merged = append(merged, c)
 			}
 		}

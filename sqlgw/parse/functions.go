@@ -22,6 +22,8 @@ type function struct {
 	kind        functionKind
 	min, max    int // arguments; max -1 is any number
 	withinGroup bool
+	// plain: DuckDB's is a macro, which can't have FILTER, DISTINCT, ORDER BY and OVER.
+	plain bool
 	// table: DuckDB has a table function for it.
 	table bool
 	// rewrite changes a call that already has DuckDB's name, or returns what stands for it.
@@ -86,14 +88,15 @@ func textFunctions() map[string]*function {
 		"substr":           {duck: "substring", min: 2, max: 3, rewrite: substringCall},
 		"encode":           {duck: "hex", min: 2, max: 2, rewrite: encodeCall},
 		"decode":           {duck: "from_hex", min: 2, max: 2, rewrite: decodeCall},
-		"regexp_replace":   {duck: "regexp_replace", min: 3, max: 4},
+		"regexp_replace":   renamed("regexp_replace", 3, 4),
+		"string_to_array":  {duck: "string_to_array", min: 2, max: 2, rewrite: splitCall},
 	}
 	same(list, 0, 0, "gen_random_uuid")
 	same(list, 1, 1, "length", "lower", "upper", "reverse", "ascii", "chr", "md5")
 	same(list, 1, 2, "ltrim", "rtrim")
 	same(list, 1, -1, "concat")
 	same(list, 2, -1, "concat_ws")
-	same(list, 2, 2, "left", "right", "repeat", "strpos", "starts_with", "string_to_array", "regexp_split_to_array")
+	same(list, 2, 2, "left", "right", "repeat", "strpos", "starts_with", "regexp_split_to_array")
 	same(list, 3, 3, "replace", "translate", "split_part")
 	return list
 }
@@ -148,10 +151,10 @@ func aggregateFunctions() map[string]*function {
 	same(list, 2, 2, "string_agg", "corr", "covar_pop", "covar_samp", "regr_avgx", "regr_avgy", "regr_count",
 		"regr_intercept", "regr_r2", "regr_slope", "regr_sxx", "regr_sxy", "regr_syy")
 	for _, name := range []string{"json_agg", "jsonb_agg"} {
-		list[name] = renamed("json_group_array", 1, 1)
+		list[name] = &function{duck: "array_agg", min: 1, max: 1, rewrite: wrapIn("to_json")}
 	}
 	for _, name := range []string{"json_object_agg", "jsonb_object_agg"} {
-		list[name] = renamed("json_group_object", 2, 2)
+		list[name] = &function{duck: "json_group_object", min: 2, max: 2, plain: true}
 	}
 	list["mode"] = &function{duck: "mode", withinGroup: true}
 	list["percentile_cont"] = &function{duck: "percentile_cont", min: 1, max: 1, withinGroup: true}

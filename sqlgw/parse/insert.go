@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"slices"
 	"unicode/utf8"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -16,10 +17,8 @@ func (s source) insert(n *pg.InsertStmt) (*Insert, error) {
 		if len(t.GetIndirection()) > 0 {
 			return nil, s.at(refuseAll("subfields and array elements in the column list of INSERT"), t.GetLocation())
 		}
-		for _, before := range st.Columns {
-			if before == t.GetName() {
-				return nil, s.at(errorf(CodeDuplicateColumn, "column %q specified more than once", t.GetName()), t.GetLocation())
-			}
+		if slices.Contains(st.Columns, t.GetName()) {
+			return nil, s.at(errorf(CodeDuplicateColumn, "column %q specified more than once", t.GetName()), t.GetLocation())
 		}
 		st.Columns = append(st.Columns, t.GetName())
 	}

@@ -106,13 +106,11 @@ func (l *lexer) scan() tokenKind {
 		return l.str(0, false)
 	case c == '"':
 		return l.quoted(0)
-	case (c == 'e' || c == 'E') && after == '\'':
-		return l.str(1, true)
-	case (c == 'b' || c == 'B' || c == 'x' || c == 'X') && after == '\'':
-		return l.str(1, false)
-	case (c == 'u' || c == 'U') && after == '&' && l.at(l.pos+2) == '\'':
+	case after == '\'' && strings.IndexByte("eEbBxX", c) >= 0:
+		return l.str(1, c == 'e' || c == 'E')
+	case after == '&' && (c == 'u' || c == 'U') && l.at(l.pos+2) == '\'':
 		return l.str(2, false)
-	case (c == 'u' || c == 'U') && after == '&' && l.at(l.pos+2) == '"':
+	case after == '&' && (c == 'u' || c == 'U') && l.at(l.pos+2) == '"':
 		return l.quoted(2)
 	case isWordStart(c):
 		for l.pos++; isWordPart(l.at(l.pos)); l.pos++ {

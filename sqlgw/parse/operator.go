@@ -28,6 +28,12 @@ func isComparison(op string) bool {
 
 // operator handles operands, and then the operator by the way that it is written.
 func (b *binder) operator(n *pg.Node, e *pg.A_Expr, sc *scope) error {
+	switch e.GetKind() {
+	case pg.A_Expr_Kind_AEXPR_SIMILAR:
+		return b.src.at(refuse("SIMILAR TO"), e.GetLocation()).hinted("Use ~ with a regular expression, or LIKE.")
+	case pg.A_Expr_Kind_AEXPR_BETWEEN_SYM, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN_SYM:
+		return b.src.at(refuse("BETWEEN SYMMETRIC"), e.GetLocation())
+	}
 	operands := []*pg.Node{e.GetLexpr(), e.GetRexpr()}
 	if call := e.GetRexpr().GetFuncCall(); call != nil && isLikeEscape(call) {
 		operands = append(operands[:1], call.GetArgs()...)
@@ -48,10 +54,6 @@ func (b *binder) operator(n *pg.Node, e *pg.A_Expr, sc *scope) error {
 	case pg.A_Expr_Kind_AEXPR_DISTINCT, pg.A_Expr_Kind_AEXPR_NOT_DISTINCT, pg.A_Expr_Kind_AEXPR_NULLIF,
 		pg.A_Expr_Kind_AEXPR_IN, pg.A_Expr_Kind_AEXPR_BETWEEN, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN:
 		return nil // built into the grammar with an operator that can't be another
-	case pg.A_Expr_Kind_AEXPR_SIMILAR:
-		return b.src.at(refuse("SIMILAR TO"), e.GetLocation()).hinted("Use ~ with a regular expression, or LIKE.")
-	case pg.A_Expr_Kind_AEXPR_BETWEEN_SYM, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN_SYM:
-		return b.src.at(refuse("BETWEEN SYMMETRIC"), e.GetLocation())
 	default:
 		return b.src.at(refuse("this operator"), e.GetLocation())
 	}

@@ -311,7 +311,7 @@ func (o *ourParser) copySubscribe() (Statement, error) {
 // outside brackets.
 func (o *ourParser) createOnJournals() (Statement, error) {
 	i := o.findOnJournals()
-	if i < 0 {
+	if i < 0 || commandName(o.text) != "CREATE TABLE" {
 		return nil, nil
 	}
 	prefix, err := o.stringValue(i + 2)
@@ -336,7 +336,7 @@ func (o *ourParser) createOnJournals() (Statement, error) {
 	}
 	create := node.GetCreateStmt()
 	if create == nil {
-		return nil, o.atToken(refuse(commandName(o.text)+" ... ON JOURNALS"), i)
+		return nil, o.atToken(refuse("CREATE TABLE AS ... ON JOURNALS"), i)
 	}
 	table, err := o.createTable(create)
 	if err != nil {

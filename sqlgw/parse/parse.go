@@ -72,6 +72,8 @@ func (s source) statement(node *pg.Node) (Statement, error) {
 		return s.set(n.VariableSetStmt)
 	case *pg.Node_TransactionStmt:
 		return s.transaction(n.TransactionStmt)
+	case *pg.Node_CreateTableAsStmt:
+		return nil, s.atStart(refuse(commandName(s.text) + " AS"))
 	case *pg.Node_LoadStmt, *pg.Node_DoStmt, *pg.Node_CallStmt, *pg.Node_AlterSystemStmt:
 		return nil, s.atStart(forbid(commandName(s.text)))
 	default:

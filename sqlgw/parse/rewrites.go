@@ -36,16 +36,42 @@ func substringCall(c *pg.FuncCall) (*pg.Node, *Error) {
 	if constant && start >= 1 {
 		return nil, nil
 	}
-	if !isSmall(c.GetArgs()[1], maxCopied) {
+	if !isSmall(c.GetArgs()[1]) {
 		return nil, refuse("substring with a start of this complexity").hinted("Compute it in a subquery, and name it here.")
 	}
-	first := greatest(c.GetArgs()[1], intConst(1))
+	first := atLeast(c.GetArgs()[1], 1)
 	if len(c.GetArgs()) == 3 {
 		end := operatorNode("+", c.GetArgs()[1], c.GetArgs()[2])
-		c.Args[2] = greatest(operatorNode("-", end, first), intConst(0))
+		c.Args[2] = atLeast(operatorNode("-", end, first), 0)
 	}
 	c.Args[1] = first
 	return nil, nil
+}
+
+// atLeast is x, or the least if that is more; NULL stays NULL, which GREATEST ignores.
+func atLeast(x *pg.Node, least int32) *pg.Node {
+	missing := operatorNode("-", intConst(least), x)
+	return operatorNode("+", x, &pg.Node{Node: &pg.Node_MinMaxExpr{MinMaxExpr: &pg.MinMaxExpr{
+		Op: pg.MinMaxOp_IS_GREATEST, Args: []*pg.Node{missing, intConst(0)},
+	}}})
+}
+
+// splitCall: an empty text has no parts in PostgreSQL.
+func splitCall(c *pg.FuncCall) (*pg.Node, *Error) {
+	text := c.GetArgs()[0]
+	if !isSmall(text) {
+		return nil, refuse("string_to_array of a text of this complexity").hinted("Compute it in a subquery, and name it here.")
+	}
+	empty := castTo(&pg.Node{Node: &pg.Node_AArrayExpr{AArrayExpr: &pg.A_ArrayExpr{}}}, "text")
+	empty.GetTypeCast().GetTypeName().ArrayBounds = []*pg.Node{{Node: &pg.Node_Integer{Integer: &pg.Integer{Ival: -1}}}}
+	return caseNode(operatorNode("=", text, textConst("")), empty, &pg.Node{Node: &pg.Node_FuncCall{FuncCall: c}}), nil
+}
+
+func caseNode(when, then, otherwise *pg.Node) *pg.Node {
+	return &pg.Node{Node: &pg.Node_CaseExpr{CaseExpr: &pg.CaseExpr{
+		Args:      []*pg.Node{{Node: &pg.Node_CaseWhen{CaseWhen: &pg.CaseWhen{Expr: when, Result: then}}}},
+		Defresult: otherwise,
+	}}}
 }
 
 // seriesOfTimes gives texts among the arguments the types that they have for PostgreSQL: a
@@ -83,17 +109,8 @@ func limitSeries(c *pg.FuncCall) {
 		step = c.GetArgs()[2]
 	}
 	length := operatorNode("//", operatorNode("-", stop, start), step)
-	c.Args[1] = &pg.Node{Node: &pg.Node_CaseExpr{CaseExpr: &pg.CaseExpr{
-		Args: []*pg.Node{{Node: &pg.Node_CaseWhen{CaseWhen: &pg.CaseWhen{
-			Expr:   operatorNode(">=", length, intConst(maxSeries)),
-			Result: callNode("error", textConst(errSeries().Message)),
-		}}}},
-		Defresult: stop,
-	}}}
-}
-
-func greatest(args ...*pg.Node) *pg.Node {
-	return &pg.Node{Node: &pg.Node_MinMaxExpr{MinMaxExpr: &pg.MinMaxExpr{Op: pg.MinMaxOp_IS_GREATEST, Args: args}}}
+	tooLong := operatorNode(">=", length, intConst(maxSeries))
+	c.Args[1] = caseNode(tooLong, callNode("error", textConst(errSeries().Message)), stop)
 }
 
 func encodeCall(c *pg.FuncCall) (*pg.Node, *Error) {

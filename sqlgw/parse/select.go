@@ -118,12 +118,21 @@ type Binding struct {
 //
 // Errors are *Error, or the binding's.
 func (q *Select) SQL(b Binding) (string, error) {
-	binder := &binder{src: q.src, binding: &b, nonce: strconv.FormatUint(rand.Uint64(), 36)}
-	tree := proto.CloneOf(q.tree)
-	if _, err := binder.query(tree.GetSelectStmt(), nil); err != nil {
+	bound, tree, err := q.bind(&b)
+	if err != nil {
 		return "", err
 	}
-	return binder.print(tree)
+	return bound.print(tree)
+}
+
+// bind turns a copy of the tree into DuckDB's.
+func (q *Select) bind(b *Binding) (*binder, *pg.Node, error) {
+	bound := &binder{src: q.src, binding: b, nonce: strconv.FormatUint(rand.Uint64(), 36)}
+	tree := proto.CloneOf(q.tree)
+	if _, err := bound.query(tree.GetSelectStmt(), nil); err != nil {
+		return nil, nil, err
+	}
+	return bound, tree, nil
 }
 
 // newSelect checks a query's structure, and finds its relations and parameters.

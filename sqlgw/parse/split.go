@@ -76,7 +76,7 @@ const hintCopy = "Send many rows with COPY ... FROM STDIN."
 // checkEncoding refuses what PostgreSQL's UTF-8 can't hold. A zero byte would end the
 // text for the grammar, and hide the rest of it.
 func checkEncoding(sql string) error {
-	if i := strings.IndexByte(sql, 0); i >= 0 {
+	if strings.Contains(sql, "\x00") {
 		return errorf(CodeBadEncoding, `invalid byte sequence for encoding "UTF8": 0x00`)
 	}
 	if utf8.ValidString(sql) {

@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -60,8 +61,8 @@ type Template struct {
 	columns []string // of a query
 }
 
-// ParseTemplate makes a Template. The columns of a query must have names.
-func ParseTemplate(sql string) (*Template, error) {
+// NewTemplate makes a Template. The columns of a query must have names.
+func NewTemplate(sql string) (*Template, error) {
 	lex := lexer{text: sql}
 	first := lex.next()
 	isQuery := false
@@ -117,7 +118,7 @@ func templateColumns(q *pg.SelectStmt) ([]string, error) {
 		names = append(names, name)
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("has no columns")
+		return nil, errors.New("has no columns")
 	}
 	return names, nil
 }
@@ -138,7 +139,7 @@ func (t *Template) fill(operands []*pg.Node) (*pg.Node, *Error) {
 		case i >= len(operands):
 			refused = errorf(CodeUndefinedFunction, "function has too few arguments")
 			return
-		case used[i] && !isSmall(operands[i], maxCopied):
+		case used[i] && !isSmall(operands[i]):
 			refused = errorf(CodeTooComplex, "operand is too complex").hinted("Compute it in a subquery, and name it here.")
 		}
 		used[i] = true
@@ -150,8 +151,8 @@ func (t *Template) fill(operands []*pg.Node) (*pg.Node, *Error) {
 // maxCopied is the number of nodes that an operand may have that is used twice.
 const maxCopied = 64
 
-// isSmall tells whether a tree has no more nodes than a limit, and no query in it.
-func isSmall(n *pg.Node, limit int) bool {
+// isSmall tells whether a tree has no more nodes than may be used twice, and no query in it.
+func isSmall(n *pg.Node) bool {
 	if n.GetSubLink() != nil {
 		return false
 	}
@@ -159,10 +160,10 @@ func isSmall(n *pg.Node, limit int) bool {
 	eachNode(n.ProtoReflect(), func(inner *pg.Node) {
 		count++
 		if inner.GetSubLink() != nil {
-			count += limit
+			count += maxCopied
 		}
 	})
-	return count <= limit
+	return count <= maxCopied
 }
 
 // eachNode calls fn for every Node in a message, outer ones first. What fn puts into a
@@ -214,18 +215,20 @@ func (s source) literalOf(arg *pg.Node) Literal {
 }
 
 // catalogSchema is the schema of a name of one or two parts, "" for PostgreSQL's own.
-func catalogSchema(names []string) (schema, name string, ok bool) {
-	switch len(names) {
-	case 1:
-		return "", names[0], true
-	case 2:
-		if names[0] == "pg_catalog" {
-			return "", names[1], true
-		}
-		return names[0], names[1], true
+func catalogSchema(nodes []*pg.Node) (qualified, bool) {
+	names := strsOf(nodes)
+	switch {
+	case len(names) == 1:
+		return qualified{name: names[0]}, true
+	case len(names) == 2 && names[0] == "pg_catalog":
+		return qualified{name: names[1]}, true
+	case len(names) == 2:
+		return qualified{schema: names[0], name: names[1]}, true
 	}
-	return "", "", false
+	return qualified{}, false
 }
+
+type qualified struct{ schema, name string }
 
 func (b *binder) dialectCast(n *pg.Node, t typeName, c *pg.TypeCast) (bool, error) {
 	if b.binding.Dialect == nil || t.err != "" {
@@ -240,7 +243,7 @@ func (b *binder) dialectCast(n *pg.Node, t typeName, c *pg.TypeCast) (bool, erro
 }
 
 func (b *binder) dialectOperator(n *pg.Node, e *pg.A_Expr) (bool, error) {
-	schema, name, ok := catalogSchema(strsOf(e.GetName()))
+	q, ok := catalogSchema(e.GetName())
 	if b.binding.Dialect == nil || !ok {
 		return false, nil
 	}
@@ -248,7 +251,7 @@ func (b *binder) dialectOperator(n *pg.Node, e *pg.A_Expr) (bool, error) {
 	if e.GetLexpr() == nil {
 		operands = operands[1:]
 	}
-	tpl, err := b.binding.Dialect.Operator(Operator{Schema: schema, Name: name, Prefix: len(operands) == 1})
+	tpl, err := b.binding.Dialect.Operator(Operator{Schema: q.schema, Name: q.name, Prefix: len(operands) == 1})
 	return b.filled(n, tpl, err, operands, e.GetLocation())
 }
 

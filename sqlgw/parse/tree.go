@@ -113,11 +113,13 @@ type typeName struct {
 
 // full is the name as columnar.TypeFromSQL takes it.
 func (t typeName) full() string {
-	schema := t.schema
-	if schema == "" {
-		schema = "pg_catalog"
+	name := t.name
+	switch {
+	case t.schema != "":
+		name = t.schema + "." + t.name
+	case t.name == "char": // "char" is PostgreSQL's type of one byte; CHAR is bpchar
+		name = "pg_catalog.char"
 	}
-	name := schema + "." + t.name
 	if t.dimensions > 0 {
 		name += "[]"
 	}

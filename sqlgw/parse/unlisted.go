@@ -43,23 +43,21 @@ func unlistedFunction(name string, args []*pg.Node) *Error {
 // isForbidden tells whether a function would reach files, the network, settings, other queries or
 // DuckDB itself, here or in some extension of it, or PostgreSQL's server.
 func isForbidden(name string) bool {
-	for _, prefix := range []string{
-		"read_", "parquet_", "sniff_", "duckdb_", "pragma_", "json_execute", "json_serialize", "json_deserialize", "scan_", "st_read",
-		"iceberg_", "delta_", "sqlite_", "postgres_", "mysql_", "http_", "load_", "which_", "enable_", "disable_", "verify_", "check_",
-		"force_", "truncate_", "copy_", "import_", "export_", "write_", "add_parquet", "get_substrait", "from_substrait",
-		"pg_read_", "pg_ls_", "pg_stat_file", "pg_file_", "pg_logfile", "pg_rotate", "pg_reload", "pg_terminate", "pg_cancel",
-		"lo_", "dblink", "test_", "icu_", "query", "getenv", "getvariable", "create_sort_key",
-	} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return slices.Contains([]string{
-		"glob", "checkpoint", "current_setting", "set_config", "setseed", "nextval", "currval", "setval", "seq_scan", "arrow_scan",
-		"arrow_scan_dumb", "sql_auto_complete", "storage_info", "metadata_info", "database_size", "database_list", "platform",
-		"sleep_ms", "pg_sleep", "all_profiling_output", "user_agent", "extension_versions", "current_query", "error",
-		"shell", "system", "table_info", "repeat_row", "summary",
-	}, name)
+	return hasPrefix(name, "read_", "parquet_", "sniff_", "duckdb_", "pragma_", "scan_", "st_read", "iceberg_", "delta_", "sqlite_",
+		"postgres_", "mysql_", "http_", "copy_", "pg_read_", "pg_ls_", "pg_stat_file", "pg_file_", "pg_logfile", "pg_rotate",
+		"pg_reload", "pg_terminate", "pg_cancel", "lo_", "dblink", "getenv", "getvariable") ||
+		hasLine(duckDBFunctions, name) && hasPrefix(name, "json_execute", "json_serialize", "json_deserialize", "which_", "enable_", "disable_",
+			"verify_", "check_", "force_", "truncate_", "import_", "write_", "add_parquet", "test_", "query", "create_sort_key") ||
+		slices.Contains([]string{
+			"glob", "checkpoint", "current_setting", "set_config", "setseed", "nextval", "currval", "setval", "seq_scan", "arrow_scan",
+			"arrow_scan_dumb", "sql_auto_complete", "storage_info", "metadata_info", "database_size", "database_list", "platform",
+			"sleep_ms", "pg_sleep", "all_profiling_output", "user_agent", "extension_versions", "current_query", "error",
+			"table_info", "repeat_row", "summary", "from_substrait", "get_substrait", "load_aws_credentials", "export_database",
+		}, name)
+}
+
+func hasPrefix(name string, prefixes ...string) bool {
+	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
 // unknownFunction is PostgreSQL's error for a call that fits no function.

@@ -1,0 +1,264 @@
+package parse
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/stretchr/testify/require"
+)
+
+// tables is the catalog of the scenario files.
+func tables() map[string][]string {
+	return map[string][]string{
+		"t": {"a", "b", "c"}, "u": {"a", "d"}, "v": {"a", "b", "e"}, "subscribe": {"journals", "cut"},
+		"pg_class": {"oid", "relname", "relnamespace", "relkind", "relowner", "relam"},
+	}
+}
+
+// bindTo resolves names in tables. Relations have metadata columns if the query names any.
+func bindTo(q *Select, dialect Dialect) Binding {
+	return Binding{Dialect: dialect, Relation: func(r Relation) (Target, error) {
+		cols, ok := tables()[r.Name.Name]
+		if !ok {
+			return Target{}, errorf(CodeUndefinedTable, "relation %q does not exist", r.String())
+		}
+		target := Target{SQL: "scan('" + r.Name.Name + "')", Schema: "public", Columns: cols}
+		if q.UsesMeta() {
+			target.Hidden = metaColumns()
+		}
+		return target, nil
+	}}
+}
+
+// TestScenarios runs the scenario files. Their commands:
+//
+//	split    the statements of a text, with their byte offsets
+//	parse    what each statement of a text is
+//	sql      a query's relations and parameters, and the SQL that DuckDB gets
+//	refuse   for each line: the SQLSTATE, position and message of its error
+func TestScenarios(t *testing.T) {
+	datadriven.Walk(t, "testdata/scenarios", func(t *testing.T, path string) {
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			switch d.Cmd {
+			case "split":
+				return splitText(d.Input)
+			case "parse":
+				return parseText(d.Input)
+			case "sql":
+				return printText(d.Input)
+			case "refuse":
+				return refuseLines(d.Input)
+			default:
+				d.Fatalf(t, "unknown command %s", d.Cmd)
+				return ""
+			}
+		})
+	})
+}
+
+func splitText(input string) string {
+	pieces, err := Split(input)
+	if err != nil {
+		return describe(err)
+	}
+	var out strings.Builder
+	for _, p := range pieces {
+		fmt.Fprintf(&out, "[%d,%d) %q\n", p.Begin, p.End, p.Text)
+	}
+	return out.String()
+}
+
+// describe an error in full.
+func describe(err error) string {
+	var e *Error
+	if !errors.As(err, &e) {
+		return "not an *Error: " + err.Error() + "\n"
+	}
+	s := fmt.Sprintf("%s at %d: %s\n", e.Code, e.Position, e.Message)
+	if e.Detail != "" {
+		s += "  detail: " + e.Detail + "\n"
+	}
+	if e.Hint != "" {
+		s += "  hint: " + e.Hint + "\n"
+	}
+	return s
+}
+
+func parseText(input string) string {
+	pieces, err := Split(input)
+	if err != nil {
+		return describe(err)
+	}
+	var out strings.Builder
+	for _, p := range pieces {
+		st, err := Parse(p)
+		if err != nil {
+			out.WriteString(describe(err))
+			continue
+		}
+		fmt.Fprintf(&out, "%d %s\n", st.Position(), show(st))
+	}
+	return out.String()
+}
+
+// show prints a statement; queries in it as PostgreSQL would.
+func show(st Statement) string {
+	kind := strings.TrimPrefix(fmt.Sprintf("%T", st), "*parse.")
+	switch s := st.(type) {
+	case *Select:
+		return kind + " " + showQuery(s)
+	case *Insert:
+		return fmt.Sprintf("%s %s columns=%q %s", kind, s.Table, s.Columns, showQuery(s.Source))
+	case *CopyFrom:
+		return fmt.Sprintf("%s %s columns=%q %s", kind, s.Table, s.Columns, showOptions(s.Options))
+	case *CopyTo:
+		if s.Subscribe != nil {
+			return kind + " (" + show(s.Subscribe) + ") " + showOptions(s.Options)
+		}
+		return kind + " (" + showQuery(s.Query) + ") " + showOptions(s.Options)
+	case *Subscribe:
+		if s.Table != nil {
+			return kind + " table " + s.Table.String() + ": " + showQuery(s.Query)
+		}
+		return kind + " " + showQuery(s.Query)
+	case *CreateTable:
+		out := fmt.Sprintf("%s %s ifNotExists=%v journals=%q", kind, s.Table, s.IfNotExists, s.Journals)
+		for _, c := range s.Columns {
+			out += fmt.Sprintf("\n  %s %s notNull=%v", c.Name, c.Type, c.NotNull)
+		}
+		for _, o := range s.Options {
+			out += fmt.Sprintf("\n  with %s=%q at %d", o.Name, o.Value, o.Position)
+		}
+		return out
+	case *DropTable:
+		return fmt.Sprintf("%s %v ifExists=%v", kind, s.Tables, s.IfExists)
+	case *CreateSchema:
+		return fmt.Sprintf("%s %q ifNotExists=%v", kind, s.Name, s.IfNotExists)
+	case *DropSchema:
+		return fmt.Sprintf("%s %q ifExists=%v", kind, s.Names, s.IfExists)
+	case *Show:
+		return fmt.Sprintf("%s %q", kind, s.Name)
+	case *Set:
+		return fmt.Sprintf("%s %q to %q local=%v", kind, s.Name, s.Values, s.Local)
+	case *Reset:
+		return fmt.Sprintf("%s %q", kind, s.Name)
+	case *SetTransaction:
+		return fmt.Sprintf("%s session=%v %+v", kind, s.Session, s.Modes)
+	case *Begin:
+		return fmt.Sprintf("%s %+v", kind, s.Modes)
+	default:
+		return kind
+	}
+}
+
+// showQuery is the query with each relation as it was named, or why it can't be printed.
+func showQuery(q *Select) string {
+	text, err := q.SQL(Binding{Relation: func(r Relation) (Target, error) {
+		return Target{SQL: r.String(), Columns: tables()[r.Name.Name]}, nil
+	}})
+	if err != nil {
+		return "| " + strings.TrimSpace(describe(err))
+	}
+	return "| " + text
+}
+
+func showOptions(o CopyOptions) string {
+	if !o.CSV {
+		return fmt.Sprintf("text header=%d delimiter=%q null=%q", o.Header, o.Delimiter, o.Null)
+	}
+	return fmt.Sprintf("csv header=%d delimiter=%q null=%q quote=%q escape=%q", o.Header, o.Delimiter, o.Null, o.Quote, o.Escape)
+}
+
+func printText(input string) string {
+	pieces, err := Split(input)
+	if err != nil {
+		return describe(err)
+	}
+	var out strings.Builder
+	for _, p := range pieces {
+		q, err := queryOfPiece(p)
+		if err != nil {
+			out.WriteString(describe(err))
+			continue
+		}
+		for _, r := range q.Relations() {
+			fmt.Fprintf(&out, "relation %d at %d: %s as %s meta=%q\n", r.Index, r.Position, r, r.Alias, r.Meta)
+		}
+		for _, p := range q.Parameters() {
+			fmt.Fprintf(&out, "parameter $%d at %d: %q%v\n", p.Number, p.Position, p.Type, p.TypeMods)
+		}
+		text, err := q.SQL(bindTo(q, nil))
+		if err != nil {
+			out.WriteString(describe(err))
+			continue
+		}
+		out.WriteString(text + "\n")
+	}
+	return out.String()
+}
+
+// queryOfPiece is the query of a statement that is or holds one.
+func queryOfPiece(p Piece) (*Select, error) {
+	st, err := Parse(p)
+	if err != nil {
+		return nil, err
+	}
+	switch s := st.(type) {
+	case *Select:
+		return s, nil
+	case *Insert:
+		return s.Source, nil
+	case *CopyTo:
+		if s.Query != nil {
+			return s.Query, nil
+		}
+		return s.Subscribe.Query, nil
+	case *Subscribe:
+		return s.Query, nil
+	}
+	return nil, refuse("a statement without a query")
+}
+
+// refuseLines gives the error of each line; a line that has none is told.
+func refuseLines(input string) string {
+	var out strings.Builder
+	for line := range strings.SplitSeq(input, "\n") {
+		out.WriteString(refuseLine(line))
+	}
+	return out.String()
+}
+
+func refuseLine(line string) string {
+	pieces, err := Split(line)
+	if err != nil {
+		return describe(err)
+	}
+	if len(pieces) == 0 {
+		return "no statement\n"
+	}
+	for _, p := range pieces {
+		q, err := queryOfPiece(p)
+		if err != nil {
+			return describe(err)
+		}
+		if text, err := q.SQL(bindTo(q, nil)); err != nil {
+			return describe(err)
+		} else if p.End == pieces[len(pieces)-1].End {
+			return "ACCEPTED: " + text + "\n"
+		}
+	}
+	return ""
+}
+
+func mustQuery(t *testing.T, sql string) *Select {
+	t.Helper()
+	pieces, err := Split(sql)
+	require.NoError(t, err)
+	require.Len(t, pieces, 1)
+	q, err := queryOfPiece(pieces[0])
+	require.NoError(t, err, sql)
+	return q
+}

@@ -1,0 +1,146 @@
+package system_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"broadsheet.dev/broadsheet/test/system"
+)
+
+// alive tells whether a process runs; a zombie doesn't.
+func alive(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(b), ") Z ")
+}
+
+// TestGatewayIsBackWithinASecond: killing the gateway loses nothing, and clients who come
+// meanwhile are served by the next one.
+func TestGatewayIsBackWithinASecond(t *testing.T) {
+	s := start(t)
+	exec(t, s, "CREATE TABLE g (id BIGINT)")
+	for i := range 5 {
+		exec(t, s, "INSERT INTO g VALUES ($1)", i)
+		pid, err := s.GatewayPID()
+		require.NoError(t, err)
+		require.True(t, alive(pid))
+		require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+		began := time.Now()
+		require.Len(t, ids(t, s, "SELECT id FROM g"), i+1)
+		took := time.Since(began)
+		require.Less(t, took, time.Second, "the gateway took %v to be back", took)
+	}
+}
+
+// TestKilledServerLeavesNoChild: the gateway ends with its parent, however that ends.
+func TestKilledServerLeavesNoChild(t *testing.T) {
+	s := start(t)
+	pid, err := s.GatewayPID()
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(s.PID(), syscall.SIGKILL))
+	require.Eventually(t, func() bool { return !alive(pid) }, 5*time.Second, 5*time.Millisecond)
+}
+
+// TestServersSideBySide: two servers run beside each other; a second one on the same directory
+// is refused by name, and hurts nothing.
+func TestServersSideBySide(t *testing.T) {
+	a, b := start(t), start(t)
+	exec(t, a, "CREATE TABLE only_in_a (id BIGINT)")
+	exec(t, b, "CREATE TABLE only_in_b (id BIGINT)")
+	require.Empty(t, ids(t, a, "SELECT id FROM only_in_a"))
+
+	_, err := system.Start(t.Context(), a.Dir)
+	require.ErrorContains(t, err, "is in use by process "+strconv.Itoa(a.PID()))
+	require.ErrorContains(t, err, "hint: ")
+	require.Empty(t, ids(t, a, "SELECT id FROM only_in_a"))
+}
+
+// TestTwoPorts: the server listens on its two TCP ports and no other.
+func TestTwoPorts(t *testing.T) {
+	s := start(t)
+	gateway, err := s.GatewayPID()
+	require.NoError(t, err)
+	ports := map[string]bool{}
+	for _, pid := range []int{s.PID(), gateway} {
+		inodes := socketsOf(t, pid)
+		for _, file := range []string{"tcp", "tcp6"} {
+			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, file))
+			require.NoError(t, err)
+			for line := range strings.Lines(string(text)) {
+				f := strings.Fields(line)
+				const listening = "0A"
+				if len(f) > 9 && f[3] == listening && inodes[f[9]] {
+					_, hex, _ := strings.Cut(f[1], ":")
+					port, err := strconv.ParseUint(hex, 16, 16)
+					require.NoError(t, err)
+					ports[strconv.FormatUint(port, 10)] = true
+				}
+			}
+		}
+	}
+	_, broker, _ := strings.Cut(s.Broker, ":")
+	_, sql, _ := strings.Cut(s.SQL, ":")
+	require.Equal(t, map[string]bool{broker: true, sql: true}, ports)
+}
+
+// socketsOf lists the inodes of a process's sockets.
+func socketsOf(t *testing.T, pid int) map[string]bool {
+	t.Helper()
+	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	require.NoError(t, err)
+	out := map[string]bool{}
+	for _, l := range links {
+		to, err := os.Readlink(l)
+		if err != nil {
+			continue // closed meanwhile
+		}
+		if inode, ok := strings.CutPrefix(to, "socket:["); ok {
+			out[strings.TrimSuffix(inode, "]")] = true
+		}
+	}
+	return out
+}
+
+// TestReadyAndStop: /debug/ready answers 200 once all is ready, and SIGTERM ends everything well.
+func TestReadyAndStop(t *testing.T) {
+	s := start(t)
+	resp, err := http.Get("http://" + s.Broker + "/debug/ready")
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	gateway, err := s.GatewayPID()
+	require.NoError(t, err)
+	exec(t, s, "CREATE TABLE r (id BIGINT)")
+	exec(t, s, "INSERT INTO r VALUES (1)")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	require.NoError(t, s.Stop(ctx))
+	require.False(t, alive(gateway))
+	require.NoError(t, s.Restart(t.Context()))
+	require.Equal(t, []int64{1}, ids(t, s, "SELECT id FROM r"))
+}
+
+// TestGatewayHasAMemoryCeiling: the kernel refuses the gateway more address space.
+func TestGatewayHasAMemoryCeiling(t *testing.T) {
+	s := start(t, "--gateway.memory", "3GiB")
+	gateway, err := s.GatewayPID()
+	require.NoError(t, err)
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", gateway))
+	require.NoError(t, err)
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "Max address space") {
+			require.Equal(t, strconv.Itoa(3<<30), strings.Fields(line)[3])
+			return
+		}
+	}
+	t.Fatal("the limit isn't listed")
+}
