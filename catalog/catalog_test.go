@@ -198,18 +198,21 @@ func TestForeignJournalsAreLeftAlone(t *testing.T) {
 	require.Equal(t, []string{"public/clicks.16386/part-000", last}, w.brokers.names())
 }
 
-// hookedJournals calls before with the number of each call.
+// hookedJournals calls before with the number of each call among its kind.
 type hookedJournals struct {
 	Journals
 	mu     sync.Mutex
-	calls  int
+	calls  map[string]int
 	before func(call string, n int) error
 }
 
 func (h *hookedJournals) hook(call string) error {
 	h.mu.Lock()
-	h.calls++
-	n := h.calls
+	if h.calls == nil {
+		h.calls = make(map[string]int)
+	}
+	h.calls[call]++
+	n := h.calls[call]
 	h.mu.Unlock()
 	return h.before(call, n)
 }
@@ -233,7 +236,7 @@ func TestRefusalByBrokers(t *testing.T) {
 	refused := &protocol.StatusError{Status: protocol.Status_NOT_ALLOWED, Detail: "full"}
 	c := w.run(func(c *Config) {
 		c.Journals = &hookedJournals{Journals: w.brokers, before: func(call string, n int) error {
-			if call == "Apply" && n == 3 { // List, Apply, Apply
+			if call == "Apply" && n == 2 {
 				return refused
 			}
 			return nil
@@ -326,7 +329,7 @@ func TestOneOfTwoWins(t *testing.T) {
 	both.Add(2)
 	meet := func(c *Config) {
 		c.Journals = &hookedJournals{Journals: w.brokers, before: func(call string, n int) error {
-			if call == "Apply" && n == 2 {
+			if call == "Apply" && n == 1 {
 				both.Done()
 				both.Wait()
 			}

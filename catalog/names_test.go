@@ -13,7 +13,6 @@ import (
 	"broadsheet.dev/broadsheet/protocol"
 )
 
-
 var errEscape = errors.New("not an escaped name")
 
 // unescapeName is the inverse of escapeName, and refuses what that never returns.
@@ -54,15 +53,15 @@ func identifiers() *rapid.Generator[string] {
 
 func TestNames(t *testing.T) {
 	for name, want := range map[string]string{
-		"clicks":   "clicks",
-		"my-Table": "my-Table",
-		"a/b":      "a+2Fb",
-		".":        "+2E",
-		"..":       "+2E+2E",
-		"100%+=":   "100+25+2B+3D",
-		"größe":    "größe",
-		"漢字":       "漢字",
-		"a b\u200b": "a+20b+E2+80+8B",
+		"clicks":     "clicks",
+		"my-Table":   "my-Table",
+		"a/b":        "a+2Fb",
+		".":          "+2E",
+		"..":         "+2E+2E",
+		"100%+=":     "100+25+2B+3D",
+		"größe":      "größe",
+		"漢字":         "漢字",
+		"a b\u200b":  "a+20b+E2+80+8B",
 		"\U0001F600": "+F0+9F+98+80",
 	} {
 		require.Equal(t, want, escapeName(name))

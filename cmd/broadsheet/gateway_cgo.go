@@ -86,9 +86,9 @@ func runGateway(ctx context.Context, f *gatewayFlags) error {
 	if err := supervise.Lifeline(func() { os.Exit(1) }); err != nil {
 		return err
 	}
-	ceiling, err := parseBytes(f.memory)
+	ceiling, err := memoryCeiling("memory", f.memory)
 	if err != nil {
-		return fmt.Errorf("--memory: %w", err)
+		return err
 	}
 	if err := limitMemory(ceiling); err != nil {
 		return err
@@ -155,10 +155,6 @@ func serveGateway(ctx context.Context, f *gatewayFlags, ceiling int64, ln net.Li
 // limitMemory makes the kernel refuse this process more address space than the ceiling,
 // which DuckDB reports as being out of memory.
 func limitMemory(ceiling int64) error {
-	const least = 1 << 30
-	if ceiling < least {
-		return withHint(fmt.Errorf("--memory: %d bytes are too few", ceiling), "the gateway needs at least 1GiB")
-	}
 	var now unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_AS, &now); err != nil {
 		return fmt.Errorf("memory ceiling: %w", err)

@@ -84,6 +84,12 @@ func serve(ctx context.Context, f *serveFlags, out io.Writer) error {
 			return err
 		}
 	}
+	if _, err := ackMode(f.ack); err != nil {
+		return err
+	}
+	if _, err := memoryCeiling("gateway.memory", f.gatewayMemory); err != nil {
+		return err
+	}
 	n := &node{flags: f, log: log, out: out, gatewayUp: make(chan struct{})}
 	if n.dir, err = datadir.Open(f.dataDir); err != nil {
 		return dataDirHint(err)

@@ -55,7 +55,7 @@ func bindEnv(cmd *cobra.Command) {
 		var errs []error
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			v, ok := os.LookupEnv(envName(f.Name))
-			if !ok || f.Changed {
+			if !ok || v == "" || f.Changed {
 				return
 			}
 			if err := cmd.Flags().Set(f.Name, v); err != nil {

@@ -37,6 +37,19 @@ func parseBytes(s string) (int64, error) {
 	return 0, withHint(fmt.Errorf("%q isn't a size", s), "write it as 512MiB or 4GiB")
 }
 
+// memoryCeiling reads the most memory that a gateway may take.
+func memoryCeiling(flag, s string) (int64, error) {
+	const least = 1 << 30
+	n, err := parseBytes(s)
+	if err != nil {
+		return 0, fmt.Errorf("--%s: %w", flag, err)
+	}
+	if n < least {
+		return 0, withHint(fmt.Errorf("--%s: %d bytes are too few", flag, n), "the gateway needs at least 1GiB")
+	}
+	return n, nil
+}
+
 // loopbackOnly refuses an address that others could reach: nobody is asked for a password.
 func loopbackOnly(flag, address string) error {
 	host, _, err := net.SplitHostPort(address)

@@ -114,3 +114,76 @@ func BenchmarkFastJSON(b *testing.B) {
 		b.Fatal("nothing read")
 	}
 }
+
+// BenchmarkWrite and BenchmarkText go the other way, BenchmarkParseText is COPY's.
+func BenchmarkWrite(b *testing.B) {
+	data := bids(benchRows)
+	batch := firstBatch(b, data)
+	w := NewRowWriter(bidSchema(), nil)
+	var dst []byte
+	for b.Loop() {
+		dst = dst[:0]
+		for i := range batch.Len {
+			var err error
+			if dst, err = w.AppendRow(dst, batch, i); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.SetBytes(int64(len(dst)))
+}
+
+func BenchmarkText(b *testing.B) {
+	batch := firstBatch(b, bids(benchRows))
+	for _, form := range []struct {
+		name       string
+		appendForm func([]byte, *Vector, int) []byte
+	}{{"text", AppendText}, {"binary", AppendBinary}} {
+		b.Run(form.name, func(b *testing.B) {
+			var dst []byte
+			for b.Loop() {
+				dst = dst[:0]
+				for i := range batch.Len {
+					for c := range batch.Cols {
+						dst = form.appendForm(dst, &batch.Cols[c], i)
+					}
+				}
+			}
+			b.SetBytes(int64(len(dst)))
+			b.ReportMetric(float64(batch.Len)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+		})
+	}
+}
+
+func BenchmarkParseText(b *testing.B) {
+	batch := firstBatch(b, bids(benchRows))
+	var fields [][]string
+	size := 0
+	for c := range batch.Cols {
+		fields = append(fields, values(&batch.Cols[c]))
+		for _, f := range fields[c] {
+			size += len(f)
+		}
+	}
+	for b.Loop() {
+		for c := range batch.Cols {
+			into := NewVectorBuilder(batch.Cols[c].Type)
+			for _, f := range fields[c] {
+				if err := ParseText(into.Type(), f, into); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	}
+	b.SetBytes(int64(size))
+	b.ReportMetric(float64(batch.Len)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+}
+
+func firstBatch(b *testing.B, data []byte) *Batch {
+	b.Helper()
+	batch, _, err := NewScanner(bytes.NewReader(data), ScanOptions{End: -1, Schema: bidSchema()}).Next()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return batch
+}

@@ -94,15 +94,8 @@ func (d *lineDecoder) object(p int) bool {
 	previous := 0
 	for {
 		var col int
-		expected := d.after[previous]
-		if expected >= 0 && p < len(s) && bytes.HasPrefix(s[p:], d.fields[expected].key) {
-			col = expected
-			p += len(d.fields[expected].key)
-		} else if col, p = d.lookUp(p); p < 0 {
+		if col, p = d.keyAfter(previous, p); p < 0 {
 			return d.invalid()
-		}
-		if p < len(s) && s[p] <= ' ' {
-			p = skipBlanks(s, p)
 		}
 		if col < 0 {
 			if p = d.value(p); p < 0 {
@@ -131,6 +124,20 @@ func (d *lineDecoder) object(p int) bool {
 			return d.invalid()
 		}
 	}
+}
+
+// keyAfter reads the key at p and its colon, to the value, and returns the column of
+// that name or -1. previous tells which key was before it.
+func (d *lineDecoder) keyAfter(previous, p int) (int, int) {
+	expected := d.after[previous]
+	if expected < 0 || p >= len(d.s) || !bytes.HasPrefix(d.s[p:], d.fields[expected].key) {
+		return d.lookUp(p)
+	}
+	p += len(d.fields[expected].key)
+	if p < len(d.s) && d.s[p] <= ' ' {
+		p = skipBlanks(d.s, p)
+	}
+	return expected, p
 }
 
 // lookUp reads any key and its colon, and returns the column of that name or -1.

@@ -284,39 +284,17 @@ func splitModifiers(name string) (string, []int32, error) {
 
 // typeFromMods applies modifiers to a type that has none yet.
 func typeFromMods(t Type, name string, mods []int32) (Type, error) {
-	invalid := func(format string, args ...any) (Type, error) {
-		return Type{}, &TypeError{Code: codeInvalidParameter, Name: name, Message: fmt.Sprintf(format, args...)}
-	}
 	switch t.Kind {
 	case Decimal:
 		return decimalType(name, mods)
 	case Varchar, Char:
-		if len(mods) == 0 {
-			return t, nil
+		if len(mods) > 0 {
+			return lengthType(t, name, mods)
 		}
-		switch {
-		case len(mods) > 1:
-			return invalid("invalid type modifier: %s takes one length", name)
-		case mods[0] < 1:
-			return invalid("length for type %s must be at least 1", name)
-		case mods[0] > MaxLength:
-			return invalid("length for type %s cannot exceed %d", name, MaxLength)
-		}
-		t.Length = mods[0]
-		return t, nil
 	case Float64:
-		if name != "float" || len(mods) == 0 {
-			break
+		if name == "float" && len(mods) > 0 {
+			return floatType(name, mods)
 		}
-		switch {
-		case len(mods) > 1 || mods[0] < 1:
-			return invalid("precision for type float must be at least 1 bit")
-		case mods[0] > 53:
-			return invalid("precision for type float must be less than 54 bits")
-		case mods[0] <= 24:
-			return Type{Kind: Float32}, nil
-		}
-		return t, nil
 	case Time, Timestamp, TimestampTZ:
 		if len(mods) == 1 && mods[0] == 6 {
 			return t, nil
@@ -335,12 +313,41 @@ func typeFromMods(t Type, name string, mods []int32) (Type, error) {
 	return t, nil
 }
 
+// refuseModifiers says in PostgreSQL's words what is wrong with modifiers.
+func refuseModifiers(name, format string, args ...any) (Type, error) {
+	return Type{}, &TypeError{Code: codeInvalidParameter, Name: name, Message: fmt.Sprintf(format, args...)}
+}
+
+// lengthType is varchar(n) or char(n).
+func lengthType(t Type, name string, mods []int32) (Type, error) {
+	switch {
+	case len(mods) > 1:
+		return refuseModifiers(name, "invalid type modifier: %s takes one length", name)
+	case mods[0] < 1:
+		return refuseModifiers(name, "length for type %s must be at least 1", name)
+	case mods[0] > MaxLength:
+		return refuseModifiers(name, "length for type %s cannot exceed %d", name, MaxLength)
+	}
+	t.Length = mods[0]
+	return t, nil
+}
+
+// floatType is float(n), whose n counts bits.
+func floatType(name string, mods []int32) (Type, error) {
+	switch {
+	case len(mods) > 1 || mods[0] < 1:
+		return refuseModifiers(name, "precision for type float must be at least 1 bit")
+	case mods[0] > 53:
+		return refuseModifiers(name, "precision for type float must be less than 54 bits")
+	case mods[0] <= 24:
+		return Type{Kind: Float32}, nil
+	}
+	return Type{Kind: Float64}, nil
+}
+
 func decimalType(name string, mods []int32) (Type, error) {
 	if len(mods) == 0 {
 		return Type{}, errNumericUnconstrained()
-	}
-	refuse := func(format string, args ...any) (Type, error) {
-		return Type{}, &TypeError{Code: codeInvalidParameter, Name: name, Message: fmt.Sprintf(format, args...)}
 	}
 	scale := int32(0)
 	if len(mods) > 1 {
@@ -348,9 +355,9 @@ func decimalType(name string, mods []int32) (Type, error) {
 	}
 	switch p := mods[0]; {
 	case len(mods) > 2:
-		return refuse("invalid NUMERIC type modifier")
+		return refuseModifiers(name, "invalid NUMERIC type modifier")
 	case p < 1 || p > 1000:
-		return refuse("NUMERIC precision %d must be between 1 and 1000", p)
+		return refuseModifiers(name, "NUMERIC precision %d must be between 1 and 1000", p)
 	case p > MaxPrecision:
 		return Type{}, &TypeError{
 			Code: codeNotSupported, Name: name,
@@ -358,7 +365,7 @@ func decimalType(name string, mods []int32) (Type, error) {
 			Hint:    "The largest precision is 38.",
 		}
 	case scale < 0 || scale > p:
-		return refuse("NUMERIC scale %d must be between 0 and precision %d", scale, p)
+		return refuseModifiers(name, "NUMERIC scale %d must be between 0 and precision %d", scale, p)
 	default:
 		return Type{Kind: Decimal, Precision: uint8(p), Scale: uint8(scale)}, nil
 	}

@@ -52,12 +52,15 @@ func (c *call) cause(reported error) error {
 
 // run calls f, which is inside DuckDB, and interrupts it when the call's context ends.
 // When run returns no interrupt is under way. It doesn't begin after the end of the context.
-func (c *call) run(conn mapping.Connection, f func()) {
-	if c.ctx.Err() != nil {
+func (c *Conn) run(running *call, f func()) {
+	if running.ctx.Err() != nil {
 		return
 	}
 	returned := make(chan struct{})
-	settle := onEnd(c.ctx, func() { interruptUntil(conn, returned) })
+	settle := onEnd(running.ctx, func() {
+		c.db.metrics.interrupts.Inc()
+		interruptUntil(c.native, returned)
+	})
 	f()
 	close(returned)
 	settle()

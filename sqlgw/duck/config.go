@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // The defaults of Config, in bytes.
@@ -36,6 +38,8 @@ type Config struct {
 	FragmentRoot string
 	// Logger receives what no caller gets as an error; nil discards.
 	Logger *slog.Logger
+	// Registerer receives the metrics of the instance; nil means none.
+	Registerer prometheus.Registerer
 }
 
 // Validate tells what is wrong with the configuration.

@@ -154,7 +154,7 @@ func (c *Conn) Prepare(ctx context.Context, sql string) (*Stmt, error) {
 		return nil, fmt.Errorf("duck: prepare: %w", err)
 	}
 	var reported error
-	running.run(c.native, func() { reported = s.prepare(sql) })
+	c.run(running, func() { reported = s.prepare(sql) })
 	if running.ctx.Err() != nil || reported != nil {
 		mapping.DestroyPrepare(&s.native)
 		return nil, fmt.Errorf("duck: prepare: %w", running.cause(reported))

@@ -20,10 +20,11 @@ const Version = "v1.5.6"
 
 // DB is an in-memory DuckDB instance behind locked settings.
 type DB struct {
-	native mapping.Database
-	logger *slog.Logger
-	temp   *tempDir
-	scrub  scrubber
+	native  mapping.Database
+	logger  *slog.Logger
+	metrics *metrics
+	temp    *tempDir
+	scrub   scrubber
 	// held counts what DuckDB holds of ours: bound scans, their states, open sources.
 	held atomic.Int64
 
@@ -47,13 +48,20 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{logger: config.Logger, temp: temp, conns: map[uint64]*Conn{}, scans: map[string]bool{}, scrub: newScrubber(config)}
+	counted, err := newMetrics(config.Registerer)
+	if err != nil {
+		return nil, errors.Join(err, temp.release())
+	}
+	d := &DB{logger: config.Logger, metrics: counted, temp: temp, conns: map[uint64]*Conn{}, scans: map[string]bool{}, scrub: newScrubber(config)}
 	if err := d.openNative(config); err != nil {
+		counted.close()
 		return nil, errors.Join(err, temp.release())
 	}
 	if err := errors.Join(d.configure(ctx, config), d.selfTest(ctx)); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
+	d.logger.InfoContext(ctx, "opened duckdb", slog.String("version", Version), slog.Int64("memory_limit", config.MemoryLimit),
+		slog.Int("threads", config.Threads), slog.String("temp_dir", config.TempDir), slog.String("fragment_root", config.FragmentRoot))
 	return d, nil
 }
 
@@ -149,6 +157,7 @@ func (d *DB) Close() error {
 		failures = append(failures, c.Close())
 	}
 	mapping.Close(&d.native)
+	d.metrics.close()
 	if held := d.held.Load(); held != 0 {
 		failures = append(failures, fmt.Errorf("duck: close: %d scans, states or sources were not let go of", held))
 	}

@@ -63,8 +63,10 @@ func (r *Rows) Next(ctx context.Context) (*columnar.Batch, error) {
 	mapping.DestroyDataChunk(&chunk)
 	if err != nil {
 		r.finish(err)
+		return nil, err
 	}
-	return batch, err
+	r.conn.db.metrics.returned.Add(float64(n))
+	return batch, nil
 }
 
 // skip drops the next rows.
@@ -91,7 +93,7 @@ func (r *Rows) fetch(ctx context.Context) (mapping.DataChunk, int, error) {
 	}
 	var chunk mapping.DataChunk
 	settle := onEnd(ctx, func() { r.call.cancel(context.Cause(ctx)) })
-	r.call.run(r.conn.native, func() { chunk = mapping.FetchChunk(r.native) })
+	r.conn.run(r.call, func() { chunk = mapping.FetchChunk(r.native) })
 	settle()
 	n := 0
 	if chunk.Ptr != nil {
@@ -134,6 +136,7 @@ func (r *Rows) finish(err error) {
 		return
 	}
 	r.err = err
+	r.conn.db.metrics.ended(r.call.ctx, err)
 	r.call.cancel(ErrClosed)
 	if errors.Is(err, io.EOF) {
 		mapping.DestroyResult(&r.native) // DuckDB let go of the rest with the last row

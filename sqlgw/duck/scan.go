@@ -252,6 +252,7 @@ func (t *threadState) fill(chunk mapping.DataChunk) (int, error) {
 		}
 	}
 	t.at += n
+	t.db.metrics.scanned.Add(float64(n))
 	return n, nil
 }
 

@@ -143,6 +143,7 @@ func (s *Stmt) query(ctx context.Context, args *columnar.Batch) (*Rows, error) {
 	rows := &Rows{conn: s.conn, stmt: s, call: running}
 	if err := s.start(rows, args); err != nil {
 		err = running.cause(err)
+		s.conn.db.metrics.ended(running.ctx, err)
 		rows.free()
 		s.conn.end(running)
 		return nil, fmt.Errorf("duck: query: %w", err)
@@ -164,7 +165,7 @@ func (s *Stmt) start(rows *Rows, args *columnar.Batch) error {
 		return err
 	}
 	var reported error
-	rows.call.run(s.conn.native, func() { reported = s.execute(rows) })
+	s.conn.run(rows.call, func() { reported = s.execute(rows) })
 	if err := rows.call.ctx.Err(); err != nil {
 		return err
 	}

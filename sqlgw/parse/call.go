@@ -79,6 +79,9 @@ func (b *binder) dialectCall(n *pg.Node, c *pg.FuncCall, written []Literal) (boo
 // function finds the function of a call, and checks that it may be called so.
 func (b *binder) function(c *pg.FuncCall) (*function, error) {
 	q, ok := catalogSchema(c.GetFuncname())
+	if q.schema != "" && isForbidden(q.name) {
+		return nil, b.src.at(forbid("function "+q.name), c.GetLocation())
+	}
 	if !ok || q.schema != "" {
 		return nil, b.src.at(unknownFunction(strings.Join(strsOf(c.GetFuncname()), "."), c.GetArgs()), c.GetLocation())
 	}

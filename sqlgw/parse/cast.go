@@ -25,11 +25,7 @@ const unboundedScale = 10
 // duckType finds the type of a cast. Its errors have no position.
 func duckType(t typeName) (duckDBType, *Error) {
 	d := duckDBType{dimensions: t.dimensions}
-	if t.err != "" {
-		return d, refuse(t.err)
-	}
-	full := typeName{schema: t.schema, name: t.name}.full()
-	switch full {
+	switch (typeName{schema: t.schema, name: t.name}).full() {
 	case "numeric":
 		if len(t.mods) == 0 {
 			d.typ = columnar.Type{Kind: columnar.Decimal, Precision: columnar.MaxPrecision, Scale: unboundedScale}
@@ -46,15 +42,32 @@ func duckType(t typeName) (duckDBType, *Error) {
 		}
 		return d, nil
 	}
-	typ, err := columnar.TypeFromSQL(full, t.mods)
-	if refused, ok := errors.AsType[*columnar.TypeError](err); ok {
-		return d, &Error{Code: refused.Code, Message: refused.Message, Hint: refused.Hint}
-	}
+	t.dimensions = 0
+	typ, err := t.columnType()
 	if err != nil {
-		return d, errorf(CodeUndefinedObject, "%v", err)
+		return d, err
 	}
 	d.typ = typ
 	return d, nil
+}
+
+// columnType is the type as a column has it. A name that was quoted isn't taken apart: there
+// is no type "varchar(3)".
+func (t typeName) columnType() (columnar.Type, *Error) {
+	if t.err != "" {
+		return columnar.Type{}, refuse(t.err)
+	}
+	if strings.ContainsAny(t.name, " ()[].") || t.name != strings.ToLower(t.name) {
+		return columnar.Type{}, errorf(CodeUndefinedObject, "type %q does not exist", t.name)
+	}
+	typ, err := columnar.TypeFromSQL(t.full(), t.mods)
+	if refused, ok := errors.AsType[*columnar.TypeError](err); ok {
+		return typ, &Error{Code: refused.Code, Message: refused.Message, Hint: refused.Hint}
+	}
+	if err != nil {
+		return typ, errorf(CodeUndefinedObject, "%v", err)
+	}
+	return typ, nil
 }
 
 // names of the type as the grammar prints it and DuckDB reads it.

@@ -1,7 +1,6 @@
 package parse
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 
@@ -137,15 +136,11 @@ func (s source) columnDef(d *pg.ColumnDef) (columnar.Column, error) {
 
 // columnType is a type that a column may have.
 func (s source) columnType(n *pg.TypeName) (columnar.Type, error) {
-	t := typeOf(n)
-	if t.err != "" {
-		return columnar.Type{}, s.at(refuse(t.err), n.GetLocation())
+	typ, err := typeOf(n).columnType()
+	if err != nil {
+		return typ, s.at(err, n.GetLocation())
 	}
-	typ, err := columnar.TypeFromSQL(t.full(), t.mods)
-	if refused, ok := errors.AsType[*columnar.TypeError](err); ok {
-		return typ, s.at(&Error{Code: refused.Code, Message: refused.Message, Hint: refused.Hint}, n.GetLocation())
-	}
-	return typ, err
+	return typ, nil
 }
 
 // constraint refuses each kind by the words that it is written with.

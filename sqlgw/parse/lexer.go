@@ -63,7 +63,7 @@ func (l *lexer) skipSpace() {
 			l.pos++
 		case strings.HasPrefix(rest, "--"):
 			l.pos += lineLength(rest)
-		case strings.HasPrefix(rest, "/*"):
+		case strings.HasPrefix(rest, "/*") && commentLength(rest) > 0:
 			l.pos += commentLength(rest)
 		default:
 			return
@@ -79,7 +79,8 @@ func lineLength(s string) int {
 	return len(s)
 }
 
-// commentLength is the length of the block comment that s begins with; such comments nest.
+// commentLength is the length of the block comment that s begins with, 0 if it isn't
+// closed. Such comments nest.
 func commentLength(s string) int {
 	depth := 0
 	for i := 0; i+1 < len(s); i++ {
@@ -95,7 +96,7 @@ func commentLength(s string) int {
 			}
 		}
 	}
-	return len(s)
+	return 0
 }
 
 // scan moves past the token at pos, which isn't the end of the text.
@@ -106,6 +107,9 @@ func (l *lexer) scan() tokenKind {
 		return l.str(0, false)
 	case c == '"':
 		return l.quoted(0)
+	case c == '/' && after == '*': // not closed: the grammar says so
+		l.pos = len(l.text)
+		return tokenOther
 	case after == '\'' && strings.IndexByte("eEbBxX", c) >= 0:
 		return l.str(1, c == 'e' || c == 'E')
 	case after == '&' && (c == 'u' || c == 'U') && l.at(l.pos+2) == '\'':

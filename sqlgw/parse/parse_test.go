@@ -240,17 +240,21 @@ func refuseLine(line string) string {
 		return "no statement\n"
 	}
 	for _, p := range pieces {
-		q, err := queryOfPiece(p)
+		st, err := Parse(p)
 		if err != nil {
 			return describe(err)
+		}
+		q, err := queryOfPiece(p)
+		if err != nil {
+			continue // no query, and nothing to refuse
 		}
 		if text, err := q.SQL(bindTo(q, nil)); err != nil {
 			return describe(err)
 		} else if p.End == pieces[len(pieces)-1].End {
-			return "ACCEPTED: " + text + "\n"
+			return fmt.Sprintf("ACCEPTED %T: %s\n", st, text)
 		}
 	}
-	return ""
+	return "ACCEPTED\n"
 }
 
 func mustQuery(t *testing.T, sql string) *Select {

@@ -1,0 +1,273 @@
+package broker
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"broadsheet.dev/broadsheet/fragments/persist"
+	"broadsheet.dev/broadsheet/fragments/spool"
+	"broadsheet.dev/broadsheet/fragments/store"
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+// lone is a replica without a broker, in a bubble of its own time.
+type lone struct {
+	*replica
+	t    *testing.T
+	root string // of file stores
+}
+
+func newLone(t *testing.T, spec *protocol.JournalSpec) *lone {
+	t.Helper()
+	l := newLoneAt(t, t.TempDir(), spec)
+	require.NoError(t, l.awaitIndex(t.Context()))
+	return l
+}
+
+func newLoneAt(t *testing.T, root string, spec *protocol.JournalSpec) *lone {
+	t.Helper()
+	stores, err := store.NewRegistry(store.RegistryConfig{FileRoot: root})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, stores.Close()) })
+	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
+	persister, err := persist.New(persist.Config{Stores: stores, TempDir: t.TempDir(), Logger: logger})
+	require.NoError(t, err)
+	spools, err := spool.Open(t.Context(), spool.Config{FS: vfs.NewMem(), Dir: "spools", Logger: logger})
+	require.NoError(t, err)
+	env := &replicaEnv{
+		spools: spools, stores: stores, persister: persister, logger: logger, metrics: newMetrics(),
+		now:       time.Now,
+		exists:    func(name string) bool { return name == "a/journal/nested" },
+		settled:   func() {},
+		advertise: func(context.Context, string) error { return nil },
+	}
+	j := journal{journalItem: journalItem{spec: spec}, createRevision: 1}
+	return &lone{replica: newReplica(t.Context(), env, j, nil), t: t, root: root}
+}
+
+func specWith(change func(*protocol.JournalSpec_Fragment)) *protocol.JournalSpec {
+	spec := &protocol.JournalSpec{
+		Name: "a/journal", Replication: 1,
+		Fragment: &protocol.JournalSpec_Fragment{
+			Length: 1 << 20, CompressionCodec: protocol.CompressionCodec_NONE,
+			Stores: []string{"file:///"}, RefreshInterval: durationpb.New(time.Hour),
+		},
+	}
+	change(spec.GetFragment())
+	return spec
+}
+
+// append writes content as an append does, without rolling.
+func (l *lone) append(content string) {
+	l.t.Helper()
+	p, err := l.acquire(l.t.Context())
+	require.NoError(l.t, err)
+	b := body{limit: 1 << 20, budget: newBudget(1 << 20)}
+	require.NoError(l.t, b.write([]byte(content), true))
+	_, err = l.write(p, &b, nil)
+	require.NoError(l.t, err)
+	last := p.last
+	l.release(p)
+	require.NoError(l.t, l.settle(l.t.Context(), last))
+}
+
+// until lets time pass up to a time of the bubble's first day.
+func (l *lone) until(clock string) {
+	l.t.Helper()
+	at, err := time.Parse(time.DateTime, "2000-01-01 "+clock)
+	require.NoError(l.t, err)
+	require.NoError(l.t, wait(l.t.Context(), time.Until(at)))
+	synctest.Wait()
+}
+
+// stored are the names of the journal's stored objects.
+func (l *lone) stored() []string {
+	l.t.Helper()
+	found, err := filepath.Glob(filepath.Join(l.root, "a", "journal", "*"))
+	require.NoError(l.t, err)
+	for i := range found {
+		found[i], _, _ = strings.Cut(filepath.Base(found[i]), "-da")
+	}
+	return found
+}
+
+// TestFlushWithoutAppends: at multiples of the interval in UTC the open fragment is
+// closed and stored, though nothing is appended then.
+func TestFlushWithoutAppends(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, specWith(func(f *protocol.JournalSpec_Fragment) { f.FlushInterval = durationpb.New(10 * time.Minute) }))
+		l.until("00:03:00")
+		l.append("one")
+		l.until("00:09:59")
+		require.Empty(t, l.stored())
+		l.until("00:10:00")
+		require.Len(t, l.stored(), 1)
+		require.EqualValues(t, 3, l.spool.State().Begin)
+		require.Empty(t, l.spool.Completed())
+
+		// Nothing was appended since: nothing is closed.
+		l.until("00:55:00")
+		require.Len(t, l.stored(), 1)
+
+		// A fragment that was begun just before a multiple is closed there too.
+		l.until("00:59:59")
+		l.append("two")
+		l.until("01:00:00")
+		require.Len(t, l.stored(), 2)
+		require.NoError(t, l.close())
+	})
+}
+
+// TestFlushIntervalIsChanged: a new interval counts from the spec's change on.
+func TestFlushIntervalIsChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, specWith(func(*protocol.JournalSpec_Fragment) {}))
+		l.append("one")
+		l.until("05:00:00")
+		require.Empty(t, l.stored())
+		l.update(specWith(func(f *protocol.JournalSpec_Fragment) { f.FlushInterval = durationpb.New(time.Hour) }))
+		synctest.Wait()
+		require.Len(t, l.stored(), 1, "it is overdue")
+		require.NoError(t, l.close())
+	})
+}
+
+// TestRefresh: what appears in a store is found at the next refresh, but not the
+// fragments of a nested journal.
+func TestRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, specWith(func(*protocol.JournalSpec_Fragment) {}))
+		for name, content := range map[string]string{
+			"a/journal/0000000000000000-0000000000000005-aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d.raw":              "hello",
+			"a/journal/day=1/0000000000000005-000000000000000a-aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d.raw":        "hello",
+			"a/journal/nested/0000000000000000-00000000000000ff-aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d.raw":       "nested",
+			"a/journal/nested/day=1/00000000000000ff-0000000000000100-aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d.raw": "nested",
+			"a/journal/no-fragment.txt": "other",
+			"a/journals/0000000000000000-00000000000000ff-aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d.raw": "other",
+		} {
+			path := filepath.Join(l.root, name)
+			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o750))
+			require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		}
+		require.Empty(t, l.index.Entries())
+		l.until("01:00:00")
+		var spans [][2]int64
+		for _, e := range l.index.Entries() {
+			spans = append(spans, [2]int64{e.Begin, e.End})
+		}
+		require.Equal(t, [][2]int64{{0, 5}, {5, 10}}, spans)
+		require.NoError(t, l.close())
+	})
+}
+
+// TestStoresCantBeListed: those who wait for the first listing are told why after
+// some attempts; once the spec is mended all is well.
+func TestStoresCantBeListed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLoneAt(t, t.TempDir(), specWith(func(f *protocol.JournalSpec_Fragment) { f.Stores = []string{"s3://bucket/"} }))
+		began := time.Now()
+		err := l.awaitIndex(t.Context())
+		var unlisted *indexError
+		require.ErrorAs(t, err, &unlisted)
+		require.ErrorContains(t, err, `journal a/journal: list its stores: store s3://bucket/: scheme "s3"`)
+		require.Greater(t, time.Since(began), time.Second)
+		l.update(specWith(func(*protocol.JournalSpec_Fragment) {}))
+		synctest.Wait()
+		require.NoError(t, l.awaitIndex(t.Context()))
+		require.NoError(t, l.close())
+	})
+}
+
+// TestPersistAfterSpecChange: a fragment that can't be stored where the spec says
+// stays in the spool, and is stored once the spec says otherwise.
+func TestPersistAfterSpecChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, specWith(func(f *protocol.JournalSpec_Fragment) {
+			f.Stores = []string{"file:///"}
+			f.FlushInterval = durationpb.New(time.Minute)
+		}))
+		require.NoError(t, os.WriteFile(filepath.Join(l.root, "a"), nil, 0o600))
+		l.append("one")
+		l.until("02:00:00")
+		require.Len(t, l.spool.Completed(), 1)
+		l.update(specWith(func(f *protocol.JournalSpec_Fragment) { f.Stores = []string{"file:///other/"} }))
+		synctest.Wait()
+		require.Empty(t, l.spool.Completed())
+		found, err := filepath.Glob(filepath.Join(l.root, "other", "a", "journal", "*"))
+		require.NoError(t, err)
+		require.Len(t, found, 1)
+		require.NoError(t, l.close())
+	})
+}
+
+// TestNoStores: a journal without stores keeps its content in its spool.
+func TestNoStores(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, specWith(func(f *protocol.JournalSpec_Fragment) {
+			f.Stores, f.FlushInterval = nil, durationpb.New(time.Minute)
+		}))
+		l.append("one")
+		l.until("00:01:00")
+		l.append("two")
+		l.until("00:02:00")
+		require.Len(t, l.spool.Completed(), 2)
+		require.Len(t, l.index.Entries(), 2)
+		u, ok := l.unstored()
+		require.True(t, ok)
+		require.Equal(t, unstored{head: 6, bytes: 6, age: u.age}, u)
+		require.NoError(t, l.close())
+	})
+}
+
+// TestClosedReplica: whoever waits for it is told.
+func TestClosedReplica(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, specWith(func(*protocol.JournalSpec_Fragment) {}))
+		p, err := l.acquire(t.Context())
+		require.NoError(t, err)
+		waited := make(chan error, 1)
+		l.group.Go("wait", func(ctx context.Context) error {
+			_, err := l.acquire(context.WithoutCancel(ctx))
+			waited <- err
+			return nil
+		})
+		synctest.Wait()
+		closing := make(chan error, 1)
+		go func() { closing <- l.close() }()
+		require.ErrorIs(t, <-waited, errReplicaClosed)
+		synctest.Wait()
+		require.Empty(t, closing, "it waits for who holds the pipeline")
+		l.release(p)
+		require.NoError(t, <-closing)
+		_, err = l.acquire(t.Context())
+		require.ErrorIs(t, err, errReplicaClosed)
+	})
+}
+
+// TestRegisterHistory: registers as of an offset.
+func TestRegisterHistory(t *testing.T) {
+	sets := make([]*protocol.LabelSet, 4)
+	for i := range sets {
+		sets[i] = protocol.MustLabelSet("set", string(rune('a'+i)))
+	}
+	var h registerHistory
+	h.reset(10, sets[0])
+	h.add(20, sets[1])
+	h.add(30, sets[2])
+	h.add(40, sets[3])
+	h.dropLast()
+	require.Same(t, sets[0], h.at(10))
+	require.Same(t, sets[0], h.at(19))
+	require.Same(t, sets[1], h.at(20))
+	require.Same(t, sets[2], h.at(1000))
+}
