@@ -60,6 +60,9 @@ type Config struct {
 	Grace time.Duration
 	// Profiling serves /debug/pprof.
 	Profiling bool
+	// AlsoReady names what else of the process isn't ready yet, "" if all is: then only
+	// does /debug/ready answer 200. Nil is nothing else.
+	AlsoReady func() string
 
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil is none

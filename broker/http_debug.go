@@ -35,6 +35,8 @@ func (b *Broker) serveReady(w http.ResponseWriter, _ *http.Request) {
 		writeError(w, http.StatusServiceUnavailable, "the broker is stopping", "it answers again once it is started again")
 	case !isClosed(b.ready):
 		writeError(w, http.StatusServiceUnavailable, "the broker is starting", "try again in a moment")
+	case b.cfg.AlsoReady != nil && b.cfg.AlsoReady() != "":
+		writeError(w, http.StatusServiceUnavailable, b.cfg.AlsoReady()+" is starting", "try again in a moment")
 	default:
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, "ready\n") // A client that is gone can't be told.

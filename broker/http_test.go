@@ -105,7 +105,7 @@ func writeSorted(out io.Writer, prefix string, h http.Header) {
 	slices.Sort(keys)
 	for _, k := range keys {
 		for _, v := range h[k] {
-			fmt.Fprintf(out, "%s%s: %s\n", prefix, k, v)
+			_, _ = fmt.Fprintf(out, "%s%s: %s\n", prefix, k, v)
 		}
 	}
 }
@@ -149,7 +149,7 @@ func TestHTTPStalledPut(t *testing.T) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, b.URL()+"/a/journal", r)
 	require.NoError(t, err)
 	outcome := make(chan string, 1)
-	go func() { //nolint:forbidigo // ends with the request
+	go func() {
 		resp, err := b.HTTP().Do(req)
 		if err != nil {
 			outcome <- err.Error()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -361,7 +362,7 @@ func TestKilledUnderLoad(t *testing.T) {
 					line := fmt.Sprintf("round %d writer %d append %d %s\n", round, w, i, strings.Repeat("x", i%100))
 					r, err := appendWith(ctx, b.Client(), &protocol.AppendRequest{Journal: "a/journal"}, line)
 					if err != nil || r.GetStatus() != protocol.Status_OK {
-						return nil //nolint:nilerr // the broker was killed
+						return nil
 					}
 					mine[line] = r.GetCommit().GetBegin()
 					select {
@@ -377,9 +378,7 @@ func TestKilledUnderLoad(t *testing.T) {
 		b.Kill()
 		require.NoError(t, g.Wait())
 		for range 8 {
-			for line, begin := range <-acks {
-				acknowledged[line] = begin
-			}
+			maps.Copy(acknowledged, <-acks)
 		}
 		b.Restart()
 		content := mustRead(ctx, t, b, "a/journal", 0)

@@ -3,7 +3,6 @@ package broker_test
 import (
 	"context"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -35,7 +34,7 @@ type journalInput struct {
 }
 
 // journalOutput is what the client saw. An append whose outcome isn't known may have
-// been applied, then or later, or not.
+// been applied or not, as long as its broker lived.
 type journalOutput struct {
 	unknown bool
 	status  protocol.Status
@@ -161,9 +160,7 @@ func record(ctx context.Context, t *testing.T, b *brokertest.Broker, kill bool) 
 				called := time.Now().UnixNano()
 				out := perform(ctx, b, in)
 				returned := time.Now().UnixNano()
-				if out.unknown {
-					returned = math.MaxInt64
-				} else {
+				if !out.unknown {
 					head, author = max(head, out.end), out.author
 				}
 				mu.Lock()
@@ -184,5 +181,12 @@ func record(ctx context.Context, t *testing.T, b *brokertest.Broker, kill bool) 
 		b.Kill()
 	}
 	require.NoError(t, g.Wait())
+	// What the killed broker didn't do by now it never does.
+	over := time.Now().UnixNano()
+	for i := range history {
+		if history[i].Output.(journalOutput).unknown {
+			history[i].Return = over
+		}
+	}
 	return history
 }

@@ -44,7 +44,7 @@ func TestRPCs(t *testing.T) {
 type rpcScript struct {
 	t   *testing.T
 	b   *brokertest.Broker
-	ctx context.Context //nolint:containedctx // of the script
+	ctx context.Context
 }
 
 func (s *rpcScript) run(d *datadriven.TestData) string {

@@ -121,7 +121,7 @@ func endable(ctx context.Context, _ *tap.Info) (context.Context, error) {
 
 // endableContext tells gRPC that a stream which was ended for being idle has run
 // into a deadline: gRPC itself then answers with that code.
-type endableContext struct{ context.Context }
+type endableContext struct{ context.Context } //nolint:containedctx // it is a context
 
 // Err as of context.Context.
 func (c endableContext) Err() error {

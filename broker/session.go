@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"broadsheet.dev/broadsheet/allocator"
@@ -70,15 +71,13 @@ func (s *session) once(ctx context.Context) error {
 		return fmt.Errorf("broker spec: %w", err)
 	}
 	a, err := allocator.Announce(ctx, allocator.AnnounceParams{
-		Client: b.cfg.Etcd,
-		Key:    allocator.MemberKey(b.cfg.Prefix, b.cfg.ID.GetZone(), b.cfg.ID.GetSuffix()),
-		Value:  string(value), Lease: lease.ID(), Logger: b.log,
+		Client: b.cfg.Etcd, Key: s.memberKey(), Value: string(value), Lease: lease.ID(), Logger: b.log,
 	})
 	if err == nil {
 		b.lease.Store(lease)
 		s.announced <- a
 		notify(b.kicked) // The broker may be ready.
-		err = lease.Keep(ctx)
+		err = s.keep(ctx, lease)
 		b.lease.Store(nil)
 		select {
 		case <-s.announced:
@@ -91,6 +90,34 @@ func (s *session) once(ctx context.Context) error {
 	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
 	return lease.Close(bye)
+}
+
+func (s *session) memberKey() string {
+	id := s.broker.cfg.ID
+	return allocator.MemberKey(s.broker.cfg.Prefix, id.GetZone(), id.GetSuffix())
+}
+
+// keep keeps the lease until it is lost. That the announcement is gone tells of it
+// sooner than the lease itself.
+func (s *session) keep(ctx context.Context, lease *allocator.Lease) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return lease.Keep(ctx) })
+	g.Go(func() error {
+		for seen := false; ; {
+			changed := s.broker.keys.Changed()
+			kv, ok := s.broker.keys.View().Get(s.memberKey())
+			if seen && !ok {
+				return allocator.ErrWithdrawn
+			}
+			seen = seen || ok && kv.Lease == int64(lease.ID())
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	})
+	return g.Wait()
 }
 
 // leave tells etcd, if it can be reached soon, that the broker is leaving: it is

@@ -247,7 +247,7 @@ func TestRefusalByBrokers(t *testing.T) {
 	_, err := c.CreateTable(t.Context(), spec)
 	require.ErrorIs(t, err, protocol.Status_NOT_ALLOWED.Err())
 	require.ErrorContains(t, err, `"public"."clicks"`)
-	require.Empty(t, c.records(), "it was taken back at once")
+	require.NotContains(t, w.dump(), "dropping", "it was taken back at once")
 	require.Empty(t, w.clean(c).Tables())
 	_, err = c.CreateTable(t.Context(), spec)
 	require.NoError(t, err)

@@ -110,7 +110,7 @@ func (c *headCache) extend(ctx context.Context, h *head, key headKey, schema col
 	}
 	var err error
 	if from < end {
-		err = decodeRange(ctx, c.open, key.journal, schema, from, end, func(s segment) { segments = append(segments, s) })
+		err = decodeRange(ctx, c.open, schema, lineRange{key.journal, from, end}, func(s segment) { segments = append(segments, s) })
 	}
 	var bytes int64
 	for _, s := range segments {
@@ -134,8 +134,15 @@ func (s *segment) size() int64 {
 	return overhead + s.batch.Bytes()
 }
 
-// decodeRange reads [begin, end) of a journal and hands over a segment for each batch.
-func decodeRange(ctx context.Context, open openRange, journal string, schema columnar.Schema, begin, end int64, add func(segment)) error {
+// lineRange is a range of a journal to decode: Begin is the start of a line.
+type lineRange struct {
+	journal    string
+	begin, end int64
+}
+
+// decodeRange reads a range of a journal and hands over a segment for each batch.
+func decodeRange(ctx context.Context, open openRange, schema columnar.Schema, lines lineRange, add func(segment)) error {
+	journal, begin, end := lines.journal, lines.begin, lines.end
 	r, err := open(ctx, journal, begin, end)
 	if err != nil {
 		return err
@@ -167,7 +174,7 @@ func (c *headCache) collect(ctx context.Context, key headKey, schema columnar.Sc
 		if s.end > end {
 			// A query with a later cut made this segment; which of its rows are whole
 			// before end only their text tells.
-			err := decodeRange(ctx, c.open, key.journal, schema, max(s.begin, begin), end, func(s segment) {
+			err := decodeRange(ctx, c.open, schema, lineRange{key.journal, max(s.begin, begin), end}, func(s segment) {
 				if s.batch != nil {
 					out = append(out, s.batch)
 				}

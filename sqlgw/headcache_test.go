@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -102,7 +103,7 @@ func TestHeadCacheIsBounded(t *testing.T) {
 	const limit = 40 << 10
 	c := newHeadCache(l.open, limit)
 	for i := range 20 {
-		got, err := c.read(t.Context(), headKey{journal: fmt.Sprint(i)}, testSchema(), 0, end)
+		got, err := c.read(t.Context(), headKey{journal: strconv.Itoa(i)}, testSchema(), 0, end)
 		require.NoError(t, err)
 		require.Len(t, values(got), 1000)
 		require.LessOrEqual(t, c.bytes, int64(limit))
@@ -158,7 +159,7 @@ func TestHeadCacheIsExact(t *testing.T) {
 			begin := rapid.SampledFrom(starts).Draw(t, "begin")
 			end := rapid.Int64Range(begin, int64(len(l.content))).Draw(t, "end")
 			var want []*columnar.Batch
-			require.NoError(t, decodeRange(context.Background(), l.open, "j", testSchema(), begin, end, func(s segment) {
+			require.NoError(t, decodeRange(context.Background(), l.open, testSchema(), lineRange{"j", begin, end}, func(s segment) {
 				if s.batch != nil {
 					want = append(want, s.batch)
 				}

@@ -93,8 +93,8 @@ func (p *proofs) run(ctx context.Context) error {
 			continue
 		}
 		proof, err := prove(ctx, job)
-		if ctx.Err() != nil {
-			return nil
+		if err != nil && ctx.Err() != nil {
+			return nil //nolint:nilerr // the end of the context ended the proof
 		}
 		if err != nil {
 			p.log.LogAttrs(ctx, slog.LevelError, "a stored fragment can't be verified; it is served through the brokers",

@@ -41,7 +41,8 @@ func systemViews() []*systemView {
 			schema: bsCatalog, name: "rejects", rows: rejectRows,
 			columns: []columnar.Column{
 				text("table_schema"), text("table_name"), text("journal"), bigint("offset"), bigint("length"),
-				{Name: "bytes", Type: columnar.Type{Kind: columnar.Bytea}}, text("reason"),
+				{Name: "bytes", Type: columnar.Type{Kind: columnar.Bytea}},
+				text("reason"),
 			},
 		},
 	}
@@ -183,7 +184,7 @@ func (g *Gateway) rejectsOf(ctx context.Context, t catalog.Table, schema columna
 			}
 		}
 		if err != nil {
-			return nil //nolint:nilerr // the end of the range
+			return nil // the end of the range
 		}
 	}
 }

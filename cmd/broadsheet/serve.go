@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -66,9 +67,10 @@ type node struct {
 	dir  *datadir.Dir
 	etcd *embedetcd.Server
 
-	broker, sql net.Listener
-	gatewayPID  atomic.Int64
-	gatewayUp   chan struct{} // closed when the gateway is ready for the first time
+	stores       *store.Registry
+	broker, sql  net.Listener
+	gatewayReady atomic.Bool
+	gatewayUp    chan struct{} // closed when the gateway is ready for the first time
 }
 
 func serve(ctx context.Context, f *serveFlags, out io.Writer) error {
@@ -149,7 +151,8 @@ func (n *node) serveRoles(ctx context.Context) error {
 	roles := task.New(context.WithoutCancel(ctx), "serve")
 	gateways := task.New(ctx, "serve")
 	context.AfterFunc(roles.Context(), gateways.Cancel)
-	roles.Go("broker", func(ctx context.Context) error { return b.Serve(ctx) })
+	roles.Go("broker", b.Serve)
+	roles.Go("sweep", n.sweep)
 	gateways.Go("gateway", func(ctx context.Context) error {
 		select {
 		case <-b.Ready():
@@ -179,6 +182,26 @@ func (n *node) announce(ctx context.Context) error {
 	}
 }
 
+// sweep removes what uploads that a crash ended have left in the store.
+func (n *node) sweep(ctx context.Context) error {
+	removed, err := n.stores.Sweep(ctx)
+	if err != nil && ctx.Err() == nil {
+		n.log.LogAttrs(ctx, slog.LevelWarn, "unfinished uploads weren't removed from the store", slog.Any("error", err))
+	}
+	if removed > 0 {
+		n.log.LogAttrs(ctx, slog.LevelInfo, "removed unfinished uploads from the store", slog.Int("files", removed))
+	}
+	return nil
+}
+
+// gatewayState is what isn't ready, for /debug/ready.
+func (n *node) gatewayState() string {
+	if n.gatewayReady.Load() {
+		return ""
+	}
+	return "the gateway"
+}
+
 // brokerSocket is where the gateway reaches the broker.
 func (n *node) brokerSocket() string { return filepath.Join(n.dir.Run(), "broker.sock") }
 
@@ -199,6 +222,7 @@ func (n *node) newBroker(ctx context.Context) (*broker.Broker, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	n.stores = stores
 	client, err := n.etcd.Client(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -214,11 +238,12 @@ func (n *node) newBroker(ctx context.Context) (*broker.Broker, func(), error) {
 		Etcd: client, Prefix: defaultBrokerPrefix, MaxTxnOps: embedetcd.MaxTxnOps,
 		Dir: dir, Mode: mode, Stores: stores,
 		Logger: n.log.With(slog.String("role", "broker")), Registerer: metrics, Gatherer: metrics,
+		AlsoReady: n.gatewayState,
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, socket.Close(), client.Close())
 	}
-	return b, func() { _ = client.Close() }, nil
+	return b, func() { _, _ = client.Close(), stores.Close() }, nil
 }
 
 func ackMode(s string) (spool.Mode, error) {
@@ -252,6 +277,7 @@ func (n *node) superviseGateway(ctx context.Context) error {
 		return fmt.Errorf("sql-listen: %w", err)
 	}
 	defer func() { _ = file.Close() }()
+	up := sync.OnceFunc(func() { close(n.gatewayUp) })
 	child := supervise.Child{
 		Name: "gateway", Path: self, Files: []*os.File{file}, Stderr: os.Stderr, Logger: n.log,
 		Args: []string{
@@ -261,10 +287,10 @@ func (n *node) superviseGateway(ctx context.Context) error {
 			"--file-root", filepath.Join(n.dir.Path(), "fragments"), "--temp-dir", temp,
 			"--memory", n.flags.gatewayMemory, "--log.level", n.flags.log.level, "--log.format", n.flags.log.format,
 		},
+		OnExit: func(int) { n.gatewayReady.Store(false) },
 		OnReady: func(pid int) {
-			if n.gatewayPID.Swap(int64(pid)) == 0 {
-				close(n.gatewayUp)
-			}
+			n.gatewayReady.Store(true)
+			up()
 			n.log.LogAttrs(ctx, slog.LevelInfo, "gateway is ready", slog.Int("pid", pid))
 		},
 	}

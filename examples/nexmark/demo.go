@@ -59,11 +59,12 @@ func (d *demo) run(ctx context.Context) error {
 	return errors.Join(ignoreInterrupt(ctx, err), r.stop())
 }
 
+// ignoreInterrupt: what fails because we were interrupted isn't an error.
 func ignoreInterrupt(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // start runs the server in a process group of its own, so that Ctrl-C reaches only us, who
@@ -131,7 +132,7 @@ func (d *demo) show(ctx context.Context, r *running) error {
 	go func() { feeding <- f.run(ctx) }()
 	defer func() {
 		cancel()
-		<-feeding
+		_ = <-feeding // told already, if it is one
 	}()
 	if err := d.acts(ctx, f.sql); err != nil {
 		return err

@@ -56,8 +56,10 @@ func (f *feed) run(ctx context.Context) error {
 	defer func() { _ = brokers.Close() }()
 	gen := auction.New(auction.Config{Seed: f.seed, Base: time.Now().Add(-time.Duration(next) * 100 * time.Microsecond)})
 	if f.rate > 0 {
-		gen = auction.New(auction.Config{Seed: f.seed, Interval: time.Duration(float64(time.Second) / f.rate),
-			Base: time.Now().Add(-time.Duration(float64(next) / f.rate * float64(time.Second)))})
+		gen = auction.New(auction.Config{
+			Seed: f.seed, Interval: time.Duration(float64(time.Second) / f.rate),
+			Base: time.Now().Add(-time.Duration(float64(next) / f.rate * float64(time.Second))),
+		})
 	}
 	return f.stream(ctx, gen, next, func(ctx context.Context, kind auction.Kind, text []byte) error {
 		_, err := brokers.Append(ctx, client.AppendParams{Journal: journals[kind]}, bytes.NewReader(text))

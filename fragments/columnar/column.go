@@ -3,7 +3,9 @@ package columnar
 // Kind is the logical type of a column: the SQL types that a table may have.
 type Kind uint8
 
-// The kinds. Text, Varchar, Char, JSON, JSONB and Bytea are held as strings.
+// The kinds. Text, Varchar, Char, JSON, JSONB and Bytea are held as strings: text as
+// valid UTF-8 without NUL, Char with its padding, JSON without blanks between its
+// tokens, JSONB normalised (see json.go) and without blanks too.
 const (
 	Bool Kind = iota + 1
 	Int16
@@ -14,12 +16,12 @@ const (
 	Decimal // Precision 1..38, Scale 0..Precision
 	Text
 	Varchar // Length characters at most; 0 is unlimited
-	Char    // blank-padded to Length characters
+	Char    // blank-padded to Length characters; 0 is unlimited and unpadded
 	Bytea
-	Date        // days since 1970-01-01
-	Time        // microseconds since midnight
-	Timestamp   // microseconds since 1970-01-01, no zone
-	TimestampTZ // microseconds since 1970-01-01 UTC
+	Date        // days since 1970-01-01, or DateInfinity, DateNegInfinity
+	Time        // microseconds since midnight, 24:00 included
+	Timestamp   // microseconds since 1970-01-01, no zone; or TimestampInfinity, TimestampNegInfinity
+	TimestampTZ // microseconds since 1970-01-01 UTC, or infinite as Timestamp
 	Interval
 	UUID
 	JSON

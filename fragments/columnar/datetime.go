@@ -284,6 +284,9 @@ func specialDateOf(s string) specialDate {
 
 // parseDate reads a date. A time of day after it is read and dropped, as PostgreSQL does.
 func parseDate(t Type, s string) (int32, error) {
+	if days, ok := isoDate(s); ok && len(s) == dateLen {
+		return int32(days), nil
+	}
 	w := trimSpace(s)
 	d, e := parseDateTime(w)
 	if e == dateSyntax {
@@ -309,6 +312,9 @@ func parseDate(t Type, s string) (int32, error) {
 
 // parseTime reads a time of day. A zone after it is read and dropped, as PostgreSQL does.
 func parseTime(t Type, s string) (int64, error) {
+	if micros, rest, ok := isoClock(s); ok && rest == "" {
+		return micros, nil
+	}
 	c := cursor{trimSpace(s)}
 	var d dateTime
 	e := d.readTime(&c)
@@ -325,6 +331,9 @@ func parseTime(t Type, s string) (int64, error) {
 // PostgreSQL does; for TimestampTZ a missing zone is UTC, since what a row says
 // can't depend on who reads it.
 func parseTimestamp(t Type, s string) (int64, error) {
+	if x, ok := isoTimestamp(s, t.Kind == TimestampTZ); ok {
+		return x, nil
+	}
 	w := trimSpace(s)
 	d, e := parseDateTime(w)
 	if e == dateSyntax {

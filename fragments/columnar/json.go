@@ -249,28 +249,27 @@ func (n *normalizer) number(s string) error {
 		n.out = append(n.out, '0')
 		from = max(point, 0)
 	} else {
-		for i := from; i < point; i++ {
-			n.out = append(n.out, d.digitOrZero(i))
-		}
+		n.out = d.appendDigits(n.out, from, point)
 		from = point
 	}
 	if fraction > 0 {
-		n.out = append(n.out, '.')
-		for range min(max(-point, 0), fraction) {
-			n.out = append(n.out, '0')
-		}
-		for i := from; i < point+fraction; i++ {
-			n.out = append(n.out, d.digitOrZero(i))
-		}
+		n.out = appendRepeated(append(n.out, '.'), '0', min(-point, fraction))
+		n.out = d.appendDigits(n.out, from, point+fraction)
 	}
 	return n.checkSize()
 }
 
-func (n *numberParts) digitOrZero(i int) byte {
-	if i >= len(n.whole)+len(n.fraction) {
-		return '0'
+// appendDigits appends the digits [from, to) of both sides of the point taken as one, and
+// zeros for those that there aren't.
+func (n *numberParts) appendDigits(dst []byte, from, to int) []byte {
+	whole, total := len(n.whole), len(n.whole)+len(n.fraction)
+	if from < min(to, whole) {
+		dst = append(dst, n.whole[from:min(to, whole)]...)
 	}
-	return n.digit(i)
+	if first := max(from, whole); first < min(to, total) {
+		dst = append(dst, n.fraction[first-whole:min(to, total)-whole]...)
+	}
+	return appendRepeated(dst, '0', to-max(from, total))
 }
 
 // appendNormalString appends the inside of a string as a quoted string with the

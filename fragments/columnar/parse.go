@@ -1,6 +1,7 @@
 package columnar
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -107,12 +108,24 @@ func appendCharacters(t Type, s string, into *VectorBuilder) error {
 	if err != nil || into == nil {
 		return err
 	}
-	into.v.Str.Bytes = append(into.v.Str.Bytes, kept...)
-	for range pad {
-		into.v.Str.Bytes = append(into.v.Str.Bytes, ' ')
-	}
+	into.v.Str.Bytes = appendRepeated(append(into.v.Str.Bytes, kept...), ' ', pad)
 	into.endString()
 	return nil
+}
+
+// appendRepeated appends c n times.
+func appendRepeated(dst []byte, c byte, n int) []byte {
+	if n <= 0 {
+		return dst
+	}
+	start := len(dst)
+	dst = slices.Grow(dst, n)[:start+n]
+	added := dst[start:]
+	added[0] = c
+	for filled := 1; filled < n; filled *= 2 {
+		copy(added[filled:], added[:filled])
+	}
+	return dst
 }
 
 func parseBytea(s string, into *VectorBuilder) error {

@@ -10,8 +10,8 @@ import (
 
 // RowWriter writes rows as the lines that INSERT and COPY append to a journal. It
 // writes nothing that a Scanner of the same schema wouldn't read back as the same value.
+// It may be shared.
 type RowWriter struct {
-	schema  Schema
 	columns []writerColumn // in the order of the schema
 	missing string         // a NOT NULL column that cols don't have
 }
@@ -31,7 +31,7 @@ const maxExactInteger = 1 << 53
 // cols[i]; nil cols mean that batches have all columns in the schema's order. Columns
 // of the schema that batches don't have are left out of the lines, and so are NULL.
 func NewRowWriter(schema Schema, cols []int) *RowWriter {
-	w := &RowWriter{schema: schema}
+	w := &RowWriter{}
 	at := make([]int, len(schema.Columns))
 	for i := range at {
 		at[i] = i
@@ -157,11 +157,7 @@ func appendCharactersJSON(dst []byte, t Type, value []byte) ([]byte, error) {
 	}
 	dst = appendQuoted(dst, value[:len(kept)])
 	if pad > 0 {
-		dst = dst[:len(dst)-1]
-		for range pad {
-			dst = append(dst, ' ')
-		}
-		dst = append(dst, '"')
+		dst = append(appendRepeated(dst[:len(dst)-1], ' ', pad), '"')
 	}
 	return dst, nil
 }

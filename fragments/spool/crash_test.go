@@ -168,8 +168,8 @@ func (m *model) clone() *model {
 }
 
 // crashEverywhere runs the script and loses power before each operation, in each way.
-// It returns the first difference, and how often it lost power.
-func crashEverywhere(t *testing.T, mode spool.Mode, prepare func(*hookFS)) (error, int) {
+// It returns how often it lost power, and the first difference.
+func crashEverywhere(t *testing.T, mode spool.Mode, prepare func(*hookFS)) (int, error) {
 	t.Helper()
 	fs := newHookFS(vfs.NewCrashableMem())
 	prepare(fs)
@@ -204,14 +204,14 @@ func crashEverywhere(t *testing.T, mode spool.Mode, prepare func(*hookFS)) (erro
 		return nil
 	})
 	require.NoError(t, script(a))
-	return first, crashes
+	return crashes, first
 }
 
 // TestCrashAtEveryOperation: whatever the script was about to do when the power went,
 // recovery gives a prefix of what was written, with all that was acknowledged.
 func TestCrashAtEveryOperation(t *testing.T) {
 	for _, mode := range []spool.Mode{spool.Synced, spool.Replicated} {
-		err, crashes := crashEverywhere(t, mode, func(*hookFS) {})
+		crashes, err := crashEverywhere(t, mode, func(*hookFS) {})
 		require.NoError(t, err, "mode %v", mode)
 		require.Greater(t, crashes, 80)
 	}
@@ -220,7 +220,7 @@ func TestCrashAtEveryOperation(t *testing.T) {
 // TestCrashFindsMissingSync: with a disk that doesn't sync the same test must fail,
 // or it would prove nothing.
 func TestCrashFindsMissingSync(t *testing.T) {
-	err, _ := crashEverywhere(t, spool.Synced, func(fs *hookFS) {
+	_, err := crashEverywhere(t, spool.Synced, func(fs *hookFS) {
 		j, err := openJournal(fs, spool.Synced, 0)
 		require.NoError(t, err)
 		require.NoError(t, j.Close())

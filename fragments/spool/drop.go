@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
+	"slices"
 	"time"
 
 	"broadsheet.dev/broadsheet/fragments"
@@ -80,12 +81,9 @@ func (j *Journal) markDropped(f *file) error {
 // that none before still needs. So the logs on disk always are a chain without
 // gaps: one that is missing is damage.
 func (j *Journal) removeDropped(f *file) error {
-	if err := j.removeData(f); err != nil {
-		return err
-	}
 	prefix := j.droppedPrefix()
-	if len(prefix) == 0 {
-		return nil
+	if !slices.Contains(prefix, f) {
+		return j.removeData(f)
 	}
 	// No log goes before its data, as data without a log is damage too. A crash may
 	// have brought back what was removed before.

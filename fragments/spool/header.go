@@ -26,8 +26,6 @@ const (
 )
 
 // castagnoli is the polynomial of all CRCs here.
-//
-//nolint:gochecknoglobals // a table of constants, which hash/crc32 makes
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Flags of headers and of records.

@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"hash"
+	"slices"
 	"sync"
 	"time"
 
@@ -227,7 +228,7 @@ func (j *Journal) Close() error {
 	j.mu.Lock()
 	j.closed = true
 	j.notify()
-	files := append(j.completed[:len(j.completed):len(j.completed)], j.open)
+	files := slices.Concat(j.completed, []*file{j.open})
 	j.mu.Unlock()
 	errs := []error{err, j.open.log.close()}
 	for _, f := range files {

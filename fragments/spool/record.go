@@ -61,10 +61,15 @@ type record struct {
 // checksum of a record at a position of a log. Both are part of it, so that neither
 // content nor a record of another place is taken for a record of this one.
 func checksum(salt [8]byte, position int64, b []byte) uint32 {
-	var at [16]byte
-	copy(at[:], salt[:])
-	binary.LittleEndian.PutUint64(at[8:], uint64(position))
-	return crc32.Update(crc32.Checksum(at[:], castagnoli), castagnoli, b[4:])
+	// Byte by byte, as a slice of the two would be made anew for each record.
+	crc := ^uint32(0)
+	for _, v := range [2]uint64{binary.LittleEndian.Uint64(salt[:]), uint64(position)} {
+		for range 8 {
+			crc = castagnoli[byte(crc)^byte(v)] ^ crc>>8
+			v >>= 8
+		}
+	}
+	return crc32.Update(^crc, castagnoli, b[4:])
 }
 
 // appendTo appends the record as it is written at a position of a log.

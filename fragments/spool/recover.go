@@ -54,7 +54,7 @@ func (j *Journal) recover(ctx context.Context, o JournalOptions) error {
 	}
 	scans := make([]*scan, len(found.files))
 	for i, f := range found.files {
-		if scans[i], err = j.scanFile(ctx, f); err != nil {
+		if scans[i], err = j.scanFile(ctx, f, i == len(scans)-1); err != nil {
 			return err
 		}
 		if i > 0 {
@@ -211,7 +211,7 @@ func (j *Journal) adopt(ctx context.Context, scans []*scan) error {
 	for _, s := range scans[:len(scans)-1] {
 		f := s.file
 		f.end, f.sum, f.firstAppend, f.registers = s.end, s.sum, s.firstAppend, s.registers
-		f.dropped, f.lastEpoch, f.log.position = s.dropped, s.start.epoch, s.position
+		f.lastEpoch, f.log.position = s.start.epoch, s.position
 		f.content.limit.Store(f.end)
 		if !s.complete {
 			if err := j.finishRoll(s); err != nil {
@@ -229,15 +229,15 @@ func (j *Journal) adopt(ctx context.Context, scans []*scan) error {
 		slog.String("journal", j.id.Journal), slog.Int64("end", j.end), slog.Int64("epoch", j.start.epoch),
 		slog.Bool("clean", j.recovered.Clean), slog.Bool("suspect", j.recovered.Suspect),
 		slog.Int64("cut_bytes", j.recovered.CutBytes), slog.Int("completed", len(j.completed)))
-	return j.sweep()
+	return j.sweep(scans)
 }
 
-// sweep drops what a crash kept from being dropped: fragments that were marked, and
-// empty ones.
-func (j *Journal) sweep() error {
-	for _, f := range slices.Clone(j.completed) {
-		if f.dropped || f.begin == f.end {
-			if err := j.dropFile(f); err != nil {
+// sweep drops what a crash kept from being dropped: empty fragments, and those that
+// were marked. They are marked again, as the mark may be in memory only.
+func (j *Journal) sweep(scans []*scan) error {
+	for _, s := range scans[:len(scans)-1] {
+		if s.dropped || s.end == s.file.begin {
+			if err := j.dropFile(s.file); err != nil {
 				return err
 			}
 		}

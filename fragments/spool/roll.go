@@ -2,7 +2,7 @@ package spool
 
 import (
 	"crypto/rand"
-	"crypto/sha1" //nolint:gosec // the sum of Gazette's protocol
+	"crypto/sha1"
 	"errors"
 	"fmt"
 	"time"
@@ -201,6 +201,6 @@ func newContent(fs vfs.FS, name string, begin int64) *content {
 func newJournal(d *Dir, id ID) *Journal {
 	return &Journal{
 		dir: d, id: id, path: d.fs.PathJoin(d.path, dirName(id)),
-		running: sha1.New(), single: sha1.New(), //nolint:gosec // the sum of Gazette's protocol
+		running: sha1.New(), single: sha1.New(),
 	}
 }

@@ -2,7 +2,7 @@ package spool
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // the sum of Gazette's protocol
+	"crypto/sha1"
 	"encoding"
 	"errors"
 	"fmt"
@@ -24,6 +24,7 @@ type scan struct {
 	data vfs.File // Nil if there is none.
 
 	running     hash.Hash // SHA-1 of [begin, end).
+	saved       []byte    // State of running at some commit.
 	end         int64     // End of what is whole.
 	watermark   int64     // Greatest that a whole record tells.
 	registers   *protocol.LabelSet
@@ -33,7 +34,7 @@ type scan struct {
 	complete    bool
 	dropped     bool
 	sum         [20]byte // Of a complete fragment.
-	position    int64    // End of the last whole record.
+	position    int64    // End of the last whole record before that of being dropped.
 
 	bad *badness // Why the scan ended before the end of the log; nil if it didn't.
 	// Greatest watermarks found beyond the bad place: fsynced ones, and others.
@@ -50,8 +51,9 @@ type badness struct {
 }
 
 // scanFile reads the records of a log, and verifies the data that they speak of. An
-// error is the file system's, or damage that no crash can have left.
-func (j *Journal) scanFile(ctx context.Context, f *file) (*scan, error) {
+// error is the file system's, or damage that no crash can have left. The last
+// fragment is the open one.
+func (j *Journal) scanFile(ctx context.Context, f *file, last bool) (*scan, error) {
 	log, err := j.dir.fs.Open(f.log.name)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", f.log.name, err)
@@ -62,12 +64,14 @@ func (j *Journal) scanFile(ctx context.Context, f *file) (*scan, error) {
 		return nil, fmt.Errorf("stat %s: %w", f.log.name, err)
 	}
 	s := &scan{
-		file: f, running: sha1.New(), end: f.begin, watermark: f.begin, registers: f.header.registers, //nolint:gosec // as above
+		file: f, running: sha1.New(), end: f.begin, watermark: f.begin, registers: f.header.registers,
 		start: f.epoch, position: f.size,
 		log: &logReader{r: log, name: f.log.name, salt: f.salt, size: info.Size(), position: f.size},
 	}
-	if err := s.findDropped(); err != nil || s.dropped {
-		return s, err
+	if !last {
+		if err := s.findDropped(); err != nil || s.dropped {
+			return s, err
+		}
 	}
 	s.data, err = j.dir.fs.Open(f.content.name)
 	if err != nil && !errors.Is(err, iofs.ErrNotExist) {
@@ -85,23 +89,21 @@ func (j *Journal) scanFile(ctx context.Context, f *file) (*scan, error) {
 	return s, nil
 }
 
-// findDropped looks whether the log ends with the record that the fragment was
-// dropped. Then nothing else in it matters.
+// findDropped looks for the record that the fragment was dropped. If there is one,
+// nothing else in the log matters, and the data may be gone.
 func (s *scan) findDropped() error {
 	l := *s.log
-	l.position = l.size - recordHead
-	if l.position < s.position || l.position%8 != 0 {
-		return nil
+	for {
+		r, found, err := l.find()
+		if err != nil || !found {
+			return err
+		}
+		if r.kind == recordDropped {
+			s.dropped, s.complete, s.end, s.watermark, s.position = true, true, r.end, r.end, l.position-recordHead
+			s.start.epoch = r.epoch
+			return nil
+		}
 	}
-	r, length, err := l.decode()
-	if err != nil {
-		return err
-	}
-	if length > 0 && r.kind == recordDropped {
-		s.dropped, s.complete, s.end, s.watermark, s.position = true, true, r.end, r.end, l.size
-		s.start.epoch = r.epoch
-	}
-	return nil
 }
 
 // readRecords reads up to the first that isn't whole, and then on for proof of what
@@ -192,8 +194,8 @@ func (s *scan) verify(r *record, buf []byte) error {
 	if s.data == nil {
 		return bad("there is no such file")
 	}
-	before, err := s.running.(encoding.BinaryAppender).AppendBinary(nil)
-	if err != nil {
+	var err error
+	if s.saved, err = s.running.(encoding.BinaryAppender).AppendBinary(s.saved[:0]); err != nil {
 		return fmt.Errorf("save the sum of %s: %w", s.file.content.name, err)
 	}
 	var crc uint32
@@ -218,7 +220,7 @@ func (s *scan) verify(r *record, buf []byte) error {
 	if s.bad == nil {
 		return nil
 	}
-	return s.running.(encoding.BinaryUnmarshaler).UnmarshalBinary(before)
+	return s.running.(encoding.BinaryUnmarshaler).UnmarshalBinary(s.saved)
 }
 
 // findProof looks beyond the bad place for whole records which tell what was

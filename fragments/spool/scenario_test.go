@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -37,9 +38,41 @@ func TestScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata/scenarios", func(t *testing.T, file string) {
 		s := &scenario{fs: newHookFS(vfs.NewCrashableMem()), commits: map[string]*spool.Commit{}, contents: map[string]fragments.Content{}}
 		datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string {
+			if d.HasArg("trace") {
+				return s.traced(func() string { return s.run(t, d) })
+			}
 			return s.run(t, d)
 		})
 	})
+}
+
+// traced shows what a command does to the disk, in order; but what is synced at the
+// same time is sorted.
+func (s *scenario) traced(fn func() string) string {
+	var mu sync.Mutex
+	var ops []string
+	s.fs.setHook(func(o op) error {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case o.kind == "write":
+			ops = append(ops, fmt.Sprintf("  write %d bytes to %s", o.size, o.name))
+		case o.changes():
+			ops = append(ops, "  "+o.String())
+		}
+		return nil
+	})
+	out := fn()
+	s.fs.setHook(nil)
+	for i := 0; i < len(ops); i++ {
+		n := i
+		for n < len(ops) && strings.HasPrefix(ops[n], "  sync 0") {
+			n++
+		}
+		slices.Sort(ops[i:n])
+		i = max(i, n-1)
+	}
+	return strings.Join(append(ops, out), "\n")
 }
 
 func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {

@@ -3,6 +3,7 @@ package datadir_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -67,4 +68,17 @@ func TestTwoDirectoriesSideBySide(t *testing.T) {
 	require.Less(t, len(a.Run()), 80)
 	require.NoError(t, a.Close())
 	require.NoError(t, b.Close())
+}
+
+// TestFormatPage: the file is what docs/format/data-directory.md says.
+func TestFormatPage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data")
+	d, err := datadir.Open(path)
+	require.NoError(t, err)
+	require.NoError(t, d.Close())
+	b, err := os.ReadFile(filepath.Join(path, "FORMAT"))
+	require.NoError(t, err)
+	page, err := os.ReadFile("../../docs/format/data-directory.md")
+	require.NoError(t, err)
+	require.Contains(t, string(page), "| `FORMAT` | one line: `"+strings.TrimSuffix(string(b), "\n")+"` |")
 }

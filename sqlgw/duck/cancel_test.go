@@ -51,6 +51,25 @@ func TestInterrupt(t *testing.T) {
 	require.Equal(t, tb.opened.Load(), tb.closed.Load())
 }
 
+// TestInterruptLate ends the context deep inside a sort and a window.
+func TestInterruptLate(t *testing.T) {
+	c := connect(t, open(t, duck.Config{MemoryLimit: 200 << 20, TempDir: t.TempDir()}))
+	for _, sql := range []string{
+		"SELECT * FROM (SELECT hash(i) h, i FROM range(40000000) t(i)) ORDER BY h, i",
+		"SELECT max(s) FROM (SELECT sum(i) OVER (PARTITION BY i % 100 ORDER BY hash(i)) s FROM range(20000000) t(i))",
+	} {
+		for _, after := range []time.Duration{300 * time.Millisecond, 900 * time.Millisecond} {
+			ctx, cancel := context.WithTimeoutCause(t.Context(), after, errEnough)
+			began := time.Now()
+			_, err := query(ctx, c, sql, nil)
+			cancel()
+			require.ErrorIs(t, err, errEnough)
+			t.Logf("asked after %v, over after %v", after, time.Since(began))
+			require.EqualValues(t, 3, one(t, c, "SELECT 3::BIGINT"))
+		}
+	}
+}
+
 // TestInterruptAtAnyMoment ends the context around the beginning and the end of a
 // short statement, many times: it either returns its rows or the cause.
 func TestInterruptAtAnyMoment(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"broadsheet.dev/broadsheet/fragments/columnar"
 )
 
 // The defaults of Config, in bytes.
@@ -18,9 +20,14 @@ const (
 	tempPerMemory      = 8
 )
 
+// jsonBuffer is what a thread needs to read JSON in place: DuckDB takes twice the longest line.
+const jsonBuffer = 2 * columnar.MaxLine
+
 // Config says what one DuckDB instance may use.
 type Config struct {
-	// MemoryLimit is DuckDB's memory_limit in bytes; 0 is 1 GiB, the least is 32 MiB. It bounds
+	// MemoryLimit is DuckDB's memory_limit in bytes; 0 is 1 GiB, or 64 MiB for each thread if that is more.
+	// The least is 32 MiB, and with a FragmentRoot 32 MiB for each thread and one more: so much does each
+	// statement that reads JSON in place take. It bounds
 	// what DuckDB's buffer manager hands out, not the process: single values and lists (range,
 	// repeat) pass it by, which is what the process's own RLIMIT_AS is for.
 	MemoryLimit int64
@@ -54,6 +61,9 @@ func (c Config) Validate() error {
 	case c.MaxTempSize > 0 && c.TempDir == "":
 		return errors.New("duck: MaxTempSize without TempDir")
 	}
+	if d := c.withDefaults(); c.FragmentRoot != "" && d.MemoryLimit < int64(d.Threads+1)*jsonBuffer {
+		return fmt.Errorf("duck: MemoryLimit %d is under %d bytes, which %d threads need to read JSON", d.MemoryLimit, int64(d.Threads+1)*jsonBuffer, d.Threads)
+	}
 	for name, dir := range map[string]string{"TempDir": c.TempDir, "FragmentRoot": c.FragmentRoot} {
 		switch {
 		case dir == "":
@@ -70,11 +80,11 @@ func (c Config) Validate() error {
 
 // withDefaults fills in what was left out.
 func (c Config) withDefaults() Config {
-	if c.MemoryLimit == 0 {
-		c.MemoryLimit = defaultMemoryLimit
-	}
 	if c.Threads == 0 {
 		c.Threads = runtime.GOMAXPROCS(0)
+	}
+	if c.MemoryLimit == 0 {
+		c.MemoryLimit = max(defaultMemoryLimit, 2*jsonBuffer*int64(c.Threads))
 	}
 	if c.MaxTempSize == 0 {
 		c.MaxTempSize = tempPerMemory * c.MemoryLimit

@@ -129,6 +129,7 @@ func TestConfig(t *testing.T) {
 		{FragmentRoot: "/a[b]"},
 		{FragmentRoot: "/a*"},
 		{FragmentRoot: "/a?/b"},
+		{FragmentRoot: "/a", Threads: 4, MemoryLimit: 128 << 20},
 	} {
 		_, err := duck.Open(t.Context(), config)
 		require.Error(t, err, "%+v", config)

@@ -24,7 +24,8 @@ import (
 //
 //   - A line null is a row of NULLs. Trailing commas and the words NaN and Infinity
 //     are taken as JSON, also in keys that aren't columns. \v and \f are blanks around a line.
-//     A last line without newline is a row.
+//     A last line without newline is a row. A byte order mark at the beginning of a file is an
+//     error or not by the number of threads.
 //   - A key is a column's only if it has its case; a key that occurs twice fails if it is a
 //     column's. \u0000 is a zero byte in text.
 //   - boolean: numbers, and the strings "true", "t", "yes" and so on, are taken.

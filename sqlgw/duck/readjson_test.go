@@ -138,3 +138,31 @@ func TestReadJSONLongLine(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, fmt.Sprintf("3 | %d\n", columnar.MaxLine-8), lines(t.Context(), c, "SELECT count(*), max(length(t)) FROM ("+sql+")"))
 }
+
+// TestReadJSONAcrossBuffers reads a file of several of DuckDB's buffers, of twice the
+// longest line each, with lines of all lengths, blank ones and both line ends across
+// their borders; plain with several threads, and compressed.
+func TestReadJSONAcrossBuffers(t *testing.T) {
+	root := t.TempDir()
+	c := connect(t, open(t, duck.Config{FragmentRoot: root, Threads: 4}))
+	var content strings.Builder
+	rows, sum := 0, 0
+	filler := strings.Repeat("é", 4000)
+	for content.Len() < 5*columnar.MaxLine {
+		n := (rows * 7919) % 4000
+		fmt.Fprintf(&content, `{"n":%d,"t":%q}`, rows, filler[:2*n])
+		content.WriteString([]string{"\n", "\r\n", "\n\n", " \n \n"}[rows%4])
+		sum += rows
+		rows++
+	}
+	plain, packed := filepath.Join(root, "a.raw"), filepath.Join(root, "a.zst")
+	require.NoError(t, os.WriteFile(plain, []byte(content.String()), 0o600))
+	require.NoError(t, os.WriteFile(packed, []byte(zstandard(t, content.String())), 0o600))
+	schema := columnar.Schema{Columns: []columnar.Column{column("n", columnar.Int64), column("t", columnar.Text)}}
+	for _, file := range []string{plain, packed} {
+		sql, err := duck.ReadJSON([]string{file}, schema)
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprintf("%d | %d | %d\n", rows, sum, rows), lines(t.Context(), c,
+			"SELECT count(*), sum(n)::BIGINT, count(DISTINCT n) FROM ("+sql+") WHERE length(t) = (n * 7919) % 4000"), file)
+	}
+}

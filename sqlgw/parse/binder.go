@@ -78,6 +78,9 @@ func (b *binder) query(q *pg.SelectStmt, outer *scope) (columns, error) {
 
 // checkQuery refuses the clauses of a query that aren't acted on.
 func (b *binder) checkQuery(q *pg.SelectStmt) error {
+	if err := queryLists(q); err != nil {
+		return err
+	}
 	switch {
 	case q.GetIntoClause() != nil:
 		return b.src.at(refuse("SELECT INTO"), q.GetIntoClause().GetRel().GetLocation())

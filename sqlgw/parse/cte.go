@@ -49,6 +49,11 @@ func (b *binder) with(w *pg.WithClause, sc *scope) error {
 	if w == nil {
 		return nil
 	}
+	for _, node := range w.GetCtes() {
+		if err := checkLists(list{node.GetCommonTableExpr().GetAliascolnames(), isName}); err != nil {
+			return err
+		}
+	}
 	all := make([]*cte, len(w.GetCtes()))
 	for i, node := range w.GetCtes() {
 		c := node.GetCommonTableExpr()

@@ -26,6 +26,9 @@ func (b *binder) expr(n *pg.Node, sc *scope) error {
 	if err := b.enter(); err != nil {
 		return err
 	}
+	if err := exprLists(n); err != nil {
+		return err
+	}
 	inner := sc.inside()
 	switch e := n.GetNode().(type) {
 	case *pg.Node_AConst:
@@ -269,6 +272,9 @@ func (b *binder) window(w *pg.WindowDef, sc *scope) error {
 		return nil
 	}
 	if err := b.exprs(w.GetPartitionClause(), sc); err != nil {
+		return err
+	}
+	if err := checkLists(list{w.GetOrderClause(), isSortKey}); err != nil {
 		return err
 	}
 	for _, node := range w.GetOrderClause() {

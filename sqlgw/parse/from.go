@@ -25,6 +25,9 @@ func (b *binder) fromItem(node *pg.Node, sc *scope) ([]column, error) {
 	if err := b.enter(); err != nil {
 		return nil, err
 	}
+	if err := fromLists(node); err != nil {
+		return nil, err
+	}
 	switch n := node.GetNode().(type) {
 	case *pg.Node_RangeVar:
 		return b.rangeVar(n.RangeVar, sc)

@@ -104,16 +104,16 @@ func (l *lexer) scan() tokenKind {
 	c, after := l.at(l.pos), l.at(l.pos+1)
 	switch {
 	case c == '\'':
-		return l.str(0, false)
+		return l.str(0, plainString)
 	case c == '"':
 		return l.quoted(0)
 	case c == '/' && after == '*': // not closed: the grammar says so
 		l.pos = len(l.text)
 		return tokenOther
 	case after == '\'' && strings.IndexByte("eEbBxX", c) >= 0:
-		return l.str(1, c == 'e' || c == 'E')
+		return l.str(1, stringKindOf(c))
 	case after == '&' && (c == 'u' || c == 'U') && l.at(l.pos+2) == '\'':
-		return l.str(2, false)
+		return l.str(2, plainString)
 	case after == '&' && (c == 'u' || c == 'U') && l.at(l.pos+2) == '"':
 		return l.quoted(2)
 	case isWordStart(c):
@@ -142,16 +142,34 @@ func isWordPart(c byte) bool { return isWordStart(c) || isDigit(c) || c == '$' }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
+// stringKind is how a string may hold a quote.
+type stringKind uint8
+
+const (
+	plainString  stringKind = iota // doubled
+	escapeString                   // doubled, or after a backslash
+	bitString                      // not at all
+)
+
+func stringKindOf(prefix byte) stringKind {
+	switch prefix {
+	case 'e', 'E':
+		return escapeString
+	default:
+		return bitString
+	}
+}
+
 // str moves past a string whose opening quote stands after prefix bytes. A string goes
 // on after its closing quote if white space with a line end in it, and then another
 // quote, follow.
-func (l *lexer) str(prefix int, escapes bool) tokenKind {
+func (l *lexer) str(prefix int, kind stringKind) tokenKind {
 	i := l.pos + prefix + 1
 	for i < len(l.text) {
 		switch c := l.text[i]; {
-		case c == '\\' && escapes:
+		case c == '\\' && kind == escapeString:
 			i += 2
-		case c == '\'' && l.at(i+1) == '\'':
+		case c == '\'' && l.at(i+1) == '\'' && kind != bitString:
 			i += 2
 		case c == '\'':
 			next, more := l.continued(i + 1)

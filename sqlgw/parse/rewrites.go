@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"math"
 	"strconv"
 	"strings"
 
@@ -33,7 +34,14 @@ func substringCall(c *pg.FuncCall) (*pg.Node, *Error) {
 		return nil, refuse("substring with a pattern").hinted("Use regexp_replace.")
 	}
 	start, constant := intValue(c.GetArgs()[1])
-	if constant && start >= 1 {
+	switch {
+	case constant && start >= 1:
+		return nil, nil
+	case constant && start > math.MinInt32:
+		if len(c.GetArgs()) == 3 {
+			c.Args[2] = atLeast(operatorNode("+", c.GetArgs()[2], intConst(int32(start-1))), 0)
+		}
+		c.Args[1] = intConst(1)
 		return nil, nil
 	}
 	if !isSmall(c.GetArgs()[1]) {

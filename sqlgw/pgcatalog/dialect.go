@@ -1,0 +1,77 @@
+package pgcatalog
+
+import (
+	"strings"
+
+	"broadsheet.dev/broadsheet/sqlgw/parse"
+)
+
+// dialect answers for one statement.
+type dialect struct {
+	catalog *Catalog
+	state   State
+	read    func(*Relation) string
+	from    map[string]string // DuckDB's text of each lookup that the statement uses
+	seen    *snapshot
+}
+
+// snapshot of what the statement sees, made when it is first asked for.
+func (d *dialect) snapshot() *snapshot {
+	if d.seen == nil {
+		d.seen = &snapshot{catalog: d.catalog, state: d.state}
+	}
+	return d.seen
+}
+
+// template makes a template out of a text in which {name} stands for the lookup of that name.
+func (d *dialect) template(text string) (*parse.Template, error) {
+	return parse.NewTemplate(d.expand(text))
+}
+
+// expand puts the lookups into a text.
+func (d *dialect) expand(text string) string {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(text, "{")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		var name string
+		name, text, _ = strings.Cut(after, "}")
+		if _, ok := d.from[name]; !ok {
+			d.from[name] = d.read(d.catalog.lookups[name])
+		}
+		b.WriteString(d.from[name])
+	}
+}
+
+// Function answers for PostgreSQL's functions of system information.
+func (d *dialect) Function(c parse.Call) (*parse.Template, error) {
+	if c.Schema != "" || c.Star {
+		return nil, nil
+	}
+	f, ok := d.catalog.functions[c.Name]
+	if !ok {
+		return nil, nil
+	}
+	if len(c.Args) < f.min || len(c.Args) > f.max {
+		return nil, nil // this package's function isn't meant; parse says that there is none
+	}
+	switch {
+	case c.InFrom && f.set != nil:
+		return f.set, nil
+	case f.answer != nil:
+		return f.answer(d, c)
+	case f.fixed != nil:
+		return f.fixed, nil
+	default:
+		return d.template(f.text)
+	}
+}
+
+// Operator has none to add: those of parse suffice.
+func (d *dialect) Operator(parse.Operator) (*parse.Template, error) { return nil, nil }
+
+// literal is a text as SQL writes it.
+func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }

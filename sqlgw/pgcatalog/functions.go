@@ -1,0 +1,171 @@
+package pgcatalog
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"broadsheet.dev/broadsheet/sqlgw/parse"
+)
+
+// function of PostgreSQL's. One of text and answer says what stands for a call.
+type function struct {
+	min, max int // arguments
+	// text of a template, in which {name} stands for a lookup.
+	text string
+	// rows is the text of the template of a call in FROM, where that is another one.
+	rows string
+	// answer makes a template for one call; nil, nil leaves the call to parse.
+	answer func(*dialect, parse.Call) (*parse.Template, error)
+
+	fixed, set *parse.Template // of text without lookups, and of rows
+}
+
+// prepareFunctions parses the templates that are the same for every statement, and tries the
+// others.
+func (c *Catalog) prepareFunctions() (map[string]function, error) {
+	all := map[string]function{}
+	for _, group := range []map[string]function{
+		c.sessionFunctions(), c.objectFunctions(), absentFunctions(), sizeFunctions(), c.textFunctions(), privilegeFunctions(),
+	} {
+		maps.Copy(all, group)
+	}
+	try := &dialect{catalog: c, read: func(*Relation) string { return "bs_try" }, from: map[string]string{}}
+	for name, f := range all {
+		var err error
+		if f.text != "" {
+			f.fixed, err = try.template(f.text)
+		}
+		if f.rows != "" && err == nil {
+			f.set, err = parse.NewTemplate(f.rows)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if strings.Contains(f.text, "{") {
+			f.fixed = nil
+		}
+		all[name] = f
+	}
+	return all, nil
+}
+
+// sessionFunctions tell of the session.
+func (c *Catalog) sessionFunctions() map[string]function {
+	owner := "CAST(" + literal(c.cfg.Owner) + " AS VARCHAR)"
+	database := "CAST(" + literal(c.cfg.Database) + " AS VARCHAR)"
+	list := map[string]function{
+		"current_database": {text: database}, "current_catalog": {text: database},
+		"version":                  {text: "CAST(" + literal(c.cfg.Version) + " AS VARCHAR)"},
+		"pg_backend_pid":           {answer: func(d *dialect, _ parse.Call) (*parse.Template, error) { return d.template(fmt.Sprint(d.state.PID)) }},
+		"current_schema":           {answer: currentSchema},
+		"current_schemas":          {min: 1, max: 1, answer: currentSchemas},
+		"current_setting":          {min: 1, max: 2, answer: currentSetting},
+		"pg_get_userbyid":          {min: 1, max: 1, text: userByID(c.cfg.Owner)},
+		"getdatabaseencoding":      {text: "CAST('UTF8' AS VARCHAR)"},
+		"pg_client_encoding":       {text: "CAST('UTF8' AS VARCHAR)"},
+		"pg_encoding_to_char":      {min: 1, max: 1, text: encodingNames()},
+		"pg_char_to_encoding":      {min: 1, max: 1, text: encodingNumbers()},
+		"pg_is_in_recovery":        {text: "false"},
+		"pg_my_temp_schema":        {text: "CAST(0 AS BIGINT)"},
+		"pg_is_other_temp_schema":  {min: 1, max: 1, text: "false"},
+		"pg_tablespace_location":   {min: 1, max: 1, text: "CAST('' AS VARCHAR)"},
+		"pg_get_viewdef":           {min: 1, max: 2, text: "CAST(NULL AS VARCHAR)"},
+		"pg_relation_is_updatable": {min: 2, max: 2, text: "(SELECT CASE WHEN bs_table THEN 8 ELSE 0 END FROM {classes} WHERE bs_oid = CAST($1 AS BIGINT))"},
+	}
+	for _, name := range []string{"current_user", "session_user", "user", "current_role"} {
+		list[name] = function{text: owner}
+	}
+	return list
+}
+
+func userByID(owner string) string {
+	return "CASE CAST($1 AS BIGINT) WHEN 10 THEN " + literal(owner) + " ELSE 'unknown (OID=' || CAST($1 AS VARCHAR) || ')' END"
+}
+
+// encodings are PostgreSQL's, by their numbers.
+func encodings() []string {
+	return []string{
+		"SQL_ASCII", "EUC_JP", "EUC_CN", "EUC_KR", "EUC_TW", "EUC_JIS_2004", "UTF8", "MULE_INTERNAL", "LATIN1", "LATIN2", "LATIN3",
+		"LATIN4", "LATIN5", "LATIN6", "LATIN7", "LATIN8", "LATIN9", "LATIN10", "WIN1256", "WIN1258", "WIN866", "WIN874", "KOI8R",
+		"WIN1251", "WIN1252", "ISO_8859_5", "ISO_8859_6", "ISO_8859_7", "ISO_8859_8", "WIN1250", "WIN1253", "WIN1254", "WIN1255",
+		"WIN1257", "KOI8U", "SJIS", "BIG5", "GBK", "UHC", "GB18030", "JOHAB", "SHIFT_JIS_2004",
+	}
+}
+
+func encodingNames() string {
+	var b strings.Builder
+	b.WriteString("CASE CAST($1 AS BIGINT)")
+	for i, name := range encodings() {
+		fmt.Fprintf(&b, " WHEN %d THEN '%s'", i, name)
+	}
+	return b.String() + " ELSE left(CAST($1 AS VARCHAR), 0) END" // NULL stays NULL
+}
+
+// encodingNumbers compares names without what isn't a letter or digit, as PostgreSQL does.
+func encodingNumbers() string {
+	var b strings.Builder
+	b.WriteString("CASE regexp_replace(lower(CAST($1 AS VARCHAR)), '[^a-z0-9]', '', 'g')")
+	for i, name := range encodings() {
+		fmt.Fprintf(&b, " WHEN '%s' THEN %d", strings.ToLower(strings.ReplaceAll(name, "_", "")), i)
+	}
+	return b.String() + " WHEN 'unicode' THEN 6 ELSE 0 * length(CAST($1 AS VARCHAR)) - 1 END" // NULL stays NULL
+}
+
+// existing are the schemas of the search path that exist, PostgreSQL's own among them if
+// implicit or named.
+func (d *dialect) existing(implicit bool) []string {
+	s := d.snapshot()
+	path := d.state.Path
+	if implicit {
+		path = s.searched()
+	}
+	var out []string
+	for _, name := range path {
+		if s.schemaOID(name) != 0 && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func currentSchema(d *dialect, _ parse.Call) (*parse.Template, error) {
+	path := d.existing(false)
+	if len(path) == 0 {
+		return d.template("CAST(NULL AS VARCHAR)")
+	}
+	return d.template("CAST(" + literal(path[0]) + " AS VARCHAR)")
+}
+
+func currentSchemas(d *dialect, c parse.Call) (*parse.Template, error) {
+	lists := [2]string{}
+	for i := range lists {
+		names := d.existing(i == 1)
+		for j := range names {
+			names[j] = literal(names[j])
+		}
+		lists[i] = "CAST(ARRAY[" + strings.Join(names, ", ") + "] AS VARCHAR[])"
+	}
+	if c.InFrom {
+		return nil, nil // as a row, it would be a list
+	}
+	return d.template("CASE WHEN $1 THEN " + lists[1] + " WHEN NOT $1 THEN " + lists[0] + " END")
+}
+
+// currentSetting: that of a constant is a constant.
+func currentSetting(d *dialect, c parse.Call) (*parse.Template, error) {
+	if c.Args[0].Kind != parse.String {
+		return d.template("(SELECT bs_setting FROM {settings} WHERE bs_name = lower(CAST($1 AS VARCHAR)))")
+	}
+	name := c.Args[0].Text
+	for _, s := range d.state.Settings() {
+		if strings.EqualFold(s.Name, name) {
+			return d.template("CAST(" + literal(s.Value) + " AS VARCHAR)")
+		}
+	}
+	if len(c.Args) == 2 && c.Args[1].Kind == parse.Bool && c.Args[1].Text == "true" {
+		return d.template("CAST(NULL AS VARCHAR)")
+	}
+	return nil, &parse.Error{Code: parse.CodeUndefinedObject, Message: fmt.Sprintf("unrecognized configuration parameter %q", name)}
+}

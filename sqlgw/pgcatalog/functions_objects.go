@@ -1,0 +1,142 @@
+package pgcatalog
+
+import (
+	"fmt"
+	"strings"
+
+	"broadsheet.dev/broadsheet/sqlgw/parse"
+)
+
+const (
+	noText = "CAST(NULL AS VARCHAR)"
+	noOID  = "CAST(NULL AS BIGINT)"
+)
+
+// objectFunctions tell of relations, types and schemas.
+func (c *Catalog) objectFunctions() map[string]function {
+	return map[string]function{
+		"format_type": {min: 2, max: 2, text: formatType},
+		// What isn't an expression in SQL here is NULL, so that it is its own text.
+		"pg_get_expr":         {min: 2, max: 3, text: "CAST($1 AS VARCHAR)"},
+		"pg_table_is_visible": {min: 1, max: 1, text: "(SELECT bs_visible FROM {classes} WHERE bs_oid = CAST($1 AS BIGINT))"},
+		"pg_type_is_visible":  {min: 1, max: 1, text: "(SELECT bs_visible FROM {types} WHERE bs_oid = CAST($1 AS BIGINT))"},
+		"to_regclass":         {min: 1, max: 1, answer: toReg("to_regclass", (*snapshot).namedClass)},
+		"to_regtype":          {min: 1, max: 1, answer: toReg("to_regtype", (*snapshot).namedType)},
+		"to_regnamespace":     {min: 1, max: 1, answer: toReg("to_regnamespace", (*snapshot).namedSchema)},
+		"to_regrole":          {min: 1, max: 1, answer: toReg("to_regrole", (*snapshot).namedRole)},
+		// Nothing is ever a part of a partitioned table.
+		"pg_partition_ancestors": {
+			min: 1, max: 1, text: "unnest(CAST(ARRAY[] AS BIGINT[]))", rows: "SELECT CAST(NULL AS BIGINT) AS relid WHERE false",
+		},
+		// There are no publications that anything could be in.
+		"pg_relation_is_publishable": {min: 1, max: 1, text: "CASE WHEN $1 IS NOT NULL THEN false END"},
+	}
+}
+
+// formatType: numbers of modifiers are those of PostgreSQL's atttypmod.
+const formatType = `(SELECT CASE
+	WHEN bs_asked IS NULL THEN NULL
+	WHEN bs_asked = 0 THEN '-'
+	WHEN bs_oid IS NULL THEN '???'
+	WHEN bs_modified = '' OR bs_typmod IS NULL THEN bs_type || bs_rest
+	WHEN bs_modified = 'precision' AND bs_typmod >= 0 THEN bs_type || '(' || CAST(bs_typmod AS VARCHAR) || ')' || bs_rest
+	WHEN bs_modified = 'length' AND bs_typmod > 4 THEN bs_type || '(' || CAST(bs_typmod - 4 AS VARCHAR) || ')' || bs_rest
+	WHEN bs_modified = 'numeric' AND bs_typmod >= 4
+	THEN bs_type || '(' || CAST((bs_typmod - 4) >> 16 & 65535 AS VARCHAR) || ',' || CAST((bs_typmod - 4) & 2047 AS VARCHAR) || ')' || bs_rest
+	ELSE bs_typmodless || bs_rest END
+	FROM (SELECT CAST($1 AS BIGINT) AS bs_asked, CAST($2 AS BIGINT) AS bs_typmod) AS bs_call
+	LEFT JOIN {types} ON bs_oid = bs_asked)`
+
+// toReg answers for to_regclass and its like, which are NULL where a cast fails.
+func toReg(function string, find func(*snapshot, string) (int64, error)) func(*dialect, parse.Call) (*parse.Template, error) {
+	return func(d *dialect, c parse.Call) (*parse.Template, error) {
+		switch c.Args[0].Kind {
+		case parse.Null:
+			return d.template(noOID)
+		case parse.String:
+			oid, err := find(d.snapshot(), c.Args[0].Text)
+			if err != nil {
+				return d.template(noOID) //nolint:nilerr // NULL is how the function says it
+			}
+			return oidTemplate(oid)
+		default:
+			return nil, notConstant("function " + function)
+		}
+	}
+}
+
+func oidTemplate(oid int64) (*parse.Template, error) {
+	return parse.NewTemplate(fmt.Sprintf("CAST(%d AS BIGINT)", oid))
+}
+
+// notConstant refuses what is only answered for constants.
+func notConstant(what string) error {
+	return &parse.Error{Code: parse.CodeNotSupported, Message: what + " of anything but a constant is not supported"}
+}
+
+// absentFunctions tell of things that there are none of: comments, indexes, constraints,
+// triggers, rules, statistics and so on.
+func absentFunctions() map[string]function {
+	list := map[string]function{}
+	for _, f := range []struct {
+		min, max int
+		names    string
+	}{
+		{1, 2, "obj_description pg_get_constraintdef pg_get_triggerdef pg_get_ruledef"},
+		{2, 2, "col_description shobj_description pg_get_serial_sequence"},
+		{1, 3, "pg_get_indexdef"},
+		{1, 1, "pg_get_statisticsobjdef pg_get_statisticsobjdef_columns pg_get_partkeydef pg_get_partition_constraintdef"},
+	} {
+		for name := range strings.FieldsSeq(f.names) {
+			list[name] = function{min: f.min, max: f.max, text: noText}
+		}
+	}
+	return list
+}
+
+// sizeFunctions tell how much tables hold: the bytes of the journals.
+func sizeFunctions() map[string]function {
+	const size = "(SELECT bs_bytes FROM {sizes} WHERE bs_oid = CAST($1 AS BIGINT))"
+	return map[string]function{
+		"pg_table_size":          {min: 1, max: 1, text: size},
+		"pg_total_relation_size": {min: 1, max: 1, text: size},
+		"pg_relation_size":       {min: 1, max: 2, text: size},
+		"pg_indexes_size":        {min: 1, max: 1, text: "(SELECT CAST(0 AS BIGINT) FROM {classes} WHERE bs_oid = CAST($1 AS BIGINT))"},
+		"pg_database_size":       {min: 1, max: 1, text: "(SELECT CAST(sum(bs_bytes) AS BIGINT) FROM {sizes})"},
+		"pg_size_pretty":         {min: 1, max: 1, text: sizePretty()},
+	}
+}
+
+// sizePretty changes to the next unit at 10 times its size, and rounds halves away from zero.
+// What is left of a number after each step is cut before it is halved, as PostgreSQL does.
+func sizePretty() string {
+	const ten, limit = 10 * 1024, 20*1024 - 1
+	var b strings.Builder
+	fmt.Fprintf(&b, "(SELECT CASE WHEN abs(bs_size) < %d THEN CAST(bs_size AS VARCHAR) || ' bytes'", ten)
+	divisor := int64(512)
+	units := []string{"kB", "MB", "GB", "TB", "PB"}
+	for i, unit := range units {
+		if i < len(units)-1 {
+			fmt.Fprintf(&b, " WHEN abs(bs_size // %d) < %d THEN", divisor, limit)
+		} else {
+			b.WriteString(" ELSE")
+		}
+		fmt.Fprintf(&b, " CAST((bs_size // %d + CASE WHEN bs_size < 0 THEN -1 ELSE 1 END) // 2 AS VARCHAR) || ' %s'", divisor, unit)
+		divisor *= 1024
+	}
+	return b.String() + " END FROM (SELECT CAST($1 AS HUGEINT) AS bs_size) AS bs_call)"
+}
+
+// textFunctions write names and values as SQL does.
+func (c *Catalog) textFunctions() map[string]function {
+	words := strings.Fields(quotedKeywordList)
+	return map[string]function{
+		"quote_ident": {min: 1, max: 1, text: `(SELECT CASE
+			WHEN regexp_full_match(bs_name, '[a-z_][a-z0-9_]*') AND bs_name NOT IN ('` + strings.Join(words, "', '") + `') THEN bs_name
+			ELSE '"' || replace(bs_name, '"', '""') || '"' END
+			FROM (SELECT CAST($1 AS VARCHAR) AS bs_name) AS bs_call)`},
+		"quote_literal": {min: 1, max: 1, text: `(SELECT CASE WHEN contains(bs_text, '\') THEN 'E' ELSE '' END ||
+			'''' || replace(replace(bs_text, '''', ''''''), '\', '\\') || ''''
+			FROM (SELECT CAST($1 AS VARCHAR) AS bs_text) AS bs_call)`},
+	}
+}

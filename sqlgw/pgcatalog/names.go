@@ -1,0 +1,204 @@
+package pgcatalog
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/sqlgw/parse"
+)
+
+// quotedKeywordList are the words of PostgreSQL 15's grammar that quote_ident quotes.
+const quotedKeywordList = `all analyse analyze and any array as asc asymmetric authorization between bigint binary bit
+boolean both case cast char character check coalesce collate collation column concurrently constraint create cross
+current_catalog current_date current_role current_schema current_time current_timestamp current_user dec decimal default
+deferrable desc distinct do else end except exists extract false fetch float for foreign freeze from full grant greatest
+group grouping having ilike in initially inner inout int integer intersect interval into is isnull join lateral leading
+least left like limit localtime localtimestamp national natural nchar none normalize not notnull null nullif numeric
+offset on only or order out outer overlaps overlay placing position precision primary real references returning right
+row select session_user setof similar smallint some substring symmetric table tablesample then time timestamp to
+trailing treat trim true union unique user using values varchar variadic verbose when where window with xmlattributes
+xmlconcat xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable`
+
+func quotedKeywords() map[string]bool {
+	words := map[string]bool{}
+	for word := range strings.FieldsSeq(quotedKeywordList) {
+		words[word] = true
+	}
+	return words
+}
+
+// quoteIdent writes a name as SQL does: in quotes only if it needs them.
+func (c *Catalog) quoteIdent(name string) string {
+	if name == "" || c.keywords[name] || name[0] >= '0' && name[0] <= '9' {
+		return quoted(name)
+	}
+	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+		return quoted(name)
+	}
+	return name
+}
+
+// splitName takes a name as SQL writes it, with or without quotes, of one to three parts, apart.
+func splitName(text string) ([]string, error) {
+	var parts []string
+	rest := strings.TrimSpace(text)
+	for {
+		part, after, ok := cutIdentifier(rest)
+		if !ok {
+			return nil, &parse.Error{Code: "42602", Message: "invalid name syntax"}
+		}
+		parts = append(parts, part)
+		after = strings.TrimLeft(after, " \t\n\r\f")
+		if after == "" {
+			break
+		}
+		if after[0] != '.' {
+			return nil, &parse.Error{Code: "42602", Message: "invalid name syntax"}
+		}
+		rest = strings.TrimLeft(after[1:], " \t\n\r\f")
+	}
+	if len(parts) > 3 {
+		return nil, &parse.Error{Code: parse.CodeSyntax, Message: "improper qualified name (too many dotted names): " + text}
+	}
+	return parts, nil
+}
+
+// cutIdentifier reads the identifier that a text begins with.
+func cutIdentifier(text string) (name, rest string, ok bool) {
+	inner, isQuoted := strings.CutPrefix(text, `"`)
+	if !isQuoted {
+		end := strings.IndexAny(text, ". \t\n\r\f\"")
+		if end < 0 {
+			end = len(text)
+		}
+		return strings.ToLower(text[:end]), text[end:], end > 0
+	}
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(inner, `"`)
+		if !found {
+			return "", "", false
+		}
+		b.WriteString(before)
+		if inner, isQuoted = strings.CutPrefix(after, `"`); !isQuoted {
+			return b.String(), after, b.Len() > 0
+		}
+		b.WriteByte('"')
+	}
+}
+
+// namedClass finds the relation that a constant names: a number is its OID.
+func (s *snapshot) namedClass(text string) (int64, error) {
+	if oid, ok := oidConstant(text); ok {
+		return oid, nil
+	}
+	parts, err := splitName(text)
+	if err != nil {
+		return 0, err
+	}
+	slices.Reverse(parts)
+	if len(parts) == 3 && parts[2] != s.catalog.cfg.Database {
+		return 0, &parse.Error{Code: parse.CodeNotSupported, Message: "cross-database references are not implemented: " + text}
+	}
+	schema := ""
+	if len(parts) > 1 {
+		schema = parts[1]
+	}
+	if c := s.class(schema, parts[0]); c != nil {
+		return c.oid, nil
+	}
+	if schema != "" && s.schemaOID(schema) == 0 {
+		return 0, &parse.Error{Code: "3F000", Message: `schema "` + schema + `" does not exist`}
+	}
+	return 0, &parse.Error{Code: parse.CodeUndefinedTable, Message: `relation "` + text + `" does not exist`}
+}
+
+// namedSchema finds the schema that a constant names.
+func (s *snapshot) namedSchema(text string) (int64, error) {
+	if oid, ok := oidConstant(text); ok {
+		return oid, nil
+	}
+	parts, err := splitName(text)
+	if err != nil {
+		return 0, err
+	}
+	if oid := s.schemaOID(parts[0]); oid != 0 && len(parts) == 1 {
+		return oid, nil
+	}
+	return 0, &parse.Error{Code: "3F000", Message: `schema "` + text + `" does not exist`}
+}
+
+// namedRole finds the role that a constant names.
+func (s *snapshot) namedRole(text string) (int64, error) {
+	if oid, ok := oidConstant(text); ok {
+		return oid, nil
+	}
+	parts, err := splitName(text)
+	if err != nil {
+		return 0, err
+	}
+	if len(parts) == 1 && parts[0] == s.catalog.cfg.Owner {
+		return oidOwner, nil
+	}
+	return 0, &parse.Error{Code: parse.CodeUndefinedObject, Message: `role "` + text + `" does not exist`}
+}
+
+// oidConstant reads an OID; "-" is none.
+func oidConstant(text string) (int64, bool) {
+	if text == "-" {
+		return 0, true
+	}
+	return number(text)
+}
+
+// number reads decimal digits that fit an OID.
+func number(text string) (int64, bool) {
+	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 32)
+	return int64(n), err == nil
+}
+
+// namedType finds the type that a constant names, as SQL or pg_type does.
+func (s *snapshot) namedType(text string) (int64, error) {
+	if oid, ok := oidConstant(text); ok {
+		return oid, nil
+	}
+	t := s.catalog.types
+	name, isArray := strings.CutSuffix(strings.Join(strings.Fields(text), " "), "[]")
+	name = strings.TrimSuffix(name, " ")
+	found := t.named(name)
+	switch {
+	case found == nil:
+		return 0, &parse.Error{Code: parse.CodeUndefinedObject, Message: `type "` + text + `" does not exist`}
+	case isArray && found.array == 0:
+		return 0, &parse.Error{Code: parse.CodeUndefinedObject, Message: `type "` + text + `" does not exist`}
+	case isArray:
+		return found.array, nil
+	}
+	return found.oid, nil
+}
+
+// named finds a type by a name that isn't that of an array in SQL; nil is none.
+func (t *types) named(name string) *typ {
+	if inner, ok := strings.CutPrefix(name, `"`); ok {
+		return t.byName[strings.TrimSuffix(inner, `"`)]
+	}
+	name = strings.TrimPrefix(strings.ToLower(name), catalogSchema+".")
+	if x := t.byName[name]; x != nil && name != "char" {
+		return x
+	}
+	for _, x := range t.all {
+		if x.full == name {
+			return x
+		}
+	}
+	base, _, _ := strings.Cut(name, "(")
+	if base == "decimal" || base == "dec" || base == "numeric" {
+		return t.byName["numeric"]
+	}
+	if typ, err := columnar.TypeFromSQL(name, nil); err == nil {
+		return t.byOID[int64(typ.OID())]
+	}
+	return nil
+}

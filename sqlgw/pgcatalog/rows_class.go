@@ -1,0 +1,148 @@
+package pgcatalog
+
+import "context"
+
+// rowMakers has the maker of each relation that may have rows.
+func rowMakers() map[string]func(context.Context, *snapshot, *writer) error {
+	return map[string]func(context.Context, *snapshot, *writer) error{
+		"pg_catalog.pg_class":      classRows,
+		"pg_catalog.pg_attribute":  attributeRows,
+		"pg_catalog.pg_attrdef":    defaultRows,
+		"pg_catalog.pg_namespace":  namespaceRows,
+		"pg_catalog.pg_tables":     tableRows,
+		"pg_catalog.pg_views":      viewRows,
+		"pg_catalog.pg_type":       typeRows,
+		"pg_catalog.pg_collation":  collationRows,
+		"pg_catalog.pg_am":         accessMethodRows,
+		"pg_catalog.pg_database":   databaseRows,
+		"pg_catalog.pg_roles":      roleRows,
+		"pg_catalog.pg_user":       userRows,
+		"pg_catalog.pg_tablespace": tablespaceRows,
+		"pg_catalog.pg_settings":   settingRows,
+
+		"information_schema.schemata": schemataRows,
+		"information_schema.tables":   informationTableRows,
+		"information_schema.columns":  informationColumnRows,
+
+		"lookup.classes":  lookupClassRows,
+		"lookup.types":    lookupTypeRows,
+		"lookup.schemas":  lookupSchemaRows,
+		"lookup.settings": lookupSettingRows,
+		"lookup.sizes":    lookupSizeRows,
+	}
+}
+
+func classRows(_ context.Context, s *snapshot, w *writer) error {
+	all := s.all()
+	for i := range all {
+		c := &all[i]
+		w.number("oid", c.oid)
+		w.text("relname", c.name)
+		w.number("relnamespace", c.schemaOID)
+		w.text("relkind", c.kind())
+		w.number("relnatts", int64(len(s.columns(c))))
+		if c.table != nil {
+			w.number("relam", oidJournalAM)
+			w.text("relreplident", "d")
+		}
+		if err := w.end(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func attributeRows(_ context.Context, s *snapshot, w *writer) error {
+	all := s.all()
+	for i := range all {
+		c := &all[i]
+		for n, col := range s.columns(c) {
+			w.number("attrelid", c.oid)
+			w.text("attname", col.name)
+			w.number("attnum", int64(n+1))
+			if c.table != nil {
+				w.number("attnum", c.table.Columns[n].ID)
+				w.truth("atthasdef", c.table.Columns[n].Default != "")
+			}
+			w.number("atttypid", col.typ.oid)
+			w.number("atttypmod", int64(col.typmod))
+			w.number("attlen", col.typ.length)
+			w.truth("attbyval", col.typ.byValue)
+			w.text("attalign", col.typ.align)
+			w.text("attstorage", col.typ.storage)
+			w.truth("attnotnull", col.notNull)
+			w.number("attcollation", col.typ.collation)
+			if col.typ.elementType != nil {
+				w.number("attndims", 1)
+			}
+			if err := w.end(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// defaultRows: a default has no OID of its own, so that it gets its table's.
+func defaultRows(_ context.Context, s *snapshot, w *writer) error {
+	for _, t := range s.state.Tables.Tables() {
+		for _, c := range t.Columns {
+			if c.Default == "" {
+				continue
+			}
+			w.number("oid", t.ID)
+			w.number("adrelid", t.ID)
+			w.number("adnum", c.ID)
+			w.text("adbin", c.Default)
+			if err := w.end(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func namespaceRows(_ context.Context, s *snapshot, w *writer) error {
+	for _, x := range s.schemas() {
+		w.number("oid", x.oid)
+		w.text("nspname", x.name)
+		if err := w.end(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tableRows are those of pg_tables.
+func tableRows(_ context.Context, s *snapshot, w *writer) error {
+	all := s.all()
+	for i := range all {
+		if all[i].kind() != "r" {
+			continue
+		}
+		w.text("schemaname", all[i].schema)
+		w.text("tablename", all[i].name)
+		w.text("tableowner", s.catalog.cfg.Owner)
+		if err := w.end(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// viewRows are those of pg_views. The system's relations have no definition in SQL.
+func viewRows(_ context.Context, s *snapshot, w *writer) error {
+	all := s.all()
+	for i := range all {
+		if all[i].kind() != "v" {
+			continue
+		}
+		w.text("schemaname", all[i].schema)
+		w.text("viewname", all[i].name)
+		w.text("viewowner", s.catalog.cfg.Owner)
+		if err := w.end(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

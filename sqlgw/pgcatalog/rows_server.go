@@ -1,0 +1,132 @@
+package pgcatalog
+
+import (
+	"context"
+	"strings"
+)
+
+func typeRows(_ context.Context, s *snapshot, w *writer) error {
+	for _, t := range s.catalog.types.all {
+		w.number("oid", t.oid)
+		w.text("typname", t.name)
+		w.number("typnamespace", s.typeSchema(t))
+		w.number("typlen", t.length)
+		w.truth("typbyval", t.byValue)
+		w.text("typtype", t.kind)
+		w.text("typcategory", t.category)
+		w.truth("typispreferred", t.preferred)
+		w.number("typelem", t.element)
+		w.number("typarray", t.array)
+		w.text("typalign", t.align)
+		w.text("typstorage", t.storage)
+		w.number("typcollation", t.collation)
+		w.number("typbasetype", t.base)
+		w.number("typtypmod", t.typmod)
+		w.text("typsubscript", t.subscript)
+		w.text("typinput", t.input)
+		w.text("typoutput", t.output)
+		w.text("typreceive", t.receive)
+		w.text("typsend", t.send)
+		w.text("typmodin", t.modifierIn)
+		w.text("typmodout", t.modifiers)
+		if t.elementType != nil {
+			w.text("typanalyze", "array_typanalyze")
+		}
+		if err := w.end(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// typeSchema is the OID of the schema of a type.
+func (s *snapshot) typeSchema(t *typ) int64 {
+	if strings.HasPrefix(t.full, informationSchema+".") {
+		return oidInformationSchema
+	}
+	return oidCatalogSchema
+}
+
+// collationRows: all of them order by bytes. The OIDs are PostgreSQL's.
+func collationRows(_ context.Context, _ *snapshot, w *writer) error {
+	for _, c := range []struct {
+		oid  int64
+		name string
+	}{{100, "default"}, {950, "C"}, {951, "POSIX"}} {
+		w.number("oid", c.oid)
+		w.text("collname", c.name)
+		if c.name == "default" {
+			w.text("collprovider", "d")
+		} else {
+			w.text("collcollate", c.name)
+			w.text("collctype", c.name)
+		}
+		if err := w.end(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// accessMethodRows: what PostgreSQL calls an access method of tables is a journal here.
+func accessMethodRows(_ context.Context, _ *snapshot, w *writer) error {
+	w.number("oid", oidJournalAM)
+	w.text("amname", "journal")
+	return w.end()
+}
+
+func databaseRows(_ context.Context, s *snapshot, w *writer) error {
+	w.number("oid", oidDatabase)
+	w.text("datname", s.catalog.cfg.Database)
+	return w.end()
+}
+
+func roleRows(_ context.Context, s *snapshot, w *writer) error {
+	w.number("oid", oidOwner)
+	w.text("rolname", s.catalog.cfg.Owner)
+	return w.end()
+}
+
+// userRows are those of pg_user.
+func userRows(_ context.Context, s *snapshot, w *writer) error {
+	w.number("usesysid", oidOwner)
+	w.text("usename", s.catalog.cfg.Owner)
+	return w.end()
+}
+
+func tablespaceRows(_ context.Context, _ *snapshot, w *writer) error {
+	w.number("oid", oidDefaultTablespace)
+	w.text("spcname", "pg_default")
+	if err := w.end(); err != nil {
+		return err
+	}
+	w.number("oid", oidGlobalTablespace)
+	w.text("spcname", "pg_global")
+	return w.end()
+}
+
+func settingRows(_ context.Context, s *snapshot, w *writer) error {
+	for _, x := range s.state.Settings() {
+		w.text("name", x.Name)
+		w.text("setting", x.Value)
+		w.text("reset_val", x.Reset)
+		w.text("boot_val", x.Boot)
+		switch {
+		case x.Value != x.Reset:
+			w.text("source", "session")
+		case x.Reset != x.Boot:
+			w.text("source", "client")
+		default:
+			w.text("source", "default")
+		}
+		if x.Fixed {
+			w.text("context", "internal")
+		} else {
+			w.text("context", "user")
+		}
+		if err := w.end(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
