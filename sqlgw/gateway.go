@@ -15,7 +15,7 @@ import (
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
-	"broadsheet.dev/broadsheet/sqlgw/parse"
+	"broadsheet.dev/broadsheet/sqlgw/pgcatalog"
 )
 
 // Config of a Gateway. All but HeadCache are needed.
@@ -46,7 +46,8 @@ type Gateway struct {
 	heads  *headCache
 	proofs *proofs
 	scans  *scanRegistry
-	views  []*systemView
+	views  map[viewName]*systemView
+	pg     *pgcatalog.Catalog
 }
 
 // idleHead is how long a head stays decoded after its last use.
@@ -60,8 +61,11 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.HeadCache == 0 {
 		cfg.HeadCache = 256 << 20
 	}
-	g := &Gateway{cfg: cfg, proofs: newProofs(cfg.Logger), scans: newScanRegistry(), views: systemViews()}
+	g := &Gateway{cfg: cfg, proofs: newProofs(cfg.Logger), scans: newScanRegistry(), views: viewsByName()}
 	g.heads = newHeadCache(g.openRange, cfg.HeadCache)
+	if err := g.addCatalog(); err != nil {
+		return nil, err
+	}
 	if err := cfg.Engine.RegisterScan(scanFunction, g.scans.bind); err != nil {
 		return nil, fmt.Errorf("sqlgw: %w", err)
 	}
@@ -93,7 +97,7 @@ func (g *Gateway) Open(_ context.Context, s pgwire.Startup) (pgwire.Session, err
 		e := sqlError("3D000", "database %q does not exist", s.Database)
 		return nil, hinted(e, fmt.Sprintf("Connect to the database %q.", g.cfg.Database))
 	}
-	session := &session{gateway: g, settings: newSettings(s.Params), user: s.User}
+	session := &session{gateway: g, settings: newSettings(s.Params), user: s.User, pid: s.PID}
 	if err := session.settings.start(s.Parameters); err != nil {
 		return nil, err
 	}
@@ -114,6 +118,3 @@ func (g *Gateway) openAppend(ctx context.Context, journal string) (appender, err
 	}
 	return a, nil
 }
-
-// dialect adds nothing to what queries may name.
-func (g *Gateway) dialect() parse.Dialect { return nil }

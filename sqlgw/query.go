@@ -55,7 +55,7 @@ func (s *session) prepareSelect(ctx context.Context, p *parse.Select, paramOIDs 
 	if q.sources, err = s.resolveAll(snap, p); err != nil {
 		return nil, err
 	}
-	if err := q.describe(ctx, paramOIDs); err != nil {
+	if err := q.describe(ctx, snap, paramOIDs); err != nil {
 		return nil, err
 	}
 	return &statement{session: s, params: q.params, columns: describe(q.columns), begin: q.begin}, nil
@@ -74,8 +74,15 @@ func (s *session) resolveAll(snap *catalog.Snapshot, p *parse.Select) ([]source,
 }
 
 func (s *session) resolve(snap *catalog.Snapshot, n parse.Name) (source, error) {
-	if v := s.gateway.systemView(n); v != nil {
-		return source{view: v}, nil
+	if n.Database == "" || n.Database == s.gateway.cfg.Database {
+		for _, schema := range s.searched(n.Schema) {
+			if v := s.gateway.views[viewName{schema, n.Name}]; v != nil {
+				return source{view: v}, nil
+			}
+			if t, ok := snap.Table(schema, n.Name); ok {
+				return source{table: t}, nil
+			}
+		}
 	}
 	t, err := s.table(snap, n)
 	return source{table: t}, err
@@ -83,7 +90,7 @@ func (s *session) resolve(snap *catalog.Snapshot, n parse.Name) (source, error) 
 
 // describe finds the types of parameters and columns. Parameters whose type nothing tells
 // are text, as in PostgreSQL.
-func (q *query) describe(ctx context.Context, paramOIDs []uint32) error {
+func (q *query) describe(ctx context.Context, snap *catalog.Snapshot, paramOIDs []uint32) error {
 	n := len(paramOIDs)
 	for _, p := range q.parsed.Parameters() {
 		n = max(n, p.Number)
@@ -98,7 +105,7 @@ func (q *query) describe(ctx context.Context, paramOIDs []uint32) error {
 			declared[i] = t[0]
 		}
 	}
-	stmtParams, columns, err := q.ask(ctx, declared)
+	stmtParams, columns, err := q.ask(ctx, snap, declared)
 	if err != nil {
 		return err
 	}
@@ -112,7 +119,7 @@ func (q *query) describe(ctx context.Context, paramOIDs []uint32) error {
 		}
 	}
 	if unknown || columns == nil {
-		if _, columns, err = q.ask(ctx, declared); err != nil {
+		if _, columns, err = q.ask(ctx, snap, declared); err != nil {
 			return err
 		}
 	}
@@ -121,15 +128,21 @@ func (q *query) describe(ctx context.Context, paramOIDs []uint32) error {
 }
 
 // ask prepares the query over empty relations, and returns what the engine says of it.
-func (q *query) ask(ctx context.Context, params []columnar.Type) ([]columnar.Type, []columnar.Column, error) {
+func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []columnar.Type) ([]columnar.Type, []columnar.Column, error) {
+	g := q.session.gateway
+	var tokens []string
+	defer func() { g.dropScans(tokens) }()
 	relations := q.parsed.Relations()
-	sql, err := q.sql(params, func(r parse.Relation) (parse.Target, error) {
-		return shape(q.sources[r.Index], relations[r.Index].Meta)
+	sql, err := q.sql(params, parse.Binding{
+		Relation: func(r parse.Relation) (parse.Target, error) {
+			return shape(q.sources[r.Index], relations[r.Index].Meta)
+		},
+		Dialect: q.session.viewState(snap).dialect(&tokens),
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	conn, err := q.session.gateway.cfg.Engine.Conn(ctx)
+	conn, err := g.cfg.Engine.Conn(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -144,14 +157,16 @@ func (q *query) ask(ctx context.Context, params []columnar.Type) ([]columnar.Typ
 	return stmt.Params(), stmt.Columns(), nil
 }
 
-func (q *query) sql(params []columnar.Type, target func(parse.Relation) (parse.Target, error)) (string, error) {
+// sql is the engine's text of the query, its names led by b to what the engine has.
+func (q *query) sql(params []columnar.Type, b parse.Binding) (string, error) {
 	names := make([]string, len(params))
 	for i, t := range params {
 		if t.Kind != 0 {
 			names[i] = t.SQL()
 		}
 	}
-	sql, err := q.parsed.SQL(parse.Binding{Relation: target, Dialect: q.session.gateway.dialect(), ParamTypes: names})
+	b.ParamTypes = names
+	sql, err := q.parsed.SQL(b)
 	if err != nil {
 		return "", parseError(err)
 	}
@@ -185,6 +200,9 @@ func shape(x source, meta []string) (parse.Target, error) {
 		meta = nil
 	}
 	sql, err := duck.ReadJSON(nil, columnar.Schema{Columns: withMeta(cols, meta)})
+	if x.view != nil {
+		return x.view.target(sql), err
+	}
 	return parse.Target{SQL: "(" + sql + ")", Schema: x.schema(), Columns: columnNames(cols), Hidden: meta}, err
 }
 
@@ -198,13 +216,16 @@ func (q *query) begin(ctx context.Context, args *columnar.Batch) (execution, err
 	if err := q.unchanged(snap); err != nil {
 		return nil, err
 	}
-	e := &queryExecution{query: q}
+	e := &queryExecution{query: q, state: q.session.viewState(snap)}
 	targets, err := q.targets(ctx, snap, e)
 	if err != nil {
 		e.close()
 		return nil, err
 	}
-	sql, err := q.sql(q.params, func(r parse.Relation) (parse.Target, error) { return targets[r.Index], nil })
+	sql, err := q.sql(q.params, parse.Binding{
+		Relation: func(r parse.Relation) (parse.Target, error) { return targets[r.Index], nil },
+		Dialect:  e.state.dialect(&e.tokens),
+	})
 	if err != nil {
 		e.close()
 		return nil, err
@@ -224,7 +245,7 @@ func (q *query) unchanged(snap *catalog.Snapshot) error {
 	}
 	for i, x := range now {
 		was := q.sources[i]
-		if (x.view == nil) != (was.view == nil) || x.table.ID != was.table.ID || x.table.Version != was.table.Version {
+		if x.view != was.view || x.table.ID != was.table.ID || x.table.Version != was.table.Version {
 			return sqlError("0A000", "cached plan must not change result type: table %q was changed", x.table.Name)
 		}
 	}
@@ -256,7 +277,7 @@ func (q *query) targets(ctx context.Context, snap *catalog.Snapshot, e *queryExe
 	out := make([]parse.Target, len(relations))
 	for i, r := range relations {
 		if x := q.sources[i]; x.view != nil {
-			out[i] = e.viewTarget(ctx, x.view, snap)
+			out[i] = e.viewTarget(x.view)
 		} else if out[i], err = e.tableTarget(ctx, x.table, journals[x.table.ID], at, r.Meta); err != nil {
 			return nil, err
 		}
@@ -302,6 +323,7 @@ func (e *queryExecution) tableTarget(ctx context.Context, t catalog.Table, journ
 // queryExecution is a query that runs.
 type queryExecution struct {
 	query  *query
+	state  viewState
 	tokens []string
 	conn   *duck.Conn
 	rows   *duck.Rows
@@ -345,9 +367,7 @@ func (e *queryExecution) close() {
 	if e.cancel != nil {
 		e.cancel(context.Canceled)
 	}
-	for _, t := range e.tokens {
-		e.query.session.gateway.scans.remove(t)
-	}
+	e.query.session.gateway.dropScans(e.tokens)
 	e.tokens = nil
 }
 

@@ -29,6 +29,19 @@ func (s *session) table(snap *catalog.Snapshot, n parse.Name) (catalog.Table, er
 	return catalog.Table{}, undefinedTable(n)
 }
 
+// searched are the schemas where a name is looked up: the given one, or those of the search
+// path, before which PostgreSQL's own comes unless the path has it.
+func (s *session) searched(schema string) []string {
+	if schema != "" {
+		return []string{schema}
+	}
+	path := s.settings.schemas()
+	if !slices.Contains(path, "pg_catalog") {
+		path = append([]string{"pg_catalog"}, path...)
+	}
+	return path
+}
+
 func undefinedTable(n parse.Name) *pgwire.Error {
 	e := sqlError("42P01", "relation %q does not exist", n.Schema+dot(n.Schema)+n.Name)
 	e.Position = n.Position

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
@@ -16,6 +17,7 @@ type session struct {
 	gateway  *Gateway
 	settings *settings
 	user     string
+	pid      uint32
 }
 
 // TxStatus is always idle: each statement is a transaction of its own.
@@ -158,13 +160,25 @@ func (s *session) set(w pgwire.ResultWriter, p *parse.Set) error {
 	if len(p.Values) == 0 {
 		err = s.settings.reset(p.Name)
 	} else {
-		err = s.settings.set(p.Name, strings.Join(p.Values, ", "))
+		err = s.settings.set(p.Name, settingText(p))
 	}
 	if err != nil {
 		return err
 	}
 	w.Complete("SET")
 	return nil
+}
+
+// settingText is the value of a SET as one text: a list of names in quotes where they need them.
+func settingText(p *parse.Set) string {
+	values := slices.Clone(p.Values)
+	for i, v := range values {
+		plain := strings.Trim(v, "abcdefghijklmnopqrstuvwxyz0123456789_$") == "" && v != ""
+		if strings.EqualFold(p.Name, "search_path") && !plain && len(values) > 0 && !strings.ContainsAny(v, `",`) {
+			values[i] = `"` + v + `"`
+		}
+	}
+	return strings.Join(values, ", ")
 }
 
 func textColumns(names ...string) []pgwire.Column {

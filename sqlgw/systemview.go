@@ -9,6 +9,7 @@ import (
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
+	"broadsheet.dev/broadsheet/sqlgw/pgcatalog"
 )
 
 // bsCatalog is the schema of what the system tells of itself.
@@ -17,10 +18,14 @@ const bsCatalog = "bs_catalog"
 // systemView is a relation that the system makes for each statement that names it.
 type systemView struct {
 	schema, name string
-	columns      []columnar.Column
+	columns      []columnar.Column // of rows
 	// rows makes the relation's rows, handing them to add.
-	rows func(ctx context.Context, g *Gateway, snap *catalog.Snapshot, add func(*columnar.Batch) error) error
+	rows func(ctx context.Context, s viewState, add func(*columnar.Batch) error) error
+	// relation shapes them, if it is one of PostgreSQL's.
+	relation *pgcatalog.Relation
 }
+
+type viewName struct{ schema, name string }
 
 func text(name string) columnar.Column {
 	return columnar.Column{Name: name, Type: columnar.Type{Kind: columnar.Text}}
@@ -48,24 +53,35 @@ func systemViews() []*systemView {
 	}
 }
 
-// systemView finds the relation of a name; nil if it is none of the system's.
-func (g *Gateway) systemView(n parse.Name) *systemView {
-	for _, v := range g.views {
-		if n.Schema == v.schema && n.Name == v.name {
-			return v
-		}
+// viewsByName are the relations of bs_catalog, to which those of PostgreSQL's are added.
+func viewsByName() map[viewName]*systemView {
+	views := map[viewName]*systemView{}
+	for _, v := range systemViews() {
+		views[viewName{v.schema, v.name}] = v
 	}
-	return nil
+	return views
+}
+
+// scan reads the view for one statement.
+func (v *systemView) scan(s viewState) duck.Scan {
+	return duck.Scan{Columns: v.columns, Open: func(ctx context.Context, project []int) (duck.Source, error) {
+		return openView(ctx, v, s, project)
+	}}
+}
+
+// target is what the engine reads for the view, given the query that gives its rows.
+func (v *systemView) target(rows string) parse.Target {
+	if r := v.relation; r != nil {
+		return parse.Target{SQL: "(" + r.Query(rows) + ")", Schema: v.schema, Columns: r.Columns(), Hidden: r.Hidden()}
+	}
+	return parse.Target{SQL: "(" + rows + ")", Schema: v.schema, Columns: columnNames(v.columns)}
 }
 
 // viewTarget makes the engine read a system view.
-func (e *queryExecution) viewTarget(_ context.Context, v *systemView, snap *catalog.Snapshot) parse.Target {
-	g := e.query.session.gateway
-	token := g.scans.add(duck.Scan{Columns: v.columns, Open: func(ctx context.Context, project []int) (duck.Source, error) {
-		return openView(ctx, g, v, snap, project)
-	}})
+func (e *queryExecution) viewTarget(v *systemView) parse.Target {
+	token := e.query.session.gateway.scans.add(v.scan(e.state))
 	e.tokens = append(e.tokens, token)
-	return parse.Target{SQL: "(" + readScan(token, v.columns) + ")", Schema: v.schema, Columns: columnNames(v.columns)}
+	return v.target(readScan(token, v.columns))
 }
 
 // maxViewBytes bounds what a system view holds in memory.
@@ -74,10 +90,10 @@ const maxViewBytes = 64 << 20
 var errViewTooLarge = errors.New("the relation has more than 64 MiB of rows")
 
 // openView makes a view's rows, all at once: they are few, or they are refused.
-func openView(ctx context.Context, g *Gateway, v *systemView, snap *catalog.Snapshot, project []int) (duck.Source, error) {
+func openView(ctx context.Context, v *systemView, s viewState, project []int) (duck.Source, error) {
 	src := &batchSource{}
 	var bytes int64
-	err := v.rows(ctx, g, snap, func(b *columnar.Batch) error {
+	err := v.rows(ctx, s, func(b *columnar.Batch) error {
 		out := &columnar.Batch{Len: b.Len, Cols: make([]columnar.Vector, len(project))}
 		for i, c := range project {
 			out.Cols[i] = b.Cols[c]
@@ -107,9 +123,9 @@ func (s *batchSource) Next(context.Context) (*columnar.Batch, error) {
 // Close has nothing to end.
 func (s *batchSource) Close() error { return nil }
 
-func journalRows(ctx context.Context, _ *Gateway, snap *catalog.Snapshot, add func(*columnar.Batch) error) error {
-	for _, t := range snap.Tables() {
-		journals, err := snap.Journals(ctx, t)
+func journalRows(ctx context.Context, s viewState, add func(*columnar.Batch) error) error {
+	for _, t := range s.snap.Tables() {
+		journals, err := s.snap.Journals(ctx, t)
 		if err != nil {
 			return err
 		}
@@ -128,9 +144,10 @@ func journalRows(ctx context.Context, _ *Gateway, snap *catalog.Snapshot, add fu
 
 // rejectRows decodes the journals of every table, but for fragments that are proven to have
 // no rejects, and tells of each line that doesn't fit.
-func rejectRows(ctx context.Context, g *Gateway, snap *catalog.Snapshot, add func(*columnar.Batch) error) error {
-	for _, t := range snap.Tables() {
-		journals, err := snap.Journals(ctx, t)
+func rejectRows(ctx context.Context, s viewState, add func(*columnar.Batch) error) error {
+	g := s.session.gateway
+	for _, t := range s.snap.Tables() {
+		journals, err := s.snap.Journals(ctx, t)
 		if err != nil {
 			return err
 		}

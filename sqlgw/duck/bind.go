@@ -75,9 +75,9 @@ func newValue(v *columnar.Vector) (mapping.Value, error) {
 		huge := mapping.NewHugeInt(v.I128[0].Lo, v.I128[0].Hi)
 		return mapping.CreateDecimal(mapping.NewDecimal(v.Type.Precision, v.Type.Scale, huge)), nil
 	case columnar.Text, columnar.Varchar, columnar.Char, columnar.JSON, columnar.JSONB:
-		return mapping.CreateVarchar(string(stringAt(v, 0))), nil
+		return mapping.CreateVarchar(string(v.Str.Value(0))), nil
 	case columnar.Bytea:
-		return mapping.CreateBlob(stringAt(v, 0)), nil
+		return mapping.CreateBlob(v.Str.Value(0)), nil
 	case columnar.Date:
 		return mapping.CreateDate(mapping.NewDate(v.I32[0])), nil
 	case columnar.Time:

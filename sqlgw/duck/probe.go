@@ -147,7 +147,7 @@ func pickRows(v *columnar.Vector, rows []int) columnar.Vector {
 	if v.Str.Offsets != nil {
 		out.Str.Offsets = []uint32{0}
 		for _, row := range rows {
-			out.Str.Bytes = append(out.Str.Bytes, stringAt(v, row)...)
+			out.Str.Bytes = append(out.Str.Bytes, v.Str.Value(row)...)
 			out.Str.Offsets = append(out.Str.Offsets, uint32(len(out.Str.Bytes)))
 		}
 	}
@@ -163,10 +163,6 @@ func pick[T any](values []T, rows []int) []T {
 		out[i] = values[row]
 	}
 	return out
-}
-
-func stringAt(v *columnar.Vector, row int) []byte {
-	return v.Str.Bytes[v.Str.Offsets[row]:v.Str.Offsets[row+1]]
 }
 
 // sameValue compares bit for bit, so that NaN is itself and -0 isn't 0; of two NULLs
@@ -194,7 +190,7 @@ func sameValue(a *columnar.Vector, i int, b *columnar.Vector, j int) bool {
 	case a.Intervals != nil:
 		return same(a.Intervals[i], at(b.Intervals, j), b.Intervals != nil)
 	default:
-		return b.Str.Offsets != nil && string(stringAt(a, i)) == string(stringAt(b, j))
+		return b.Str.Offsets != nil && string(a.Str.Value(i)) == string(b.Str.Value(j))
 	}
 }
 

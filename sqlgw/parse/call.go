@@ -177,7 +177,7 @@ func (b *binder) valueFunction(n *pg.Node, f *pg.SQLValueFunction) error {
 
 // rangeFunction handles a function in FROM, which sees what FROM has before it.
 func (b *binder) rangeFunction(node *pg.Node, r *pg.RangeFunction, sc *scope) ([]column, error) {
-	if r.GetIsRowsfrom() || len(r.GetFunctions()) != 1 {
+	if r.GetIsRowsfrom() || len(r.GetFunctions()) != 1 || !isOneCall(r.GetFunctions()[0].GetList().GetItems()) {
 		return nil, refuse("ROWS FROM")
 	}
 	if len(r.GetColdeflist()) > 0 {
@@ -206,6 +206,11 @@ func (b *binder) rangeFunction(node *pg.Node, r *pg.RangeFunction, sc *scope) ([
 		setAlias(node, it)
 	}
 	return b.add(it, sc, fn.GetFuncCall().GetLocation())
+}
+
+// isOneCall tells whether the parts of a function in FROM are the call and no list of columns.
+func isOneCall(parts []*pg.Node) bool {
+	return len(parts) == 1 || len(parts) == 2 && parts[1].GetNode() == nil
 }
 
 // setAlias names a thing of FROM and all its columns.

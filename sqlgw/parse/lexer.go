@@ -29,6 +29,7 @@ type token struct {
 type lexer struct {
 	text string
 	pos  int
+	run  run // the last one of operator characters
 }
 
 const (
@@ -295,19 +296,32 @@ func digits(text string, i int, set string, leading bool) int {
 // operator moves past a run of operator characters: up to a comment that starts in
 // it, and without trailing signs that SQL gives to what follows.
 func (l *lexer) operator() tokenKind {
-	end := l.pos
-	for end < len(l.text) && strings.IndexByte(operatorChars, l.text[end]) >= 0 {
-		if two := l.text[end:min(end+2, len(l.text))]; end > l.pos && (two == "--" || two == "/*") {
+	if l.pos >= l.run.end {
+		l.run = operatorRun(l.text, l.pos)
+	}
+	l.pos = max(l.pos+1, l.run.stop)
+	return tokenOperator
+}
+
+// run of operator characters. An operator in it ends at stop at the latest: what is
+// after it are signs, each a token by itself. It is kept because such signs may be many.
+type run struct{ end, stop int }
+
+func operatorRun(text string, begin int) run {
+	r := run{end: begin, stop: begin}
+	keeps := false
+	for r.end < len(text) && strings.IndexByte(operatorChars, text[r.end]) >= 0 {
+		if two := text[r.end:min(r.end+2, len(text))]; r.end > begin && (two == "--" || two == "/*") {
 			break
 		}
-		end++
-	}
-	run := l.text[l.pos:end]
-	if !strings.ContainsAny(run[:len(run)-1], signKeepers) {
-		for len(run) > 1 && (run[len(run)-1] == '+' || run[len(run)-1] == '-') {
-			run = run[:len(run)-1]
+		if c := text[r.end]; c != '+' && c != '-' {
+			r.stop = r.end + 1
+			keeps = keeps || strings.IndexByte(signKeepers, c) >= 0
 		}
+		r.end++
 	}
-	l.pos += len(run)
-	return tokenOperator
+	if keeps {
+		r.stop = r.end
+	}
+	return r
 }

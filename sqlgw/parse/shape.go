@@ -43,7 +43,15 @@ func checkLists(lists ...list) error {
 	return nil
 }
 
+// queryLists checks the lists of a query, and that it has the clauses of one kind of query only.
 func queryLists(q *pg.SelectStmt) error {
+	isSetOperation, isValues := q.GetOp() > pg.SetOperation_SETOP_NONE, len(q.GetValuesLists()) > 0
+	plain := len(q.GetDistinctClause())+len(q.GetTargetList())+len(q.GetFromClause())+len(q.GetGroupClause())+len(q.GetWindowClause()) > 0 ||
+		q.GetWhereClause() != nil || q.GetHavingClause() != nil
+	sides := q.GetLarg() != nil || q.GetRarg() != nil
+	if isSetOperation && (isValues || plain) || isValues && plain || !isSetOperation && sides {
+		return refuse("this form of the statement")
+	}
 	return checkLists(
 		list{q.GetTargetList(), isTarget}, list{q.GetWindowClause(), isWindow}, list{q.GetValuesLists(), isRow},
 		list{q.GetSortClause(), isSortKey}, list{q.GetWithClause().GetCtes(), isWithQuery},
@@ -63,6 +71,8 @@ func exprLists(n *pg.Node) error {
 		return checkLists(list{e.TypeCast.GetTypeName().GetNames(), isName}, list{e.TypeCast.GetTypeName().GetArrayBounds(), isBound})
 	case *pg.Node_CollateClause:
 		return checkLists(list{e.CollateClause.GetCollname(), isName})
+	case *pg.Node_RowExpr:
+		return checkLists(list{e.RowExpr.GetColnames(), isName})
 	case *pg.Node_SubLink:
 		return checkLists(list{e.SubLink.GetOperName(), isName})
 	}
@@ -79,6 +89,9 @@ func fromLists(n *pg.Node) error {
 	case *pg.Node_RangeFunction:
 		return checkLists(list{f.RangeFunction.GetAlias().GetColnames(), isName}, list{f.RangeFunction.GetFunctions(), isRow})
 	case *pg.Node_JoinExpr:
+		if f.JoinExpr.GetQuals() != nil && (f.JoinExpr.GetIsNatural() || len(f.JoinExpr.GetUsingClause()) > 0) {
+			return refuse("this form of the statement")
+		}
 		return checkLists(list{f.JoinExpr.GetUsingClause(), isName})
 	}
 	return nil

@@ -24,20 +24,31 @@ func regTemplate(lookup, name string) string {
 		" FROM (SELECT CAST($1 AS BIGINT) AS bs_asked) AS bs_call LEFT JOIN {" + lookup + "} ON bs_oid = bs_asked)"
 }
 
-// numberTemplate gives the OID of a name as it is printed, or of the digits of one.
-func numberTemplate(lookup, name string) string {
-	return "(SELECT bs_oid FROM {" + lookup + "} WHERE CAST($1 AS VARCHAR) IN (" + name + ", CAST(bs_oid AS VARCHAR)))"
+// numberTemplate gives the OID of what a text names, by one of the names or by its digits.
+func numberTemplate(what, lookup, names string) string {
+	return "coalesce((SELECT bs_oid FROM {" + lookup + "} WHERE CAST($1 AS VARCHAR) IN (" + names + ", CAST(bs_oid AS VARCHAR)))," +
+		" CASE WHEN $1 IS NOT NULL THEN CAST(error('" + what + " \"' || CAST($1 AS VARCHAR) || '\" does not exist') AS BIGINT) END)"
 }
 
 func regTypes() map[string]reg {
 	const typeName = "bs_type || bs_rest"
-	owner := func(s string) string { return strings.ReplaceAll(s, "{roles}", "(SELECT 1)") }
-	_ = owner
 	return map[string]reg{
-		"regclass":     {(*snapshot).namedClass, regTemplate("classes", "bs_class"), numberTemplate("classes", "bs_class")},
-		"regtype":      {(*snapshot).namedType, regTemplate("types", typeName), numberTemplate("types", typeName)},
-		"regnamespace": {(*snapshot).namedSchema, regTemplate("schemas", "bs_schema"), numberTemplate("schemas", "bs_schema")},
-		"regrole":      {(*snapshot).namedRole, regTemplate("roles", "bs_role"), numberTemplate("roles", "bs_role")},
+		"regclass": {
+			(*snapshot).namedClass, regTemplate("classes", "bs_class"),
+			numberTemplate("relation", "classes", "bs_class, bs_qualified"),
+		},
+		"regtype": {
+			(*snapshot).namedType, regTemplate("types", typeName),
+			numberTemplate("type", "types", "bs_name, "+typeName),
+		},
+		"regnamespace": {
+			(*snapshot).namedSchema, regTemplate("schemas", "bs_schema"),
+			numberTemplate("schema", "schemas", "bs_schema"),
+		},
+		"regrole": {
+			(*snapshot).namedRole, regTemplate("roles", "bs_role"),
+			numberTemplate("role", "roles", "bs_role"),
+		},
 	}
 }
 

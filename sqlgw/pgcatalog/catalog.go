@@ -65,8 +65,8 @@ type State struct {
 	// Path are the schemas of the search path in order, whether or not they exist.
 	Path []string
 	PID  uint32
-	// Settings returns the session's parameters.
-	Settings func() []Setting
+	// Settings are the session's parameters.
+	Settings []Setting
 	// Size is asked for the bytes that a table's journals hold.
 	Size func(ctx context.Context, t catalog.Table) (int64, error)
 }
@@ -80,6 +80,7 @@ type Catalog struct {
 	schemas   []schema // the system's, in the order of their names
 	keywords  map[string]bool
 	functions map[string]function
+	regs      map[string]reg
 }
 
 // OIDs that are PostgreSQL's own, and the first of those of other relations.
@@ -112,7 +113,7 @@ func New(cfg Config) (*Catalog, error) {
 		return nil, err
 	}
 	c := &Catalog{
-		cfg: cfg, lookups: map[string]*Relation{}, keywords: quotedKeywords(),
+		cfg: cfg, lookups: map[string]*Relation{}, keywords: quotedKeywords(), regs: regTypes(),
 		schemas: []schema{{oidCatalogSchema, catalogSchema}, {oidInformationSchema, informationSchema}},
 	}
 	var err error

@@ -159,7 +159,7 @@ func currentSetting(d *dialect, c parse.Call) (*parse.Template, error) {
 		return d.template("(SELECT bs_setting FROM {settings} WHERE bs_name = lower(CAST($1 AS VARCHAR)))")
 	}
 	name := c.Args[0].Text
-	for _, s := range d.state.Settings() {
+	for _, s := range d.state.Settings {
 		if strings.EqualFold(s.Name, name) {
 			return d.template("CAST(" + literal(s.Value) + " AS VARCHAR)")
 		}

@@ -27,6 +27,7 @@ func rowMakers() map[string]func(context.Context, *snapshot, *writer) error {
 		"lookup.classes":  lookupClassRows,
 		"lookup.types":    lookupTypeRows,
 		"lookup.schemas":  lookupSchemaRows,
+		"lookup.roles":    lookupRoleRows,
 		"lookup.settings": lookupSettingRows,
 		"lookup.sizes":    lookupSizeRows,
 	}

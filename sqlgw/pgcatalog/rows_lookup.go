@@ -13,6 +13,7 @@ func lookupClassRows(_ context.Context, s *snapshot, w *writer) error {
 	for i := range all {
 		w.number("bs_oid", all[i].oid)
 		w.text("bs_class", s.printed(&all[i]))
+		w.text("bs_qualified", s.qualified(&all[i]))
 		w.truth("bs_visible", s.visible(&all[i]))
 		w.truth("bs_table", all[i].table != nil)
 		if err := w.end(); err != nil {
@@ -48,6 +49,7 @@ func lookupTypeRows(_ context.Context, s *snapshot, w *writer) error {
 			bare = before
 		}
 		w.number("bs_oid", t.oid)
+		w.text("bs_name", t.name)
 		w.text("bs_type", name)
 		w.text("bs_modified", modified)
 		w.text("bs_rest", rest)
@@ -71,8 +73,14 @@ func lookupSchemaRows(_ context.Context, s *snapshot, w *writer) error {
 	return nil
 }
 
+func lookupRoleRows(_ context.Context, s *snapshot, w *writer) error {
+	w.number("bs_oid", oidOwner)
+	w.text("bs_role", s.catalog.quoteIdent(s.catalog.cfg.Owner))
+	return w.end()
+}
+
 func lookupSettingRows(_ context.Context, s *snapshot, w *writer) error {
-	for _, x := range s.state.Settings() {
+	for _, x := range s.state.Settings {
 		w.text("bs_name", strings.ToLower(x.Name))
 		w.text("bs_setting", x.Value)
 		if err := w.end(); err != nil {

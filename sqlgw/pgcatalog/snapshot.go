@@ -130,5 +130,9 @@ func (s *snapshot) printed(c *class) string {
 	if s.visible(c) {
 		return s.catalog.quoteIdent(c.name)
 	}
+	return s.qualified(c)
+}
+
+func (s *snapshot) qualified(c *class) string {
 	return s.catalog.quoteIdent(c.schema) + "." + s.catalog.quoteIdent(c.name)
 }

@@ -1,0 +1,99 @@
+package sqlgw
+
+import (
+	"context"
+	"fmt"
+
+	"broadsheet.dev/broadsheet/catalog"
+	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/sqlgw/parse"
+	"broadsheet.dev/broadsheet/sqlgw/pgcatalog"
+)
+
+// addCatalog makes the relations of PostgreSQL's system catalogs, which list those that are
+// there already.
+func (g *Gateway) addCatalog() error {
+	cfg := pgcatalog.Config{Database: g.cfg.Database, Owner: superuser, Version: "PostgreSQL " + serverVersion + " (Broadsheet)"}
+	for _, v := range systemViews() {
+		cfg.Others = append(cfg.Others, pgcatalog.Other{Schema: v.schema, Name: v.name, Columns: v.columns})
+	}
+	var err error
+	if g.pg, err = pgcatalog.New(cfg); err != nil {
+		return fmt.Errorf("sqlgw: %w", err)
+	}
+	for _, r := range g.pg.Relations() {
+		g.views[viewName{r.Schema, r.Name}] = catalogView(r)
+	}
+	return nil
+}
+
+// catalogView is a relation of the system catalogs as a view.
+func catalogView(r *pgcatalog.Relation) *systemView {
+	return &systemView{
+		schema: r.Schema, name: r.Name, columns: r.Scan(), relation: r,
+		rows: func(ctx context.Context, s viewState, add func(*columnar.Batch) error) error {
+			return r.Rows(ctx, s.session.gateway.pg, s.catalog, add)
+		},
+	}
+}
+
+// viewState is what a view is made of: the catalog, and a session's state as they were when
+// the statement began. It is read by the engine's threads.
+type viewState struct {
+	session *session
+	snap    *catalog.Snapshot
+	catalog pgcatalog.State
+}
+
+func (s *session) viewState(snap *catalog.Snapshot) viewState {
+	state := pgcatalog.State{Tables: snap, Path: s.settings.schemas(), PID: s.pid}
+	boot := settingTable()
+	for i, e := range s.settings.table {
+		state.Settings = append(state.Settings, pgcatalog.Setting{
+			Name: e.name, Value: s.settings.value(e.name), Reset: e.initial, Boot: boot[i].initial, Fixed: e.check == nil,
+		})
+	}
+	state.Size = func(ctx context.Context, t catalog.Table) (int64, error) { return s.gateway.tableSize(ctx, snap, t) }
+	return viewState{session: s, snap: snap, catalog: state}
+}
+
+// dialect answers for PostgreSQL's functions and types in a statement. The scans that its answers
+// read are added to tokens; they are the caller's to drop.
+func (v viewState) dialect(tokens *[]string) parse.Dialect {
+	g := v.session.gateway
+	return g.pg.Dialect(v.catalog, func(r *pgcatalog.Relation) string {
+		token := g.scans.add(catalogView(r).scan(v))
+		*tokens = append(*tokens, token)
+		return scanFunction + "('" + token + "')"
+	})
+}
+
+// dropScans forgets scans that no text for the engine names any more.
+func (g *Gateway) dropScans(tokens []string) {
+	for _, t := range tokens {
+		g.scans.remove(t)
+	}
+}
+
+// tableSize is the number of bytes in a table's journals.
+func (g *Gateway) tableSize(ctx context.Context, snap *catalog.Snapshot, t catalog.Table) (int64, error) {
+	journals, err := snap.Journals(ctx, t)
+	if err != nil {
+		return 0, err
+	}
+	var size int64
+	for _, j := range journals {
+		list, err := g.cfg.Brokers.Fragments(ctx, j)
+		if err != nil {
+			return 0, fmt.Errorf("size of journal %s: %w", j, err)
+		}
+		var end int64
+		for _, f := range list { // ascending in their begin, they may overlap
+			if f.GetEnd() > end {
+				size += f.GetEnd() - max(end, f.GetBegin())
+				end = f.GetEnd()
+			}
+		}
+	}
+	return size, nil
+}

@@ -1,0 +1,115 @@
+// Package sql_test asks a real server in SQL, through pgx and psql.
+package sql_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"broadsheet.dev/broadsheet/test/system"
+)
+
+// server is the one of this package's tests.
+var server *system.Server
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "broadsheet-sql-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	if server, err = system.Start(ctx, dir+"/data"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer server.Kill()
+	return m.Run()
+}
+
+func connect(t *testing.T) *pgx.Conn {
+	t.Helper()
+	conn, err := server.Connect(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func exec(t *testing.T, conn *pgx.Conn, sql string, args ...any) pgconn.CommandTag {
+	t.Helper()
+	tag, err := conn.Exec(t.Context(), sql, args...)
+	require.NoError(t, err, sql)
+	return tag
+}
+
+// rows returns the rows of a query as psql would print them: NULL is "NULL".
+func rows(t *testing.T, conn *pgx.Conn, sql string, args ...any) []string {
+	t.Helper()
+	args = append([]any{pgx.QueryExecModeSimpleProtocol}, args...)
+	r, err := conn.Query(t.Context(), sql, args...)
+	require.NoError(t, err, sql)
+	var out []string
+	for r.Next() {
+		var cells []string
+		for _, v := range r.RawValues() {
+			if v == nil {
+				cells = append(cells, "NULL")
+			} else {
+				cells = append(cells, string(v))
+			}
+		}
+		out = append(out, strings.Join(cells, "|"))
+	}
+	require.NoError(t, r.Err(), sql)
+	return out
+}
+
+// code runs a statement that has to fail, and returns its SQLSTATE; the connection has to be
+// usable afterwards.
+func code(t *testing.T, conn *pgx.Conn, sql string, args ...any) string {
+	t.Helper()
+	args = append([]any{pgx.QueryExecModeExec}, args...)
+	_, err := conn.Exec(t.Context(), sql, args...)
+	var e *pgconn.PgError
+	require.ErrorAs(t, err, &e, sql)
+	require.NotEqual(t, "XX000", e.Code, "%s: %s", sql, e.Message)
+	var one int
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT 1").Scan(&one), "after %s", sql)
+	return e.Code
+}
+
+// table makes a table of a test, which is dropped at its end.
+func table(t *testing.T, conn *pgx.Conn, columns string) string {
+	t.Helper()
+	name := strings.ToLower(strings.NewReplacer("/", "_", "-", "_", "#", "_").Replace(t.Name()))
+	exec(t, conn, "CREATE TABLE "+name+" "+columns)
+	t.Cleanup(func() {
+		_, err := conn.Exec(context.Background(), "DROP TABLE "+name)
+		var gone *pgconn.PgError
+		if err != nil && !errors.As(err, &gone) {
+			t.Error(err)
+		}
+	})
+	return name
+}
+
+func journal(t *testing.T, conn *pgx.Conn, table string) string {
+	t.Helper()
+	var j string
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT min(journal) FROM bs_catalog.journals WHERE table_name = $1", table).Scan(&j))
+	return j
+}
