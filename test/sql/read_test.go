@@ -94,8 +94,8 @@ func TestCancelAndTimeout(t *testing.T) {
 	require.Equal(t, []string{"1"}, rows(t, conn, "SELECT 1"))
 }
 
-// TestRowLimits: portals stop exactly at their limit and go on from there.
-func TestRowLimits(t *testing.T) {
+// TestManyRows: more rows than one chunk of the engine or one buffer of the wire holds.
+func TestManyRows(t *testing.T) {
 	conn := connect(t)
 	name := table(t, conn, "(id BIGINT)")
 	exec(t, conn, "INSERT INTO "+name+" SELECT g FROM generate_series(1, 5000) AS s(g)")
