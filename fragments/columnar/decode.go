@@ -41,6 +41,7 @@ type lineDecoder struct {
 	reason  string // why the last line isn't a row
 	scratch []byte
 	bytes   []byte // of the last bytea
+	normal  normalizer
 }
 
 // newLineDecoder makes a decoder for the schema. wanted tells for which columns

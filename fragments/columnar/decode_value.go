@@ -1,6 +1,7 @@
 package columnar
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 )
@@ -286,25 +287,24 @@ func (d *lineDecoder) json(f *field, p int) int {
 // jsonb reads a value into a column of JSONB, which is clean if it is what it would be
 // normalised to.
 func (d *lineDecoder) jsonb(f *field, raw []byte, end int) int {
-	into := f.out
-	if into == nil && d.proving {
-		into = NewVectorBuilder(f.typ)
-	}
 	before := 0
-	if into != nil {
-		before = len(into.v.Str.Bytes)
+	if f.out != nil {
+		before = len(f.out.v.Str.Bytes)
 	}
-	if err := appendNormalJSON(raw, d.shape, into); err != nil {
+	if err := d.normal.appendValue(raw, d.shape, f.out); err != nil {
 		d.rejectValue(f, err)
 		return -1
 	}
-	if into != nil {
-		d.grown += max(0, len(into.v.Str.Bytes)-before-len(raw))
+	if f.out != nil {
+		d.grown += max(0, len(f.out.v.Str.Bytes)-before-len(raw))
 	}
 	if d.proving && (d.shape != 0 || raw[0] == '{' || raw[0] == '[') {
-		normal := into.v.Str.Value(into.Len() - 1)
+		normal := d.normal.spare
+		if f.out != nil {
+			normal = f.out.v.Str.Bytes[before:]
+		}
 		d.scratch = appendCompact(d.scratch[:0], raw)
-		d.dirty = d.dirty || string(normal) != string(d.scratch) || !survivesDuckDB(normal)
+		d.dirty = d.dirty || !bytes.Equal(normal, d.scratch) || !survivesDuckDB(normal)
 	}
 	return end
 }

@@ -35,7 +35,8 @@ func parseJSONText(t Type, s string, into *VectorBuilder) error {
 // appendJSON appends valid JSON text, whose shape a lexer has noted.
 func appendJSON(t Type, raw []byte, sh shape, into *VectorBuilder) error {
 	if t.Kind == JSONB {
-		return appendNormalJSON(raw, sh, into)
+		var n normalizer
+		return n.appendValue(raw, sh, into)
 	}
 	if into == nil {
 		return nil
@@ -69,33 +70,47 @@ func appendCompact(dst, raw []byte) []byte {
 	return dst
 }
 
-func appendNormalJSON(raw []byte, sh shape, into *VectorBuilder) error {
+// appendTo appends valid JSON text, whose shape a lexer has noted, as jsonb.
+func (n *normalizer) appendTo(dst, raw []byte, sh shape) ([]byte, error) {
 	if sh&hasNUL != 0 {
-		return &InputError{
+		return dst, &InputError{
 			Code: codeUntranslatable, Message: "unsupported Unicode escape sequence",
 			Detail: `\u0000 cannot be converted to text.`,
 		}
 	}
 	if sh == 0 && raw[0] != '{' && raw[0] != '[' {
-		if into != nil {
-			into.AppendBytes(raw)
-		}
-		return nil
+		return append(dst, raw...), nil
 	}
-	n := normalizer{s: raw}
-	if _, err := n.value(0); err != nil {
-		return err
+	n.s, n.out, n.limit = raw, dst, len(dst)+MaxLine
+	n.keys, n.members = n.keys[:0], n.members[:0]
+	_, err := n.value(0)
+	if err != nil {
+		return dst, err
 	}
-	if into != nil {
-		into.AppendBytes(n.out)
-	}
-	return nil
+	return n.out, nil
 }
 
-// normalizer writes valid JSON text as jsonb.
+// appendValue appends the text as a value, if there is a builder.
+func (n *normalizer) appendValue(raw []byte, sh shape, into *VectorBuilder) error {
+	if into == nil {
+		var err error
+		n.spare, err = n.appendTo(n.spare[:0], raw, sh)
+		return err
+	}
+	out, err := n.appendTo(into.v.Str.Bytes, raw, sh)
+	if err == nil {
+		into.v.Str.Bytes = out
+		into.endString()
+	}
+	return err
+}
+
+// normalizer writes valid JSON text as jsonb. It may be used again for another text.
 type normalizer struct {
 	s       []byte
 	out     []byte
+	limit   int    // of the length of out
+	spare   []byte // for texts that are only checked
 	keys    []byte
 	members []member
 }
@@ -212,7 +227,7 @@ func (n *normalizer) assemble(start int, members []member) {
 
 // checkSize bounds what long exponents can blow a value up to.
 func (n *normalizer) checkSize() error {
-	if len(n.out) > MaxLine {
+	if len(n.out) > n.limit {
 		return &InputError{Code: codeProgramLimit, Message: "a jsonb value is longer than " + strconv.Itoa(MaxLine) + " bytes"}
 	}
 	return nil

@@ -30,7 +30,7 @@ func TestTypes(t *testing.T) {
 		for l := range strings.SplitSeq(d.Input, "\n") {
 			name, list, _ := strings.Cut(l, " | ")
 			var mods []int32
-			for _, f := range strings.Fields(list) {
+			for f := range strings.FieldsSeq(list) {
 				n, err := strconv.ParseInt(f, 10, 32)
 				require.NoError(t, err)
 				mods = append(mods, int32(n))
