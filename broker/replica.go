@@ -227,23 +227,28 @@ func (r *replica) acquire(ctx context.Context) (*pipeline, error) {
 // release gives the pipeline back.
 func (r *replica) release(p *pipeline) { r.pipeline <- p }
 
-// head is what the holder of the pipeline decides by.
+// head is what the holder of the pipeline decides by. The index is looked at first:
+// whatever of it is local is then below the spool's end.
 func (r *replica) head() headView {
+	begin, end, _ := r.index.Bounds()
 	s := r.spool.State()
-	v := headView{
-		end: s.End, openBegin: s.Begin, registers: s.Registers,
-		codec: s.Codec, first: s.FirstAppend, now: r.env.now(),
-	}
-	v.indexBegin, v.indexEnd, _ = r.index.Bounds()
-	return v
+	return r.view(s, s.End, s.Registers, begin, end)
 }
 
-// durableHead is the head as far as it is durable. It needs no pipeline.
+// durableHead is the head as far as it is durable. It needs no pipeline. Readers see
+// as far from then on: what one client was told the next one doesn't miss.
 func (r *replica) durableHead() headView {
-	s := r.spool.State()
-	v := headView{end: s.Watermark, registers: r.registers.at(s.Watermark), codec: s.Codec, now: r.env.now()}
-	v.indexBegin, v.indexEnd, _ = r.index.Bounds()
-	return v
+	begin, end, _ := r.index.Bounds()
+	s, registers := r.registers.at(r.spool.State)
+	r.publish(s.Watermark)
+	return r.view(s, s.Watermark, registers, begin, end)
+}
+
+func (r *replica) view(s spool.State, end int64, registers *protocol.LabelSet, indexBegin, indexEnd int64) headView {
+	return headView{
+		end: end, registers: registers, codec: s.Codec, openBegin: s.Begin, first: s.FirstAppend, now: r.env.now(),
+		indexBegin: indexBegin, indexEnd: indexEnd,
+	}
 }
 
 // write appends the content with the pipeline in hand; registers nil are unchanged.
@@ -361,12 +366,14 @@ func (h *registerHistory) dropLast() {
 	h.sets = h.sets[:len(h.sets)-1]
 }
 
-// at returns the registers at an offset. It may not be asked for a lesser one later.
-func (h *registerHistory) at(offset int64) *protocol.LabelSet {
+// at returns the state of the spool and the registers at its watermark. Of two calls
+// the later one sees the later watermark: so what is before it isn't kept.
+func (h *registerHistory) at(state func() spool.State) (spool.State, *protocol.LabelSet) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for len(h.sets) > 1 && h.sets[1].end <= offset {
+	s := state()
+	for len(h.sets) > 1 && h.sets[1].end <= s.Watermark {
 		h.sets = h.sets[1:]
 	}
-	return h.sets[0].set
+	return s, h.sets[0].set
 }

@@ -266,8 +266,12 @@ func TestRegisterHistory(t *testing.T) {
 	h.add(30, sets[2])
 	h.add(40, sets[3])
 	h.dropLast()
-	require.Same(t, sets[0], h.at(10))
-	require.Same(t, sets[0], h.at(19))
-	require.Same(t, sets[1], h.at(20))
-	require.Same(t, sets[2], h.at(1000))
+	for _, tc := range []struct {
+		watermark int64
+		set       int
+	}{{10, 0}, {19, 0}, {20, 1}, {1000, 2}} {
+		s, set := h.at(func() spool.State { return spool.State{Watermark: tc.watermark} })
+		require.Equal(t, tc.watermark, s.Watermark)
+		require.Same(t, sets[tc.set], set)
+	}
 }

@@ -43,7 +43,8 @@ type Config struct {
 	// Database that the catalog is opened on; "" is DefaultDatabase.
 	Database string
 	Journals Journals
-	// Stores are the URLs of the fragment stores of tables that name none.
+	// Stores are the URLs of the fragment stores of tables that name none. Without any
+	// the journals of such tables are never persisted.
 	Stores []string
 	// CreateTimeout bounds a CreateTable; 0 is 30 seconds. What a dead process has
 	// left is cleared after that and a margin of half of it, at most 15 seconds.
@@ -126,7 +127,7 @@ func Open(ctx context.Context, config Config) (*Catalog, error) {
 // bootstrap makes the first database in an empty catalog.
 func (c *Catalog) bootstrap(ctx context.Context) error {
 	_, err := c.etcd.Txn(ctx).
-		If(clientv3.Compare(clientv3.CreateRevision(c.keys.version()), "=", 0)).
+		If(absent(c.keys.version()), absent(c.keys.counter())).
 		Then(
 			c.putVersion(),
 			clientv3.OpPut(c.keys.counter(), encode(counterEntry{Format: entryFormat, Next: firstID + 2})),

@@ -74,7 +74,7 @@ func (m *making) isThere(kvs []*mvccpb.KeyValue) bool {
 		return false
 	}
 	t, err := decodeTable(kvs[0].GetValue())
-	return err == nil && t.ID == -m.table.ID
+	return err == nil && t.ID == m.table.ID
 }
 
 // sweepPause is how long the sweep waits after a failure.

@@ -44,31 +44,31 @@ type saboteur struct {
 	later []func() // what is made later
 }
 
-// request passes a request on, or not. brokers tells whom it is to; make makes it.
-func (s *saboteur) request(brokers bool, make func() error) error {
+// request passes a request on, or not. brokers tells whom it is to; send makes it.
+func (s *saboteur) request(brokers bool, send func() error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.dead {
 		return errFault
 	}
 	if !s.armed {
-		return make()
+		return send()
 	}
 	if s.n++; s.n != s.at {
-		return make()
+		return send()
 	}
 	s.hit = true
 	switch s.kind {
 	case failBefore:
 		return errFault
 	case failAfter:
-		_ = make()
+		_ = send()
 		return errFault
 	case cancelBefore:
 		s.cancel()
 		return context.Canceled
 	case cancelAfter:
-		err := make()
+		err := send()
 		s.cancel()
 		return err
 	case dieBefore:
@@ -76,7 +76,7 @@ func (s *saboteur) request(brokers bool, make func() error) error {
 		return errFault
 	case dieAfter:
 		s.dead = true
-		_ = make()
+		_ = send()
 		return errFault
 	case refuse:
 		if brokers {
@@ -84,12 +84,12 @@ func (s *saboteur) request(brokers bool, make func() error) error {
 		}
 	case late:
 		if brokers {
-			s.later = append(s.later, func() { _ = make() })
+			s.later = append(s.later, func() { _ = send() })
 			return errFault
 		}
 	}
 	s.hit = false // not a fault of such a request
-	return make()
+	return send()
 }
 
 func (s *saboteur) arm(on bool) {
@@ -255,8 +255,8 @@ func (x *sabotaged) breakIt(t *testing.T, spec TableSpec, operation func(context
 	x.s.arm(true)
 	x.err = operation(ctx, victim)
 	x.s.arm(false)
-	for _, make := range x.s.later {
-		make() // within the bound: a request has no effect beyond
+	for _, send := range x.s.later {
+		send() // within the bound: a request has no effect beyond
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -193,7 +194,7 @@ func (w *world) clean(c *Catalog) *Snapshot {
 			want := make(map[string]int)
 			for _, t := range s.Tables() {
 				if t.Owned {
-					want[fmt.Sprint(t.ID)] = t.Options.Journals
+					want[strconv.FormatInt(t.ID, 10)] = t.Options.Journals
 				}
 			}
 			require.Equal(w.t, want, w.brokers.byTable(), "tables and journals")

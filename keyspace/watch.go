@@ -105,7 +105,7 @@ func (k *KeySpace) follow(ctx context.Context, m *mirror) error {
 	events := w.Watch(ctx, k.config.Prefix+"/", clientv3.WithPrefix(), clientv3.WithRev(m.revision+1),
 		clientv3.WithProgressNotify(), clientv3.WithFragment())
 
-	f := follower{k: k, m: m, ask: func() error { return w.RequestProgress(ctx) }}
+	f := follower{k: k, m: m, ask: func() error { return askProgress(ctx, w) }}
 	defer f.close()
 	if err := f.serveWaiters(); err != nil {
 		return err
@@ -132,6 +132,17 @@ func (k *KeySpace) follow(ctx context.Context, m *mirror) error {
 			return err
 		}
 	}
+}
+
+// askProgress asks etcd to tell how far the watch is. While etcd is away it gives up
+// soon: whoever asked asks again.
+func askProgress(ctx context.Context, w clientv3.Watcher) error {
+	brief, cancel := context.WithTimeout(ctx, askAgain)
+	defer cancel()
+	if err := w.RequestProgress(brief); err != nil && brief.Err() == nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 // follower is the state of one watch.
@@ -195,6 +206,7 @@ func (f *follower) serveWaiters() error {
 		return nil
 	}
 	f.again.start(askAgain)
+	f.publish() // asking may take a while
 	return f.ask()
 }
 

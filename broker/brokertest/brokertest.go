@@ -38,6 +38,8 @@ type Config struct {
 	Mode spool.Mode
 	// FS that spools are kept in; nil is the operating system's.
 	FS vfs.FS
+	// Quiet logs nothing; otherwise the broker logs to the test's output.
+	Quiet bool
 	// Adjust changes the broker's own configuration; nil leaves it.
 	Adjust func(*broker.Config)
 }
@@ -65,15 +67,33 @@ type Broker struct {
 	broker  *broker.Broker
 }
 
-// New starts a broker that ends with the test, and returns once it is ready.
-func New(tb testing.TB, cfg Config) *Broker {
+// runDir is a directory for sockets that goes with the test. Their paths are short,
+// as those below a test's own directory may not be.
+func runDir(tb testing.TB) string {
 	tb.Helper()
-	// The paths of sockets are short, those of a test's own directory may not be.
 	run, err := os.MkdirTemp("", "bs") //nolint:usetesting // as above
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, os.RemoveAll(run)) })
+	return run
+}
+
+// Listen on a unix socket that goes with the test.
+func Listen(tb testing.TB) net.Listener {
+	tb.Helper()
+	ln, err := net.Listen("unix", filepath.Join(runDir(tb), "s"))
+	require.NoError(tb, err)
+	return ln
+}
+
+// New starts a broker that ends with the test, and returns once it is ready.
+func New(tb testing.TB, cfg Config) *Broker {
+	tb.Helper()
+	run := runDir(tb)
 	b := &Broker{Dir: tb.TempDir(), tb: tb, cfg: cfg, socket: filepath.Join(run, "broker.sock")}
 	b.log = slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if cfg.Quiet {
+		b.log = slog.New(slog.DiscardHandler)
+	}
 
 	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()

@@ -3,7 +3,7 @@ package spool_test
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -66,7 +66,7 @@ func TestWaitersShareSync(t *testing.T) {
 		var waiters errgroup.Group
 		wait := func(n int) {
 			for i := range n {
-				c := appendBytes(t, j, fmt.Sprint(i))
+				c := appendBytes(t, j, strconv.Itoa(i))
 				waiters.Go(func() error { return c.Durable(context.Background()) })
 			}
 			synctest.Wait()
@@ -255,7 +255,7 @@ func TestConcurrentUse(t *testing.T) {
 		})
 	}
 	for i := range 400 {
-		commits <- appendBytes(t, j, fmt.Sprint(i))
+		commits <- appendBytes(t, j, strconv.Itoa(i))
 		if i%20 == 0 {
 			require.NoError(t, j.Roll(spool.RollOptions{Codec: protocol.CompressionCodec_NONE, Begin: j.State().End}))
 		}

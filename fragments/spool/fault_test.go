@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -163,7 +164,7 @@ func TestRecoveryFailsOnce(t *testing.T) {
 func lifeWithoutClose(t *testing.T, a *actor) {
 	t.Helper()
 	for i := range 4 {
-		c, err := a.append(100+5000*i, protocol.MustLabelSet("author", fmt.Sprint(i)))
+		c, err := a.append(100+5000*i, protocol.MustLabelSet("author", strconv.Itoa(i)))
 		require.NoError(t, err)
 		require.NoError(t, a.durable(c))
 		require.NoError(t, a.roll(0, protocol.CompressionCodec_NONE))

@@ -3,8 +3,8 @@ package spool_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -74,7 +74,7 @@ func flipLife(t *testing.T, fs vfs.FS, mode spool.Mode) *actor {
 	a := &actor{model: newModel(), j: j}
 	for i := range 3 {
 		for range 2 {
-			c, err := a.append(20, protocol.MustLabelSet("author", fmt.Sprint(i)))
+			c, err := a.append(20, protocol.MustLabelSet("author", strconv.Itoa(i)))
 			require.NoError(t, err)
 			require.NoError(t, a.durable(c))
 		}

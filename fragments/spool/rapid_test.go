@@ -2,8 +2,8 @@ package spool_test
 
 import (
 	"errors"
-	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -56,7 +56,7 @@ func (m *machine) open(t *rapid.T) {
 func (m *machine) registers(t *rapid.T) *protocol.LabelSet {
 	switch rapid.IntRange(0, 3).Draw(t, "registers") {
 	case 0:
-		return protocol.MustLabelSet("author", fmt.Sprint(rapid.IntRange(0, 2).Draw(t, "author")))
+		return protocol.MustLabelSet("author", strconv.Itoa(rapid.IntRange(0, 2).Draw(t, "author")))
 	case 1:
 		return protocol.MustLabelSet("author", "me", "note", strings.Repeat("n", rapid.IntRange(0, 900).Draw(t, "note")))
 	default:

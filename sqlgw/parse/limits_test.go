@@ -47,7 +47,6 @@ func towers() map[string]func(n int) string {
 		"between":        repeated("select ", "1 between 1 and not ", "true", ""),
 		"subscripts":     repeated("select ", "a[", "1", "]"),
 		"labels":         repeated("select ", "case x.end when 1 and ", "true", " then 1 end"),
-		"more brackets":  func(n int) string { return "select " + strings.Repeat("(", 100_000) + strings.Repeat("(", n) },
 		"and in brackets": func(n int) string {
 			return "select " + strings.Repeat("(true and ", n) + "true" + strings.Repeat(")", n)
 		},
@@ -176,6 +175,8 @@ func TestTooMuch(t *testing.T) {
 		"statements": {strings.Repeat("select 1;", MaxStatements+1), CodeLimit, 9*MaxStatements + 1},
 		"zero byte":  {"select 1; select '\x00'", CodeBadEncoding, 0},
 		"not UTF-8":  {"select 'é', '\xc3('", CodeBadEncoding, 0},
+		"brackets":   {"select " + strings.Repeat("(", 100_000) + "1" + strings.Repeat(")", 100_000), CodeTooComplex, 1},
+		"signs":      {"select " + strings.Repeat("+-", MaxText/4) + "1", CodeLimit, 1},
 		"nesting":    {"select 1; select " + strings.Repeat("(", 2000), CodeTooComplex, 11},
 	} {
 		t.Run(name, func(t *testing.T) {

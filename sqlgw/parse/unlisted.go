@@ -45,7 +45,7 @@ func unlistedFunction(name string, args []*pg.Node) *Error {
 func isForbidden(name string) bool {
 	return hasPrefix(name, "read_", "parquet_", "sniff_", "duckdb_", "pragma_", "scan_", "st_read", "iceberg_", "delta_", "sqlite_",
 		"postgres_", "mysql_", "http_", "copy_", "pg_read_", "pg_ls_", "pg_stat_file", "pg_file_", "pg_logfile", "pg_rotate",
-		"pg_reload", "pg_terminate", "pg_cancel", "lo_", "dblink", "getenv", "getvariable") ||
+		"pg_reload", "pg_terminate", "pg_cancel", "lo_", "dblink", "getenv", "getvariable", "icu_") ||
 		hasLine(duckDBFunctions, name) && hasPrefix(name, "json_execute", "json_serialize", "json_deserialize", "which_", "enable_", "disable_",
 			"verify_", "check_", "force_", "truncate_", "import_", "write_", "add_parquet", "test_", "query", "create_sort_key") ||
 		slices.Contains([]string{

@@ -21,13 +21,15 @@ type reg struct {
 // number.
 func regTemplate(lookup, name string) string {
 	return "(SELECT coalesce(" + name + ", CASE bs_asked WHEN 0 THEN '-' ELSE CAST(bs_asked AS VARCHAR) END)" +
-		" FROM (SELECT CAST($1 AS BIGINT) AS bs_asked) AS bs_call LEFT JOIN {" + lookup + "} ON bs_oid = bs_asked)"
+		" FROM (SELECT CAST($1 AS BIGINT)) AS bs_call (bs_asked) LEFT JOIN {" + lookup + "} ON bs_oid = bs_asked)"
 }
 
 // numberTemplate gives the OID of what a text names, by one of the names or by its digits.
 func numberTemplate(what, lookup, names string) string {
-	return "coalesce((SELECT bs_oid FROM {" + lookup + "} WHERE CAST($1 AS VARCHAR) IN (" + names + ", CAST(bs_oid AS VARCHAR)))," +
-		" CASE WHEN $1 IS NOT NULL THEN CAST(error('" + what + " \"' || CAST($1 AS VARCHAR) || '\" does not exist') AS BIGINT) END)"
+	return "(SELECT CASE WHEN bs_oid IS NULL AND bs_asked IS NOT NULL" +
+		" THEN CAST(error('" + what + " \"' || bs_asked || '\" does not exist') AS BIGINT) ELSE bs_oid END" +
+		" FROM (SELECT CAST($1 AS VARCHAR)) AS bs_call (bs_asked) LEFT JOIN {" + lookup + "}" +
+		" ON bs_asked IN (" + names + ", CAST(bs_oid AS VARCHAR)))"
 }
 
 func regTypes() map[string]reg {
@@ -86,12 +88,12 @@ func (d *dialect) Cast(c parse.Cast) (*parse.Template, error) {
 	return nil, nil
 }
 
-// regCast: a constant is resolved now, and what a parameter names when it runs.
+// regCast: what a text names is looked up now, and what a parameter names when it runs.
 func (d *dialect) regCast(c parse.Cast, r reg) (*parse.Template, error) {
 	switch c.Value.Kind {
 	case parse.Null:
 		return d.template(noOID)
-	case parse.String, parse.Number:
+	case parse.String:
 		oid, err := r.find(d.snapshot(), c.Value.Text)
 		if err != nil {
 			return nil, err

@@ -8,7 +8,7 @@
 //
 // DuckDB has no types like oid, name, "char" or regclass. Values of the first three are
 // numbers and texts. A regclass, regtype, regnamespace or regrole is a number
-// where it is made of a constant or a parameter, so that it can be compared with OIDs,
+// where it is made of a quoted constant or a parameter, so that it can be compared with OIDs,
 // and the name that it prints where it is made of anything else, so that it can be shown.
 // Columns of type regproc hold names. Arrays are lists; lists that no row has are NULL.
 //
@@ -21,8 +21,7 @@
 //   - Built-in types, relations, roles and schemas have PostgreSQL's own OIDs, and relations of
 //     Broadsheet's that PostgreSQL doesn't know 16000 and more; those of the catalog begin at 16384
 //     and stay.
-//   - A name that a template brings into the query of a user begins with bs_, so that it
-//     hides no name of the user's.
+//   - A template hides no name of the query that it is put into, whatever that names.
 //
 // # Goroutines
 //

@@ -71,8 +71,8 @@ func (c *Catalog) sessionFunctions() map[string]function {
 		"pg_my_temp_schema":        {text: "CAST(0 AS BIGINT)"},
 		"pg_is_other_temp_schema":  {min: 1, max: 1, text: "false"},
 		"pg_tablespace_location":   {min: 1, max: 1, text: "CAST('' AS VARCHAR)"},
-		"pg_get_viewdef":           {min: 1, max: 2, text: "CAST(NULL AS VARCHAR)"},
-		"pg_relation_is_updatable": {min: 2, max: 2, text: "(SELECT CASE WHEN bs_table THEN 8 ELSE 0 END FROM {classes} WHERE bs_oid = CAST($1 AS BIGINT))"},
+		// 8 is INSERT: rows are never changed or removed.
+		"pg_relation_is_updatable": {min: 2, max: 2, text: ofOID("CASE WHEN bs_table THEN 8 ELSE 0 END", "classes")},
 	}
 	for _, name := range []string{"current_user", "session_user", "user", "current_role"} {
 		list[name] = function{text: owner}
@@ -81,7 +81,8 @@ func (c *Catalog) sessionFunctions() map[string]function {
 }
 
 func userByID(owner string) string {
-	return "CASE CAST($1 AS BIGINT) WHEN 10 THEN " + literal(owner) + " ELSE 'unknown (OID=' || CAST($1 AS VARCHAR) || ')' END"
+	return "(SELECT CASE bs_asked WHEN 10 THEN " + literal(owner) + " ELSE 'unknown (OID=' || CAST(bs_asked AS VARCHAR) || ')' END" +
+		" FROM (SELECT CAST($1 AS BIGINT)) AS bs_call (bs_asked))"
 }
 
 // encodings are PostgreSQL's, by their numbers.
@@ -96,21 +97,22 @@ func encodings() []string {
 
 func encodingNames() string {
 	var b strings.Builder
-	b.WriteString("CASE CAST($1 AS BIGINT)")
+	b.WriteString("(SELECT CASE WHEN bs_asked IS NULL THEN NULL")
 	for i, name := range encodings() {
-		fmt.Fprintf(&b, " WHEN %d THEN '%s'", i, name)
+		fmt.Fprintf(&b, " WHEN bs_asked = %d THEN '%s'", i, name)
 	}
-	return b.String() + " ELSE left(CAST($1 AS VARCHAR), 0) END" // NULL stays NULL
+	return b.String() + " ELSE '' END FROM (SELECT CAST($1 AS BIGINT)) AS bs_call (bs_asked))"
 }
 
 // encodingNumbers compares names without what isn't a letter or digit, as PostgreSQL does.
 func encodingNumbers() string {
 	var b strings.Builder
-	b.WriteString("CASE regexp_replace(lower(CAST($1 AS VARCHAR)), '[^a-z0-9]', '', 'g')")
+	b.WriteString("(SELECT CASE WHEN bs_asked IS NULL THEN NULL")
 	for i, name := range encodings() {
-		fmt.Fprintf(&b, " WHEN '%s' THEN %d", strings.ToLower(strings.ReplaceAll(name, "_", "")), i)
+		fmt.Fprintf(&b, " WHEN bs_asked = '%s' THEN %d", strings.ToLower(strings.ReplaceAll(name, "_", "")), i)
 	}
-	return b.String() + " WHEN 'unicode' THEN 6 ELSE 0 * length(CAST($1 AS VARCHAR)) - 1 END" // NULL stays NULL
+	return b.String() + " WHEN bs_asked = 'unicode' THEN 6 ELSE -1 END" +
+		" FROM (SELECT regexp_replace(lower(CAST($1 AS VARCHAR)), '[^a-z0-9]', '', 'g')) AS bs_call (bs_asked))"
 }
 
 // existing are the schemas of the search path that exist, PostgreSQL's own among them if
@@ -156,7 +158,7 @@ func currentSchemas(d *dialect, c parse.Call) (*parse.Template, error) {
 // currentSetting: that of a constant is a constant.
 func currentSetting(d *dialect, c parse.Call) (*parse.Template, error) {
 	if c.Args[0].Kind != parse.String {
-		return d.template("(SELECT bs_setting FROM {settings} WHERE bs_name = lower(CAST($1 AS VARCHAR)))")
+		return d.template("(SELECT bs_setting FROM (SELECT lower(CAST($1 AS VARCHAR))) AS bs_call (bs_asked) JOIN {settings} ON bs_name = bs_asked)")
 	}
 	name := c.Args[0].Text
 	for _, s := range d.state.Settings {

@@ -12,14 +12,21 @@ const (
 	noOID  = "CAST(NULL AS BIGINT)"
 )
 
+// ofOID is what a lookup says of the OID $1. Operands stand in a query of their own, without
+// FROM, in this and all templates that have names: so a name of the user's in an operand never
+// meets one of them.
+func ofOID(result, lookup string) string {
+	return "(SELECT " + result + " FROM (SELECT CAST($1 AS BIGINT)) AS bs_call (bs_asked) JOIN {" + lookup + "} ON bs_oid = bs_asked)"
+}
+
 // objectFunctions tell of relations, types and schemas.
 func (c *Catalog) objectFunctions() map[string]function {
 	return map[string]function{
 		"format_type": {min: 2, max: 2, text: formatType},
 		// What isn't an expression in SQL here is NULL, so that it is its own text.
 		"pg_get_expr":         {min: 2, max: 3, text: "CAST($1 AS VARCHAR)"},
-		"pg_table_is_visible": {min: 1, max: 1, text: "(SELECT bs_visible FROM {classes} WHERE bs_oid = CAST($1 AS BIGINT))"},
-		"pg_type_is_visible":  {min: 1, max: 1, text: "(SELECT bs_visible FROM {types} WHERE bs_oid = CAST($1 AS BIGINT))"},
+		"pg_table_is_visible": {min: 1, max: 1, text: ofOID("bs_visible", "classes")},
+		"pg_type_is_visible":  {min: 1, max: 1, text: ofOID("bs_visible", "types")},
 		"to_regclass":         {min: 1, max: 1, answer: toReg("to_regclass", (*snapshot).namedClass)},
 		"to_regtype":          {min: 1, max: 1, answer: toReg("to_regtype", (*snapshot).namedType)},
 		"to_regnamespace":     {min: 1, max: 1, answer: toReg("to_regnamespace", (*snapshot).namedSchema)},
@@ -43,8 +50,9 @@ const formatType = `(SELECT CASE
 	WHEN bs_modified = 'length' AND bs_typmod > 4 THEN bs_type || '(' || CAST(bs_typmod - 4 AS VARCHAR) || ')' || bs_rest
 	WHEN bs_modified = 'numeric' AND bs_typmod >= 4
 	THEN bs_type || '(' || CAST((bs_typmod - 4) >> 16 & 65535 AS VARCHAR) || ',' || CAST((bs_typmod - 4) & 2047 AS VARCHAR) || ')' || bs_rest
+	WHEN bs_modified = 'length' AND bs_typmod >= 0 THEN bs_type || bs_rest
 	ELSE bs_typmodless || bs_rest END
-	FROM (SELECT CAST($1 AS BIGINT) AS bs_asked, CAST($2 AS BIGINT) AS bs_typmod) AS bs_call
+	FROM (SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT)) AS bs_call (bs_asked, bs_typmod)
 	LEFT JOIN {types} ON bs_oid = bs_asked)`
 
 // toReg answers for to_regclass and its like, which are NULL where a cast fails.
@@ -75,14 +83,14 @@ func notConstant(what string) error {
 }
 
 // absentFunctions tell of things that there are none of: comments, indexes, constraints,
-// triggers, rules, statistics and so on.
+// triggers, rules, statistics and so on. Views are there, but not made by SQL.
 func absentFunctions() map[string]function {
 	list := map[string]function{}
 	for _, f := range []struct {
 		min, max int
 		names    string
 	}{
-		{1, 2, "obj_description pg_get_constraintdef pg_get_triggerdef pg_get_ruledef"},
+		{1, 2, "obj_description pg_get_constraintdef pg_get_triggerdef pg_get_ruledef pg_get_viewdef"},
 		{2, 2, "col_description shobj_description pg_get_serial_sequence"},
 		{1, 3, "pg_get_indexdef"},
 		{1, 1, "pg_get_statisticsobjdef pg_get_statisticsobjdef_columns pg_get_partkeydef pg_get_partition_constraintdef"},
@@ -96,12 +104,12 @@ func absentFunctions() map[string]function {
 
 // sizeFunctions tell how much tables hold: the bytes of the journals.
 func sizeFunctions() map[string]function {
-	const size = "(SELECT bs_bytes FROM {sizes} WHERE bs_oid = CAST($1 AS BIGINT))"
+	size := ofOID("bs_bytes", "sizes")
 	return map[string]function{
 		"pg_table_size":          {min: 1, max: 1, text: size},
 		"pg_total_relation_size": {min: 1, max: 1, text: size},
 		"pg_relation_size":       {min: 1, max: 2, text: size},
-		"pg_indexes_size":        {min: 1, max: 1, text: "(SELECT CAST(0 AS BIGINT) FROM {classes} WHERE bs_oid = CAST($1 AS BIGINT))"},
+		"pg_indexes_size":        {min: 1, max: 1, text: ofOID("CAST(0 AS BIGINT)", "classes")},
 		"pg_database_size":       {min: 1, max: 1, text: "(SELECT CAST(sum(bs_bytes) AS BIGINT) FROM {sizes})"},
 		"pg_size_pretty":         {min: 1, max: 1, text: sizePretty()},
 	}
@@ -124,7 +132,7 @@ func sizePretty() string {
 		fmt.Fprintf(&b, " CAST((bs_size // %d + CASE WHEN bs_size < 0 THEN -1 ELSE 1 END) // 2 AS VARCHAR) || ' %s'", divisor, unit)
 		divisor *= 1024
 	}
-	return b.String() + " END FROM (SELECT CAST($1 AS HUGEINT) AS bs_size) AS bs_call)"
+	return b.String() + " END FROM (SELECT CAST($1 AS HUGEINT)) AS bs_call (bs_size))"
 }
 
 // textFunctions write names and values as SQL does.
@@ -134,9 +142,9 @@ func (c *Catalog) textFunctions() map[string]function {
 		"quote_ident": {min: 1, max: 1, text: `(SELECT CASE
 			WHEN regexp_full_match(bs_name, '[a-z_][a-z0-9_]*') AND bs_name NOT IN ('` + strings.Join(words, "', '") + `') THEN bs_name
 			ELSE '"' || replace(bs_name, '"', '""') || '"' END
-			FROM (SELECT CAST($1 AS VARCHAR) AS bs_name) AS bs_call)`},
+			FROM (SELECT CAST($1 AS VARCHAR)) AS bs_call (bs_name))`},
 		"quote_literal": {min: 1, max: 1, text: `(SELECT CASE WHEN contains(bs_text, '\') THEN 'E' ELSE '' END ||
 			'''' || replace(replace(bs_text, '''', ''''''), '\', '\\') || ''''
-			FROM (SELECT CAST($1 AS VARCHAR) AS bs_text) AS bs_call)`},
+			FROM (SELECT CAST($1 AS VARCHAR)) AS bs_call (bs_text))`},
 	}
 }

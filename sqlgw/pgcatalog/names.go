@@ -40,7 +40,7 @@ func (c *Catalog) quoteIdent(name string) string {
 	return name
 }
 
-// splitName takes a name as SQL writes it, with or without quotes, of one to three parts, apart.
+// splitName takes a name as SQL writes it, its parts with or without quotes, apart.
 func splitName(text string) ([]string, error) {
 	var parts []string
 	rest := strings.TrimSpace(text)
@@ -58,9 +58,6 @@ func splitName(text string) ([]string, error) {
 			return nil, &parse.Error{Code: "42602", Message: "invalid name syntax"}
 		}
 		rest = strings.TrimLeft(after[1:], " \t\n\r\f")
-	}
-	if len(parts) > 3 {
-		return nil, &parse.Error{Code: parse.CodeSyntax, Message: "improper qualified name (too many dotted names): " + text}
 	}
 	return parts, nil
 }
@@ -99,8 +96,11 @@ func (s *snapshot) namedClass(text string) (int64, error) {
 		return 0, err
 	}
 	slices.Reverse(parts)
+	if len(parts) > 3 {
+		return 0, &parse.Error{Code: parse.CodeSyntax, Message: "improper relation name (too many dotted names): " + text}
+	}
 	if len(parts) == 3 && parts[2] != s.catalog.cfg.Database {
-		return 0, &parse.Error{Code: parse.CodeNotSupported, Message: "cross-database references are not implemented: " + text}
+		return 0, &parse.Error{Code: parse.CodeNotSupported, Message: `cross-database references are not implemented: "` + text + `"`}
 	}
 	schema := ""
 	if len(parts) > 1 {

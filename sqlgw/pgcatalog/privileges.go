@@ -37,6 +37,11 @@ func privilegeFunctions() map[string]function {
 // hasPrivilege answers for a call whose arguments, without the user, are the thing, perhaps more, and the
 // privileges. It is true where the thing is not NULL.
 func hasPrivilege(d *dialect, c parse.Call, args []parse.Literal, known []string, find func(*snapshot, string) (int64, error)) (*parse.Template, error) {
+	if len(c.Args) > len(args) && c.Args[0].Kind == parse.String && c.Args[0].Text != "public" {
+		if _, err := d.snapshot().namedRole(c.Args[0].Text); err != nil {
+			return nil, err
+		}
+	}
 	if asked := args[len(args)-1]; asked.Kind == parse.String {
 		for privilege := range strings.SplitSeq(asked.Text, ",") {
 			privilege = strings.ToUpper(strings.TrimSpace(privilege))

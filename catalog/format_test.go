@@ -1,0 +1,154 @@
+package catalog
+
+import (
+	"encoding/hex"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"broadsheet.dev/broadsheet/allocator"
+	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+// pair is a key and its value, in hexadecimal if it is protobuf.
+type pair struct{ key, value string }
+
+// documented returns the pairs of the page's keys blocks.
+func documented(t *testing.T) []pair {
+	t.Helper()
+	page, err := os.ReadFile("../docs/format/etcd-keys.md")
+	require.NoError(t, err)
+	var out []pair
+	for i, block := range strings.Split(string(page), "```keys\n") {
+		if i == 0 {
+			continue
+		}
+		block, _, ok := strings.Cut(block, "```")
+		require.True(t, ok)
+		lines := strings.Split(strings.TrimSpace(block), "\n")
+		require.Zero(t, len(lines)%2)
+		for j := 0; j < len(lines); j += 2 {
+			out = append(out, pair{lines[j], lines[j+1]})
+		}
+	}
+	return out
+}
+
+func protoHex(t *testing.T, m proto.Message) string {
+	t.Helper()
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	require.NoError(t, err)
+	return hex.EncodeToString(b)
+}
+
+func goldenTables() (Table, Table) {
+	clicks := TableSpec{Schema: "public", Name: "clicks", Columns: []Column{
+		{Name: "user_id", Type: columnar.Type{Kind: columnar.Int64}, NotNull: true},
+		{Name: "price", Type: columnar.Type{Kind: columnar.Decimal, Precision: 12, Scale: 2}, Default: "0"},
+		{Name: "url", Type: columnar.Type{Kind: columnar.Varchar, Length: 200}},
+	}, Options: Options{Journals: 4, PartitionBy: "user_id"}}
+	rides := TableSpec{
+		Schema: "Sales/EU", Name: "all rides", Columns: []Column{{Name: "id", Type: columnar.Type{Kind: columnar.Text}}},
+		OnJournals: "acme/rides/",
+	}
+	return clicks.table(16386, []string{"file:///"}), rides.table(16389, nil)
+}
+
+func TestFormatDocument(t *testing.T) {
+	k := newKeys("/broadsheet")
+	clicks, rides := goldenTables()
+	r := record{
+		id: 16390, database: "postgres", schema: "Sales/EU", name: "orders", journals: "Sales+2FEU/orders.16390/", count: 4,
+		until: time.Date(2026, 1, 2, 3, 4, 5, 500_000_000, time.UTC),
+	}
+	journal := &protocol.JournalSpec{
+		Name: "acme/rides/part-000", Replication: 1, Labels: protocol.MustLabelSet("content-type", "application/x-ndjson"),
+		Fragment: &protocol.JournalSpec_Fragment{
+			Length: 64 << 20, CompressionCodec: protocol.CompressionCodec_ZSTANDARD, Stores: []string{"file:///"},
+			RefreshInterval: durationpb.New(time.Minute), Retention: durationpb.New(0), FlushInterval: durationpb.New(10 * time.Minute),
+		},
+	}
+	broker := &protocol.ProcessSpec_ID{Zone: "zone-1", Suffix: "broker-1"}
+	require.Equal(t, []pair{
+		{allocator.ItemKey("/gazette/cluster", journal.GetName()), protoHex(t, journal)},
+		{allocator.MemberKey("/gazette/cluster", "zone-1", "broker-1"), protoHex(t, &protocol.BrokerSpec{
+			ProcessSpec: &protocol.ProcessSpec{Id: broker, Endpoint: "http://127.0.0.1:8080"}, JournalLimit: 1024,
+		})},
+		{
+			allocator.AssignmentKey("/gazette/cluster", journal.GetName(), "zone-1", "broker-1", 0),
+			protoHex(t, &protocol.Route{Members: []*protocol.ProcessSpec_ID{broker}}),
+		},
+		{k.version(), encode(versionEntry{Format: entryFormat})},
+		{k.counter(), encode(counterEntry{Format: entryFormat, Next: 16387})},
+		{k.database("postgres"), encode(nameEntry{Format: entryFormat, ID: 16384, Name: "postgres"})},
+		{k.schema("postgres", "public"), encode(nameEntry{Format: entryFormat, ID: 16385, Name: "public"})},
+		{k.table("postgres", "public", "clicks"), clicks.encode()},
+		{k.table("postgres", "Sales/EU", "all rides"), rides.encode()},
+		{k.createRecord("postgres", "Sales/EU", 16390), r.encode()},
+		{k.dropRecord(16390), r.encode()},
+	}, documented(t))
+}
+
+// TestDocumentedEntriesAreRead holds that what the page shows is read as what it was
+// made of, by every later version too.
+func TestDocumentedEntriesAreRead(t *testing.T) {
+	k := newKeys("/broadsheet")
+	clicks, rides := goldenTables()
+	want := map[string]any{
+		k.table("postgres", "public", "clicks"):      clicks,
+		k.table("postgres", "Sales/EU", "all rides"): rides,
+		k.version():                    bookkeeper{},
+		k.counter():                    bookkeeper{},
+		k.database("postgres"):         database{Format: 1, ID: 16384, Name: "postgres"},
+		k.schema("postgres", "public"): schema{Format: 1, ID: 16385, Name: "public"},
+	}
+	for _, p := range documented(t) {
+		if !strings.HasPrefix(p.key, k.root) {
+			continue
+		}
+		got, err := k.decode(p.key, []byte(p.value))
+		require.NoError(t, err, p.key)
+		if w, ok := want[p.key]; ok {
+			require.Equal(t, w, got)
+			continue
+		}
+		switch r := got.(type) {
+		case creating:
+			require.Equal(t, p.value, record(r).encode())
+		case dropping:
+			require.Equal(t, p.value, record(r).encode())
+		default:
+			require.Fail(t, "unexpected", "%s: %T", p.key, got)
+		}
+	}
+}
+
+// TestEveryKindIsWritten holds that each kind of column has a name in entries.
+func TestEveryKindIsWritten(t *testing.T) {
+	for kind := columnar.Bool; kind.Valid(); kind++ {
+		got, err := kindOf(kindNames[kind])
+		require.NoError(t, err, kind)
+		require.Equal(t, kind, got)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	k := newKeys("/broadsheet")
+	clicks, _ := goldenTables()
+	f.Add(k.table("postgres", "public", "clicks"), clicks.encode())
+	f.Add(k.dropRecord(16390), `{"format":1}`)
+	f.Fuzz(func(t *testing.T, key, value string) {
+		v, err := k.decode(key, []byte(value))
+		if table, ok := v.(Table); ok && err == nil {
+			again, err := decodeTable([]byte(table.encode()))
+			require.NoError(t, err)
+			require.Equal(t, table.encode(), again.encode())
+		}
+	})
+}
