@@ -28,13 +28,14 @@ type slogCore struct {
 }
 
 // routine are the warnings that etcd gives at each start of a lone embedded
-// member, or at the first. They tell an operator nothing.
+// member, or at the first: parts of their texts. They tell an operator nothing.
 var routine = []string{
 	"Running http and grpc server on single port. This is not recommended for production.",
 	"simple token is not cryptographically signed",
 	"serving client traffic insecurely; this is strongly discouraged!",
 	"Failed to detect schema version",
 	"failed to update storage version",
+	"since there are still pending configuration changes to apply", // it campaigns again
 }
 
 // Enabled is part of zapcore.Core: what etcd calls panic and fatal always is.
@@ -49,7 +50,8 @@ func (c *slogCore) With(fields []zapcore.Field) zapcore.Core {
 
 // Check is part of zapcore.Core.
 func (c *slogCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if c.Enabled(e.Level) && !slices.Contains(routine, e.Message) {
+	isRoutine := func(text string) bool { return strings.Contains(e.Message, text) }
+	if c.Enabled(e.Level) && (e.Level > zapcore.ErrorLevel || !slices.ContainsFunc(routine, isRoutine)) {
 		return ce.AddCore(e, c)
 	}
 	return ce

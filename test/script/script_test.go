@@ -1,5 +1,3 @@
-// Package script runs the command line's scenario files, testdata/*.txtar, with the real
-// program.
 package script
 
 import (

@@ -1,4 +1,3 @@
-// Package sql_test asks a real server in SQL, through pgx and psql.
 package sql_test
 
 import (

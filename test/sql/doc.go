@@ -1,0 +1,2 @@
+// Package sql asks a real server in SQL, through pgx. It has tests only.
+package sql
