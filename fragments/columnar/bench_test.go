@@ -9,8 +9,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/valyala/fastjson"
 )
 
 // bidSchema is that of the NEXMARK bids, with a nested field.
@@ -105,28 +103,6 @@ func BenchmarkProve(b *testing.B) {
 			b.Fatal(proof, err)
 		}
 	})
-}
-
-// BenchmarkFastJSON is the yardstick: a general parser that only takes the same fields
-// out of each line, with no checks of ranges, no columns and no timestamps.
-func BenchmarkFastJSON(b *testing.B) {
-	data := bids(benchRows)
-	var p fastjson.Parser
-	var sum int64
-	perCPU(b, len(data), func() {
-		for line := range bytes.Lines(data) {
-			v, err := p.ParseBytes(line)
-			if err != nil {
-				b.Fatal(err)
-			}
-			sum += v.GetInt64("auction") + v.GetInt64("bidder") + v.GetInt64("price")
-			sum += int64(len(v.GetStringBytes("channel")) + len(v.GetStringBytes("url")) + len(v.GetStringBytes("date_time")))
-			sum += int64(v.GetFloat64("rate")) + int64(v.GetObject("extra").Len())
-		}
-	})
-	if sum == 0 {
-		b.Fatal("nothing read")
-	}
 }
 
 func BenchmarkWrite(b *testing.B) {
