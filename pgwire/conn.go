@@ -1,75 +1,76 @@
 package pgwire
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
-	"sync"
-
-	"broadsheet.dev/broadsheet/internal/task"
+	"runtime/debug"
+	"time"
 )
 
-// Causes with which the context of a call ends.
-var (
-	errCancelled = &Error{Code: "57014", Message: "canceling statement due to user request"}
-	errShutdown  = &Error{
-		Severity: "FATAL", Code: "57P01",
-		Message: "terminating connection due to administrator command",
-	}
-	errGone = errors.New("the client is gone")
-)
+// lastWords is how long a client has to take the reason for which its session ends.
+const lastWords = time.Second
 
-// conn is one connection. Its session's calls and its writer belong to the goroutine
-// that runs serve; a reader hands it the client's messages one by one.
+// conn is one connection. Everything belongs to the goroutine that serves it, but life.
 type conn struct {
-	cfg    Config
-	nc     net.Conn
-	r      *bufio.Reader
-	out    writer
+	cfg  *Config
+	life lifeline
+	in   inbound
+	out  writer
+
 	pid    uint32
-	secret [4]byte
+	secret []byte
 
 	session    Session
-	statements map[string]Statement
+	parameters parameters
+	statements map[string]*statement
 	portals    map[string]*portal
+	prepared   int  // size of the statements and portals, see Config.MaxPreparedBytes
 	skipping   bool // up to the next Sync, after an error in the extended protocol
-
-	ctx    context.Context //nolint:containedctx // lifetime of the session
-	frames chan frame
-
-	mu         sync.Mutex
-	cancelling context.CancelCauseFunc // of the running call, if any
 }
 
-func newConn(cfg Config, nc net.Conn, r *bufio.Reader) *conn {
-	return &conn{
-		cfg: cfg, nc: nc, r: r, out: writer{nc: nc},
-		statements: map[string]Statement{}, portals: map[string]*portal{},
-		frames: make(chan frame),
+func newConn(ctx context.Context, cfg *Config, p *pool, nc net.Conn) *conn {
+	c := &conn{
+		cfg: cfg, life: newLifeline(ctx, nc),
+		statements: map[string]*statement{}, portals: map[string]*portal{},
 	}
+	c.out = writer{dst: nc, why: c.life.why, pool: p}
+	c.in = newInbound(source{c}, startupBuffer)
+	return c
 }
 
-// SetParameter reports a setting to the client.
-func (c *conn) SetParameter(name, value string) { c.out.parameter(name, value) }
+// source is what a client sends. What is buffered for the client is sent before the server
+// waits for it.
+type source struct{ c *conn }
 
-// start opens the session and greets the client.
-func (c *conn) start(ctx context.Context, p *startupPacket) error {
-	if p.minor > 0 || len(p.options) > 0 {
+func (s source) Read(p []byte) (int, error) {
+	c := s.c
+	if err := c.out.flush(); err != nil {
+		return 0, err
+	}
+	c.out.release()
+	n, err := c.life.nc.Read(p)
+	if err != nil {
+		return n, c.life.why(err)
+	}
+	return n, nil
+}
+
+// open opens the session and greets the client.
+func (c *conn) open(ctx context.Context, b Backend, p *startupPacket) error {
+	if minor, tell := p.negotiated(); tell {
 		c.out.begin('v')
-		c.out.int32(protocol3)
+		c.out.int32(protocol3 | uint32(minor))
 		c.out.int32(uint32(len(p.options)))
 		for _, o := range p.options {
 			c.out.cstr(o)
 		}
 		c.out.end()
 	}
-	s := Startup{User: p.params["user"], Database: p.params["database"], Parameters: p.params, PID: c.pid, Params: c}
+	s := Startup{User: p.params["user"], Database: p.params["database"], Parameters: p.params, PID: c.pid, Params: &c.parameters}
 	if s.User == "" {
-		c.out.error(&Error{Severity: "FATAL", Code: "28000", Message: "no PostgreSQL user name specified in startup packet"})
-		return errors.Join(errors.New("no user"), c.out.flush())
+		return &Error{Code: "28000", Message: "no PostgreSQL user name specified in startup packet"}
 	}
 	if s.Database == "" {
 		s.Database = s.User
@@ -79,221 +80,167 @@ func (c *conn) start(ctx context.Context, p *startupPacket) error {
 	c.out.begin('R') // AuthenticationOk
 	c.out.int32(0)
 	c.out.end()
-	session, err := c.cfg.Backend.Open(ctx, s)
+	session, err := b.Open(ctx, s)
 	if err != nil {
-		e := asError(err)
-		e.Severity = "FATAL"
-		c.out.error(e)
-		return errors.Join(err, c.out.flush())
-	}
-	c.session = session
-	c.out.begin('K')
-	c.out.int32(c.pid)
-	c.out.buf = append(c.out.buf, c.secret[:]...)
-	c.out.end()
-	c.out.readyForQuery(session.TxStatus())
-	if err := c.out.flush(); err != nil {
-		session.Close()
 		return err
 	}
-	return nil
+	c.session = session
+	c.parameters.report(&c.out)
+	c.out.begin('K')
+	c.out.int32(c.pid)
+	c.out.buf = append(c.out.buf, c.secret...)
+	c.out.end()
+	c.out.readyForQuery(session.TxStatus())
+	return c.out.flush()
 }
 
-// serve handles the client's messages until it leaves, an error is fatal, or ctx is done.
-func (c *conn) serve(ctx context.Context) {
-	g := task.New(ctx, "session")
-	ctx, cancel := context.WithCancelCause(g.Context())
-	c.ctx = ctx
-	g.Go("read", func(context.Context) error {
-		cancel(c.read(ctx))
-		return nil
-	})
-	stop := context.AfterFunc(g.Context(), func() { cancel(errShutdown) })
+// serve handles the client's messages until the session ends, and returns why.
+func (c *conn) serve() error {
+	c.in.resize(sessionBuffer)
 	for {
-		f, err := c.receive()
-		if err == nil {
-			err = c.handle(f)
+		if len(c.in.buf) > sessionBuffer && c.in.r == c.in.w {
+			c.in.resize(sessionBuffer) // a COPY had a larger one
 		}
+		kind, err := c.in.header()
 		if err != nil {
-			c.farewell(err)
-			break
+			return err
+		}
+		if err := c.handle(kind); err != nil {
+			return err
+		}
+		if err := c.out.flushFull(); err != nil {
+			return err
 		}
 	}
-	stop()
-	cancel(errGone)
-	_ = c.nc.Close()
-	g.Cancel()
-	_ = g.Wait() // the reader has ended, and no call is running
-	c.closeAll()
-}
-
-// read hands messages over until the connection fails, and returns why it did.
-func (c *conn) read(ctx context.Context) error {
-	for {
-		f, err := readFrame(c.r, c.cfg.MaxMessage)
-		if err != nil {
-			if e, ok := errors.AsType[*Error](err); ok {
-				return e
-			}
-			return errGone
-		}
-		select {
-		case c.frames <- f:
-		case <-ctx.Done():
-			return errGone
-		}
-	}
-}
-
-// receive returns the client's next message; what was written so far is sent before
-// waiting for it.
-func (c *conn) receive() (frame, error) {
-	select {
-	case f := <-c.frames:
-		return f, nil
-	default:
-	}
-	if err := c.out.flush(); err != nil {
-		return frame{}, errGone
-	}
-	select {
-	case f := <-c.frames:
-		return f, nil
-	case <-c.ctx.Done():
-		return frame{}, context.Cause(c.ctx)
-	}
-}
-
-// errTerminate ends the loop after the client said goodbye.
-var errTerminate = errors.New("terminated by the client")
-
-// farewell tells the client why its session ends, if there is something to tell.
-func (c *conn) farewell(err error) {
-	var e *Error
-	if errors.Is(err, errGone) || errors.Is(err, errTerminate) || !errors.As(err, &e) {
-		return
-	}
-	fatal := *e
-	fatal.Severity = "FATAL"
-	c.out.error(&fatal)
-	_ = c.out.flush()
 }
 
 // handle one message. An error that it returns ends the session.
-func (c *conn) handle(f frame) error {
-	if c.skipping && f.kind != 'S' && f.kind != 'X' {
-		return nil
-	}
-	switch f.kind {
-	case 'Q':
-		return c.simple(f.body)
-	case 'P', 'B', 'D', 'E', 'C':
-		return c.extended(f)
-	case 'H':
-		return c.flushed()
-	case 'S':
-		return c.sync()
-	case 'X':
+func (c *conn) handle(kind byte) error {
+	switch {
+	case kind == 'X':
 		return errTerminate
-	case 'd', 'c', 'f': // left over from a COPY that failed here
+	case c.skipping && kind != 'S':
 		return nil
-	case 'F':
-		c.out.error(&Error{Code: "0A000", Message: "function calls by message are not supported", Hint: "Call the function in a SELECT."})
-		return c.ready()
-	default:
-		return protocolError(fmt.Sprintf("invalid frontend message type %d", f.kind))
+	case kind == 'd' || kind == 'c' || kind == 'f': // left over from a COPY that failed here
+		return nil
 	}
-}
-
-func (c *conn) flushed() error {
-	if c.out.flush() != nil {
-		return errGone
+	c.skipping = false
+	cycle := kind == 'Q' || kind == 'F' || kind == 'S' // ReadyForQuery ends it
+	if err := c.dispatch(kind); err != nil {
+		if fatal(err) {
+			return err
+		}
+		c.failed(err)
+		c.skipping = !cycle
+	}
+	if cycle {
+		c.ready()
 	}
 	return nil
 }
 
-// ready ends a cycle of the protocol.
-func (c *conn) ready() error {
-	c.out.readyForQuery(c.session.TxStatus())
-	return nil
+func (c *conn) dispatch(kind byte) error {
+	body, err := c.in.body(c.cfg.MaxMessage)
+	if err != nil {
+		return err
+	}
+	f := &fields{body}
+	switch kind {
+	case 'Q':
+		return c.simple(f)
+	case 'P':
+		return c.parse(f)
+	case 'B':
+		return c.bind(f)
+	case 'D':
+		return c.describe(f)
+	case 'E':
+		return c.execute(f)
+	case 'C':
+		return c.close(f)
+	case 'H':
+		return errors.Join(f.end(), c.out.flush())
+	case 'S':
+		return errors.Join(f.end(), c.call(c.session.Sync))
+	default: // 'F'
+		return &Error{Code: "0A000", Message: "function calls by message are not supported", Hint: "Call the function in a SELECT."}
+	}
+}
+
+// ready ends a cycle of the protocol, and outside of a transaction every portal.
+func (c *conn) ready() {
+	status := c.session.TxStatus()
+	if status == 'I' {
+		c.closePortals()
+	}
+	c.parameters.report(&c.out)
+	c.out.readyForQuery(status)
+}
+
+// failed reports an error of a statement.
+func (c *conn) failed(err error) {
+	e := asError(err)
+	if e.Code == "XX000" {
+		c.cfg.Logger.LogAttrs(c.life.ctx, slog.LevelError, "a statement failed for a reason that has no code",
+			slog.Uint64("pid", uint64(c.pid)), slog.Any("error", err))
+	}
+	c.out.error(e)
 }
 
 // call runs fn with a context that a cancel request ends. Its error is what the client
 // is to be told.
 func (c *conn) call(fn func(ctx context.Context) error) error {
-	ctx, cancel := context.WithCancelCause(c.ctx)
-	defer cancel(nil)
-	c.setCancel(cancel)
+	ctx, done := c.life.begin()
+	defer func() {
+		done()
+		c.out.resume()
+	}()
 	err := fn(ctx)
-	c.setCancel(nil)
 	if err == nil || ctx.Err() == nil {
 		return err
 	}
-	var e *Error
-	if errors.Is(err, context.Canceled) || !errors.As(err, &e) {
-		return context.Cause(ctx)
+	cause := context.Cause(ctx)
+	if fatal(cause) {
+		return cause
 	}
-	return err
+	if _, ok := errors.AsType[*Error](err); ok && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return cause
 }
 
-func (c *conn) setCancel(fn context.CancelCauseFunc) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.cancelling = fn
+// guarded runs fn, and turns a panic into an error.
+func (c *conn) guarded(fn func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.cfg.Logger.LogAttrs(c.life.ctx, slog.LevelError, "a session panicked and was ended",
+				slog.Uint64("pid", uint64(c.pid)), slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
+			err = errPanicked
+		}
+	}()
+	return fn()
 }
 
-// cancelCall ends the running call, if there is one. It is called by other connections.
-func (c *conn) cancelCall() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cancelling != nil {
-		c.cancelling(errCancelled)
+// finish tells the client why its session ends, if there is something to tell, closes the
+// connection, and releases what the session has.
+func (c *conn) finish(err error) {
+	c.life.over(lastWords)
+	c.out.drop()
+	c.out.resume()
+	if !errors.Is(err, errGone) && !errors.Is(err, errTerminate) {
+		e := asError(err)
+		e.Severity = "FATAL"
+		c.out.error(e)
 	}
-}
-
-// failed reports an error of a statement. It returns an error if the session must end.
-func (c *conn) failed(err error) error {
-	if errors.Is(err, errGone) || c.out.err != nil {
-		return errGone
-	}
-	e := asError(err)
-	if e.Severity == "FATAL" {
-		return e
-	}
-	if e.Code == "XX000" {
-		c.cfg.Logger.LogAttrs(c.ctx, slog.LevelError, "a statement failed for a reason that has no code", slog.Any("error", err))
-	}
-	c.out.error(e)
-	return nil
-}
-
-// asError returns the *Error in err, or makes one of it.
-func asError(err error) *Error {
-	var e *Error
-	var fail *CopyFailError
-	switch {
-	case errors.As(err, &fail):
-		return &Error{Code: "57014", Message: fail.Error()}
-	case errors.As(err, &e):
-		copied := *e
-		return &copied
-	default:
-		return &Error{Code: "XX000", Message: err.Error()}
-	}
-}
-
-// closeAll releases the session and all that it has.
-func (c *conn) closeAll() {
-	c.closePortals()
+	_ = c.out.flush() // a client that said goodbye may still read the answers
+	_ = c.life.nc.Close()
+	c.out.buf = c.out.buf[:0]
+	c.out.release()
+	_ = c.guarded(func() error { c.closePortals(); return nil })
 	for _, s := range c.statements {
-		s.Close()
+		_ = c.guarded(func() error { c.unuse(s); return nil })
 	}
-	c.session.Close()
-}
-
-func (c *conn) closePortals() {
-	for name, p := range c.portals {
-		p.Close()
-		delete(c.portals, name)
+	if c.session != nil {
+		_ = c.guarded(func() error { c.session.Close(); return nil })
 	}
 }

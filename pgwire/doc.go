@@ -4,24 +4,54 @@
 //
 // A Server accepts connections, does the startup, and turns messages into calls of a
 // Session that a Backend opened: prepare, bind, execute, copy. Rows are written
-// straight into one buffer that is flushed when full and when idle.
+// straight into one buffer, which is sent when it is full, when the session asks for it,
+// and always before the server waits for the client. Sequences of messages, SQLSTATEs and
+// texts are those of PostgreSQL 15, wherever a client can tell.
+//
+// Protocol 3.0 and 3.2 are spoken; later minor versions and unknown protocol options are
+// negotiated down. Encryption is answered with a no, function calls by message with 0A000.
 //
 // # Invariants
 //
-//   - No bytes from a client crash the server; lengths are checked before memory is
-//     taken, and memory per connection is bounded.
-//   - Calls to a Session never overlap; a cancel request ends the running call's context
-//     and never reaches the next one.
+//   - No bytes from a client crash the server, and a panic of a session ends that session
+//     only, with XX000.
+//   - Memory is taken as bytes arrive, never for a length that was announced. A connection
+//     holds at most 16 KiB until it is a session, and 64 KiB while it is idle; during a
+//     message, what its limits allow (Config.MaxMessage, MaxRow, MaxPreparedBytes). COPY
+//     data of any length needs 64 KiB.
+//   - A client that doesn't read stops its session when one buffer is full: a row may only
+//     add itself to it.
+//   - Calls to a Session never overlap. A cancel request ends the context of the call that
+//     runs when the request is answered by closing its connection, and never a later one; it
+//     also ends the call's waiting for the client, to send or to receive, and yet no message
+//     is torn by it.
+//   - A call's context ends soon after its client went away, on Linux at any time, elsewhere
+//     when it is next read from or written to; and at once when the server stops. The cause
+//     tells which.
+//   - A session only sends whole messages: a row that it didn't end, or that has other columns
+//     than were described, reaches no client.
 //   - After an error in the extended protocol everything is skipped up to Sync.
 //   - Every error has a SQLSTATE.
 //
 // # Goroutines
 //
-// One per connection, and while a call runs one that watches for the client to go
-// away; all are awaited by Serve.
+//	goroutine   started by  ends when                           owns
+//	accept      Serve       the listener is closed              the listener
+//	watch       Serve       Serve's context is done             nothing: it looks for clients that went
+//	                                                            away during a call, ten times a second,
+//	                                                            and tells every connection of the end
+//	connection  accept      its client leaves, an error is      the connection, its Session, and their
+//	            (each)      fatal, or the server stops          buffers: all calls are made by it
+//
+// Serve awaits all of them. Other connections, and watch, may only interrupt one: see
+// lifeline.
 //
 // # Testing
 //
-// Message-level scenario files, pgx and psql over loopback, fuzzing of the startup
-// packet and of the message stream.
+// testdata/postgres are conversations, with PostgreSQL 15's own answers: this package's
+// server, over a scripted session, has to give the same, and a flag lets a real server write
+// them anew. testdata/broadsheet are those in which there is no PostgreSQL to ask: limits,
+// cancels, shutdown, sessions that break their contract. Besides: pgx and psql over
+// loopback, memory of idle connections, fuzzing of the startup packet and of the stream of
+// messages, and the allocations of a row.
 package pgwire

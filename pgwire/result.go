@@ -3,159 +3,228 @@ package pgwire
 import (
 	"encoding/binary"
 	"fmt"
-	"io"
-	"strconv"
 )
 
-func itoa(n int) string { return strconv.Itoa(n) }
-
-// result is the ResultWriter of one execution.
+// result is the ResultWriter of one execution. It holds the session to its contract: the
+// first thing that goes wrong makes the execution fail, whatever the session returns.
 type result struct {
 	c       *conn
 	formats formats
-	done    bool // Complete or Empty was called
+	columns int // that were described, -1 is no rows
+	limit   int // of rows, 0 is none
+
+	rows    int
+	tag     string // of Complete
+	done    bool   // Complete or Empty was called
+	copying copying
 	row     rowWriter
+	waiting []*Error // notices that came in the middle of a row
+	failed  error
 }
 
+// copying is what an execution has begun and not ended.
+type copying int
+
+const (
+	notCopying copying = iota
+	copyingOut
+	copyingIn
+)
+
+func (c *conn) newResult(columns []Column, f formats, limit int) *result {
+	r := &result{c: c, formats: f, columns: -1, limit: limit}
+	if columns != nil {
+		r.columns = len(columns)
+	}
+	r.row.r, r.row.w = r, &c.out
+	return r
+}
+
+// fail notes that the execution failed, unless it did before.
+func (r *result) fail(err error) error {
+	if r.failed == nil {
+		r.failed = err
+	}
+	return err
+}
+
+// breach notes that the session broke its contract.
+func (r *result) breach(format string, args ...any) error {
+	return r.fail(&Error{Code: "XX000", Message: "the session broke its contract: " + fmt.Sprintf(format, args...)})
+}
+
+// outcome is the error of an execution that returned done and err.
+func (r *result) outcome(done bool, err error) error {
+	r.c.out.drop()
+	r.sendWaiting()
+	switch {
+	case err != nil && !fatal(r.failed):
+		return err
+	case r.failed != nil:
+		return r.failed
+	case done && !r.done:
+		return r.breach("the statement is done without a tag")
+	case !done && r.done:
+		return r.breach("the statement is complete, and yet not done")
+	case !done && r.limit == 0:
+		return r.breach("the statement stopped without a limit")
+	default:
+		return nil
+	}
+}
+
+// Binary tells in which format the client wants column i.
 func (r *result) Binary(i int) bool { return r.formats.of(i) == 1 }
 
+// Row starts a row.
 func (r *result) Row(n int) RowWriter {
-	r.row = rowWriter{w: &r.c.out}
-	r.c.out.begin('D')
-	r.c.out.int16(n)
+	w := &r.c.out
+	if w.open {
+		_ = r.breach("a row was begun before the last one ended")
+	}
+	w.begin('D')
+	w.int16(n)
+	r.row.declared, r.row.got, r.row.tooLong = n, 0, 0
 	return &r.row
 }
 
-func (r *result) Flush() error    { return r.c.out.flush() }
-func (r *result) Notice(e *Error) { r.c.out.notice(e) }
+// Flush sends what is buffered.
+func (r *result) Flush() error {
+	if err := r.c.out.flush(); err != nil {
+		return r.fail(err)
+	}
+	return nil
+}
 
+// Notice sends a notice, after the row that is being built.
+func (r *result) Notice(e *Error) {
+	if r.c.out.open {
+		r.waiting = append(r.waiting, e)
+		return
+	}
+	if r.c.out.blocked == nil {
+		r.c.out.notice(e)
+		_ = r.c.out.flushFull() // fails again when it matters
+	}
+}
+
+func (r *result) sendWaiting() {
+	waiting := r.waiting
+	r.waiting = nil
+	for _, e := range waiting {
+		r.Notice(e)
+	}
+}
+
+// Complete ends the execution with a tag.
 func (r *result) Complete(tag string) {
-	r.done = true
-	r.c.out.tag(tag)
+	if r.finish() {
+		r.tag = tag
+		r.c.out.tag(tag)
+		_ = r.c.out.flushFull() // fails again when it matters
+	}
 }
 
+// Empty ends the execution of nothing.
 func (r *result) Empty() {
+	if r.finish() {
+		r.c.out.message('I')
+	}
+}
+
+// finish tells whether the execution can end here.
+func (r *result) finish() bool {
+	switch {
+	case r.done:
+		_ = r.breach("the statement completed twice")
+	case r.c.out.open:
+		_ = r.breach("the statement completed in the middle of a row")
+	case r.copying != notCopying:
+		_ = r.breach("the statement completed in the middle of a COPY")
+	}
 	r.done = true
-	r.c.out.message('I')
+	return r.failed == nil
 }
 
-// rowWriter appends columns to the DataRow being built.
+// rowWriter appends columns to the row that is being built.
 type rowWriter struct {
-	w  *writer
-	at int // where the length of the column being built stands
+	r *result
+	w *writer
+
+	declared, got int
+	at            int // where the length of the column being built stands, from the row's start
+	tooLong       int // the size of the row when it was found to be, or 0
 }
 
-func (r *rowWriter) Null() { r.w.int32(0xffff_ffff) }
+// rowHeader is how many bytes of a row come before its columns.
+const rowHeader = 7
 
+// Null appends a NULL.
+func (r *rowWriter) Null() {
+	r.got++
+	r.w.int32(0xffff_ffff)
+}
+
+// Begin a column.
 func (r *rowWriter) Begin() []byte {
-	r.at = len(r.w.buf)
+	r.at = r.w.size()
 	r.w.int32(0)
 	return r.w.buf
 }
 
+// Put ends the column.
 func (r *rowWriter) Put(dst []byte) {
-	r.w.buf = dst
-	binary.BigEndian.PutUint32(dst[r.at:], uint32(len(dst)-r.at-4))
+	r.got++
+	w := r.w
+	w.buf = dst
+	if size := w.size(); size > r.r.c.cfg.MaxRow {
+		r.tooLong = size
+		w.buf = w.buf[:w.start+rowHeader]
+		return
+	}
+	binary.BigEndian.PutUint32(dst[w.start+r.at:], uint32(w.size()-r.at-4))
 }
 
+// End completes the row.
 func (r *rowWriter) End() error {
+	if err := r.check(); err != nil {
+		r.w.drop()
+		return r.r.fail(err)
+	}
 	r.w.end()
-	if r.w.full() {
-		return r.w.flush()
+	r.r.rows++
+	if r.r.waiting != nil {
+		r.r.sendWaiting()
 	}
-	return r.w.err
-}
-
-func (r *result) copyResponse(kind byte, n int, bin bool) {
-	w, f := &r.c.out, byte(0)
-	if bin {
-		f = 1
+	if err := r.w.flushFull(); err != nil {
+		return r.r.fail(err)
 	}
-	w.begin(kind)
-	w.byte(f)
-	w.int16(n)
-	for range n {
-		w.int16(int(f))
-	}
-	w.end()
+	return nil
 }
 
-func (r *result) CopyOut(n int, bin bool) error {
-	r.copyResponse('H', n, bin)
-	return r.c.out.flush()
-}
-
-func (r *result) CopyData(p []byte) error {
-	w := &r.c.out
-	w.begin('d')
-	w.buf = append(w.buf, p...)
-	w.end()
-	if w.full() {
-		return w.flush()
-	}
-	return w.err
-}
-
-func (r *result) EndCopyOut() error {
-	r.c.out.message('c')
-	return r.c.out.err
-}
-
-func (r *result) CopyIn(n int, bin bool) (CopyReader, error) {
-	r.copyResponse('G', n, bin)
-	if err := r.c.out.flush(); err != nil {
-		return nil, err
-	}
-	return &copyReader{c: r.c}, nil
-}
-
-// CopyFailError is the end of a COPY FROM STDIN that the client gave up.
-type CopyFailError struct{ Message string }
-
-func (e *CopyFailError) Error() string { return "COPY from stdin failed: " + e.Message }
-
-// copyReader reads the payload of the client's CopyData messages.
-type copyReader struct {
-	c    *conn
-	rest []byte
-	err  error
-}
-
-func (r *copyReader) Read(p []byte) (int, error) {
-	for len(r.rest) == 0 {
-		if r.err != nil {
-			return 0, r.err
+// check tells why the row can't be sent.
+func (r *rowWriter) check() error {
+	switch res := r.r; {
+	case res.failed != nil:
+		return res.failed
+	case r.w.blocked != nil:
+		return r.w.blocked
+	case r.tooLong > 0:
+		return &Error{
+			Code: "54000", Message: fmt.Sprintf("a row of %d bytes is too long", r.tooLong),
+			Hint: fmt.Sprintf("A row may have up to %d bytes.", res.c.cfg.MaxRow),
 		}
-		if r.err = r.next(); r.err != nil {
-			return 0, r.err
-		}
-	}
-	n := copy(p, r.rest)
-	r.rest = r.rest[n:]
-	return n, nil
-}
-
-// next waits for the next message of the copy.
-func (r *copyReader) next() error {
-	f, err := r.c.receive()
-	if err != nil {
-		return err
-	}
-	switch f.kind {
-	case 'd':
-		r.rest = f.body
-		return nil
-	case 'c':
-		return io.EOF
-	case 'f':
-		text, err := (&fields{f.body}).cstr()
-		if err != nil {
-			return err
-		}
-		return &CopyFailError{Message: text}
-	case 'H', 'S': // Flush and Sync mean nothing here
-		return nil
+	case !r.w.open:
+		return res.breach("a row ended twice")
+	case res.done:
+		return res.breach("a row after the end")
+	case res.copying != notCopying:
+		return res.breach("a row in the middle of a COPY")
+	case r.declared != res.columns || r.got != r.declared:
+		return res.breach("a row of %d columns has %d, where %d were described", r.declared, r.got, max(res.columns, 0))
+	case res.limit > 0 && res.rows == res.limit:
+		return res.breach("more rows than the limit of %d", res.limit)
 	default:
-		return protocolError(fmt.Sprintf("unexpected message type %q during COPY from stdin", f.kind))
+		return nil
 	}
 }

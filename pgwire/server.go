@@ -1,7 +1,7 @@
 package pgwire
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -14,58 +14,15 @@ import (
 	"broadsheet.dev/broadsheet/internal/task"
 )
 
-// Config of a Server. Backend and Logger are needed.
-type Config struct {
-	Backend Backend
-	Logger  *slog.Logger
-	// MaxSessions bounds the sessions at one time; zero is 100. Further ones are refused
-	// with 53300.
-	MaxSessions int
-	// MaxStarting bounds connections that aren't sessions yet; zero is 100. Further ones
-	// are closed.
-	MaxStarting int
-	// StartupTimeout bounds the time until a connection is a session; zero is 10 s.
-	StartupTimeout time.Duration
-	// MaxMessage bounds a message of a client, in bytes; zero is 64 MiB.
-	MaxMessage int
-	// MaxPrepared bounds the prepared statements, and the open portals, of a session; zero
-	// is 4096.
-	MaxPrepared int
-}
-
-// Validate tells what is missing.
-func (c *Config) Validate() error {
-	if c.Backend == nil || c.Logger == nil {
-		return errors.New("pgwire: a Backend and a Logger are needed")
-	}
-	return nil
-}
-
-func (c *Config) withDefaults() Config {
-	d := *c
-	def := func(v *int, to int) {
-		if *v == 0 {
-			*v = to
-		}
-	}
-	def(&d.MaxSessions, 100)
-	def(&d.MaxStarting, 100)
-	def(&d.MaxMessage, 64<<20)
-	def(&d.MaxPrepared, 4096)
-	if d.StartupTimeout == 0 {
-		d.StartupTimeout = 10 * time.Second
-	}
-	return d
-}
-
 // Server accepts connections. Make it with New.
 type Server struct {
 	cfg      Config
 	starting chan struct{} // a place for each connection that isn't a session yet
+	pool     *pool
 
-	mu      sync.Mutex
-	conns   map[uint32]*conn // sessions, and those about to be, by process id
-	nextPID uint32
+	mu       sync.Mutex
+	sessions map[uint32]*conn // and those about to be, by process id
+	nextPID  uint32
 }
 
 // New returns a server that isn't serving yet.
@@ -74,147 +31,157 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	return &Server{cfg: cfg, starting: make(chan struct{}, cfg.MaxStarting), conns: map[uint32]*conn{}}, nil
+	return &Server{
+		cfg: cfg, starting: make(chan struct{}, cfg.MaxStarting), pool: newPool(),
+		sessions: map[uint32]*conn{},
+	}, nil
 }
 
 // Serve accepts connections from ln until ctx is done, then ends every session with
 // 57P01 and returns when all have ended. It closes ln.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	g := task.New(ctx, "pgwire")
-	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
-	defer stop()
-	g.Go("accept", func(ctx context.Context) error {
-		for {
-			c, err := ln.Accept()
-			switch {
-			case ctx.Err() != nil:
-				if err == nil {
-					_ = c.Close()
-				}
-				return nil
-			case err != nil:
-				if err := pause(ctx, err); err != nil {
-					return err
-				}
-			default:
-				s.admit(g, c)
-			}
-		}
+	open := &connections{conns: map[*conn]struct{}{}}
+	g.Go("watch", func(ctx context.Context) error {
+		open.watch(ctx)
+		_ = ln.Close()
+		open.shutDown()
+		return nil
 	})
+	g.Go("accept", func(ctx context.Context) error { return s.accept(ctx, g, ln, open) })
 	return g.Wait()
 }
 
-// pause waits a little after an error that may pass, such as too many open files.
-func pause(ctx context.Context, err error) error {
-	if errors.Is(err, net.ErrClosed) {
-		return fmt.Errorf("accept: %w", err)
+// accept starts a task for each connection. Errors that may pass, such as too many open
+// files, are waited out.
+func (s *Server) accept(ctx context.Context, g *task.Group, ln net.Listener, open *connections) error {
+	var wait time.Duration
+	for {
+		nc, err := ln.Accept()
+		if err == nil {
+			wait = 0
+			s.admit(g, nc, open)
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("accept on %s: %w", ln.Addr(), cmp.Or(ctx.Err(), err))
+		}
+		wait = min(max(2*wait, 5*time.Millisecond), time.Second)
+		s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "a connection could not be accepted",
+			slog.Any("error", err), slog.Duration("retry_in", wait))
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
 	}
-	select {
-	case <-ctx.Done():
-	case <-time.After(20 * time.Millisecond):
-	}
-	return nil
 }
 
+// refusal is how long a client has to take the reason for which it isn't admitted, which
+// fits into the buffers of any socket.
+const refusal = 10 * time.Millisecond
+
 // admit serves a connection in a task of its own, or closes it if too many are starting.
-func (s *Server) admit(g *task.Group, c net.Conn) {
+func (s *Server) admit(g *task.Group, nc net.Conn, open *connections) {
 	select {
 	case s.starting <- struct{}{}:
 	default:
-		_ = c.Close()
+		w := writer{dst: nc, why: func(err error) error { return err }, pool: s.pool}
+		w.error(tooMany(fmt.Sprintf("The server takes %d connections at a time that have not started yet.", s.cfg.MaxStarting)))
+		_ = nc.SetDeadline(time.Now().Add(refusal))
+		_ = w.flush()
+		_ = nc.Close()
+		w.release()
 		return
 	}
 	g.Go("connection", func(ctx context.Context) error {
-		defer func() { _ = c.Close() }()
 		started := sync.OnceFunc(func() { <-s.starting })
 		defer started()
-		s.connection(ctx, c, started)
+		c := newConn(ctx, &s.cfg, s.pool, nc)
+		if !open.add(c) {
+			_ = nc.Close()
+			return nil
+		}
+		defer open.remove(c)
+		s.connection(c, started)
 		return nil
 	})
 }
 
-// connection does the startup and runs the session to its end.
-func (s *Server) connection(ctx context.Context, nc net.Conn, started func()) {
-	defer s.recovered(ctx)
-	_ = nc.SetDeadline(time.Now().Add(s.cfg.StartupTimeout))
-	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	r := bufio.NewReaderSize(nc, 8<<10)
-	p, err := readStartup(nc, r)
+func tooMany(hint string) *Error {
+	return &Error{Severity: "FATAL", Code: "53300", Message: "sorry, too many clients already", Hint: hint}
+}
+
+// connection does the startup and runs the session to its end. A connection counts as a
+// session until all that it has is released.
+func (s *Server) connection(c *conn, started func()) {
+	c.life.allow(s.cfg.StartupTimeout)
+	err := c.guarded(func() error { return s.start(c) })
+	if err == nil {
+		started()
+		c.life.allow(0)
+		err = c.guarded(c.serve)
+	}
+	c.finish(err)
+	s.forget(c)
+}
+
+// start makes a session of a connection.
+func (s *Server) start(c *conn) error {
+	p, err := readStartup(c.life.nc, &c.in)
 	if err != nil {
-		if e, ok := errors.AsType[*Error](err); ok {
-			refuse(nc, e)
-		}
-		return
+		return err
 	}
 	if p.cancel {
 		s.cancel(p.pid, p.secret)
-		return
+		return errTerminate
 	}
-	c := newConn(s.cfg, nc, r)
-	if err := s.register(c); err != nil {
-		refuse(nc, err)
-		return
+	if err := s.register(c, p); err != nil {
+		return err
 	}
-	defer s.forget(c)
-	if err := c.start(ctx, p); err != nil {
-		return
+	ctx, cancel := context.WithTimeoutCause(c.life.ctx, s.cfg.StartupTimeout,
+		&Error{Severity: "FATAL", Code: "57014", Message: "canceling authentication due to timeout"})
+	defer cancel()
+	err = c.open(ctx, s.cfg.Backend, p)
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	stop()
-	started()
-	_ = nc.SetDeadline(time.Time{})
-	c.serve(ctx)
-}
-
-// recovered ends a connection, not the server, when its session panicked.
-func (s *Server) recovered(ctx context.Context) {
-	if r := recover(); r != nil {
-		s.cfg.Logger.LogAttrs(ctx, slog.LevelError, "a session panicked and was ended", slog.Any("panic", r))
-	}
+	return err
 }
 
 // register gives the connection a process id, if there is room for a session.
-func (s *Server) register(c *conn) *Error {
+func (s *Server) register(c *conn, p *startupPacket) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.conns) >= s.cfg.MaxSessions {
-		return &Error{
-			Severity: "FATAL", Code: "53300", Message: "sorry, too many clients already",
-			Hint: fmt.Sprintf("The server takes %d sessions at a time.", s.cfg.MaxSessions),
-		}
+	if len(s.sessions) >= s.cfg.MaxSessions {
+		return tooMany(fmt.Sprintf("The server takes %d sessions at a time.", s.cfg.MaxSessions))
 	}
 	for {
 		s.nextPID = s.nextPID%0x7fff_fffe + 1
-		if _, taken := s.conns[s.nextPID]; !taken {
+		if _, taken := s.sessions[s.nextPID]; !taken {
 			break
 		}
 	}
-	c.pid, c.secret = s.nextPID, newSecret()
-	s.conns[c.pid] = c
+	minor, _ := p.negotiated()
+	c.pid, c.secret = s.nextPID, newSecret(minor)
+	s.sessions[c.pid] = c
 	return nil
 }
 
 func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.conns, c.pid)
+	if s.sessions[c.pid] == c {
+		delete(s.sessions, c.pid)
+	}
 }
 
 // cancel ends the running call of a session, if the secret is right. There is no reply
 // either way, and the time doesn't tell how much of the secret was right.
 func (s *Server) cancel(pid uint32, secret []byte) {
 	s.mu.Lock()
-	c := s.conns[pid]
+	c := s.sessions[pid]
 	s.mu.Unlock()
-	if c != nil && subtle.ConstantTimeCompare(c.secret[:], secret) == 1 {
-		c.cancelCall()
+	if c != nil && subtle.ConstantTimeCompare(c.secret, secret) == 1 {
+		c.life.cancel()
 	}
-}
-
-// refuse sends one error to a client that has no session.
-func refuse(nc net.Conn, e *Error) {
-	var w writer
-	w.nc = nc
-	w.error(e)
-	_ = w.flush()
 }

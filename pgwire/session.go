@@ -19,19 +19,22 @@ type Startup struct {
 	Params ParameterSink
 }
 
-// ParameterSink sends ParameterStatus messages: at once during startup, otherwise
-// before the next ReadyForQuery.
+// ParameterSink sends ParameterStatus messages, for values that the client doesn't know
+// yet: when the session was opened, and later before the next ReadyForQuery.
 type ParameterSink interface {
 	SetParameter(name, value string)
 }
 
-// Session executes the statements of one connection. Calls never overlap. The
-// context of a call ends when the client cancels it or goes away.
+// Session executes the statements of one connection. Calls never overlap. The context of a
+// call ends when the client cancels it or goes away, or the server stops; the cause is then
+// what the client is to be told, if it still is there: a call may return it, or its own
+// error. A panic ends the session, whose Close is then called as ever.
 type Session interface {
-	// Parse splits text into its statements. The simple protocol runs them in turn;
-	// the extended protocol allows one, or none for an empty text.
+	// Parse splits text, which is UTF-8 without zeros, into its statements. The simple
+	// protocol runs them in turn; the extended protocol allows one, or none for an empty
+	// text.
 	Parse(ctx context.Context, sql string, paramOIDs []uint32) ([]Statement, error)
-	// TxStatus is 'I', 'T' or 'E', reported with ReadyForQuery.
+	// TxStatus is 'I', 'T' or 'E', reported with ReadyForQuery. With 'I', portals are closed.
 	TxStatus() byte
 	// Sync ends an implicit transaction of the extended protocol.
 	Sync(ctx context.Context) error
@@ -43,14 +46,17 @@ type Session interface {
 type Statement interface {
 	// Params are the parameters' type OIDs.
 	Params() []uint32
-	// Columns describe the rows that an execution returns; nil if it returns none.
+	// Columns describe the rows that an execution returns; nil if it returns none. The
+	// simple protocol asks for them after Bind.
 	Columns() []Column
 	// Bind makes a portal. Args has a value for each parameter; a nil Data is NULL.
 	Bind(ctx context.Context, args []Arg) (Portal, error)
+	// Close is called after that of the last of its portals.
 	Close()
 }
 
-// Arg is one bound parameter.
+// Arg is one bound parameter. If it isn't Binary, it is UTF-8 without zeros. Data is valid
+// until Bind returns.
 type Arg struct {
 	Binary bool
 	Data   []byte
@@ -59,7 +65,8 @@ type Arg struct {
 // Portal is an execution of a statement, perhaps in several parts.
 type Portal interface {
 	// Execute writes at most maxRows rows (0 is all) to w and tells whether the portal
-	// is done; if it is, it has called w.Complete. It may be called again if not.
+	// is done; if it is, it has called w.Complete. It may be called again if not, which a
+	// limit only allows for. Clients take fewer rows than the limit for the end.
 	Execute(ctx context.Context, w ResultWriter, maxRows int) (bool, error)
 	Close()
 }
@@ -74,8 +81,10 @@ type Column struct {
 	TypeMod  int32 // -1 is none
 }
 
-// ResultWriter takes what an execution produces. Rows stay in a bounded buffer
-// that is sent when full, on Flush, and when the server waits for the client.
+// ResultWriter takes what an execution produces, until Execute returns. Rows stay in a
+// bounded buffer that is sent when full, on Flush, and when the server waits for the client.
+// An error of any method ends the execution: the client is told of the first, whatever
+// Execute returns.
 type ResultWriter interface {
 	RowSink
 	CopySink
@@ -85,10 +94,11 @@ type ResultWriter interface {
 type RowSink interface {
 	// Binary tells in which format the client wants column i.
 	Binary(i int) bool
-	// Row starts a DataRow of n columns. Append the columns in order with the returned
-	// RowWriter, then End.
+	// Row starts a DataRow of n columns, as many as were described. Append the columns in
+	// order with the returned RowWriter, then End.
 	Row(n int) RowWriter
-	// Flush sends what is buffered. It fails when the client is gone.
+	// Flush sends what is buffered, up to the last End. It fails when the client is gone,
+	// and when the call is cancelled while the client doesn't read.
 	Flush() error
 	// Notice sends a NoticeResponse.
 	Notice(e *Error)
@@ -106,12 +116,14 @@ type CopySink interface {
 	CopyData(p []byte) error
 	EndCopyOut() error
 	// CopyIn begins a COPY FROM STDIN of n columns and returns the client's data. Reading
-	// yields io.EOF at CopyDone and a CopyFailError at CopyFail.
+	// yields io.EOF at CopyDone and a CopyFailError at CopyFail; one of them has to be read
+	// before Complete. It ends with the call's context.
 	CopyIn(n int, binary bool) (CopyReader, error)
 }
 
 // RowWriter appends the columns of one row, each by Null, or by Begin, appending to the
-// slice that it returns, and Put with the result.
+// slice that it returns, and Put with the result. No other method of the ResultWriter may
+// come between Begin and Put. A row that isn't ended is not sent.
 type RowWriter interface {
 	Null()
 	Begin() []byte

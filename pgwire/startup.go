@@ -1,11 +1,9 @@
 package pgwire
 
 import (
-	"bufio"
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 )
@@ -18,8 +16,12 @@ const (
 	gssRequest    = 1234<<16 | 5680
 )
 
-// maxStartupPacket is PostgreSQL's own limit.
-const maxStartupPacket = 10_000
+const (
+	// maxStartupPacket is PostgreSQL's own limit, without the length.
+	maxStartupPacket = 10_000
+	// maxSecret is how long a secret may be in protocol 3.2.
+	maxSecret = 256
+)
 
 // startupPacket is what a client opened its connection with: a session's parameters, or
 // a request to cancel another's call.
@@ -34,64 +36,87 @@ type startupPacket struct {
 	secret []byte
 }
 
-// readStartup answers encryption requests with a no and returns the packet that follows.
-func readStartup(conn net.Conn, r *bufio.Reader) (*startupPacket, error) {
-	for range 3 { // TLS, GSS, and the packet itself
-		code, body, err := readUntyped(r)
+// readStartup answers encryption requests, each of which may come once, with a no and
+// returns the packet that follows.
+func readStartup(nc net.Conn, in *inbound) (*startupPacket, error) {
+	asked := map[uint32]bool{}
+	for {
+		code, body, err := readUntyped(in)
 		if err != nil {
 			return nil, err
 		}
 		switch {
-		case code == sslRequest || code == gssRequest:
-			if _, err := conn.Write([]byte{'N'}); err != nil {
+		case (code == sslRequest || code == gssRequest) && !asked[code]:
+			asked[code] = true
+			if err := declineEncryption(nc, in, code); err != nil {
 				return nil, err
 			}
 		case code == cancelRequest:
-			if len(body) != 8 {
-				return nil, protocolError("invalid length of cancel request")
+			if len(body) <= 4 || len(body) > 4+maxSecret {
+				return nil, violation("invalid length of query cancel packet")
 			}
 			return &startupPacket{cancel: true, pid: binary.BigEndian.Uint32(body), secret: body[4:]}, nil
 		case code>>16 == 3:
 			return parseStartup(uint16(code), body)
 		default:
-			return nil, &Error{
-				Severity: "FATAL", Code: "0A000",
-				Message: fmt.Sprintf("unsupported frontend protocol %d.%d: server supports 3.0", code>>16, code&0xffff),
-			}
+			return nil, unsupported(nc, code)
 		}
 	}
-	return nil, protocolError("too many encryption requests")
+}
+
+// declineEncryption. What a client sent without waiting for the answer is refused: it could
+// be somebody else's.
+func declineEncryption(nc net.Conn, in *inbound, code uint32) error {
+	if _, err := nc.Write([]byte{'N'}); err != nil {
+		return errGone
+	}
+	if in.r < in.w {
+		what := "SSL"
+		if code == gssRequest {
+			what = "GSSAPI encryption"
+		}
+		e := violation("received unencrypted data after " + what + " request")
+		e.Detail = "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack."
+		return e
+	}
+	return nil
+}
+
+// unsupported refuses a version of the protocol. Clients before 3.0 take errors as plain
+// text.
+func unsupported(nc net.Conn, code uint32) error {
+	text := fmt.Sprintf("unsupported frontend protocol %d.%d: server supports 3.0 to 3.2", code>>16, code&0xffff)
+	if code>>16 < 3 {
+		_, _ = nc.Write([]byte("EFATAL:  " + text + "\n\x00"))
+		return errTerminate
+	}
+	return &Error{Severity: "FATAL", Code: "0A000", Message: text}
 }
 
 // readUntyped reads a packet without a type byte: its code and what follows.
-func readUntyped(r io.Reader) (uint32, []byte, error) {
-	var head [8]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
+func readUntyped(in *inbound) (uint32, []byte, error) {
+	if err := in.fill(8); err != nil {
 		return 0, nil, err
 	}
-	n := binary.BigEndian.Uint32(head[:4])
-	if n < 8 || n > maxStartupPacket {
-		return 0, nil, protocolError("invalid length of startup packet")
+	head := in.buf[in.r:]
+	n, code := binary.BigEndian.Uint32(head), binary.BigEndian.Uint32(head[4:])
+	if n < 8 || n > maxStartupPacket+4 {
+		return 0, nil, violation("invalid length of startup packet")
 	}
-	body, err := readBody(r, int(n)-8)
-	return binary.BigEndian.Uint32(head[4:]), body, err
+	in.r += 8
+	body, err := in.take(int(n) - 8)
+	return code, body, err
 }
 
 // parseStartup reads pairs of zero-terminated strings, ended by a zero.
 func parseStartup(minor uint16, body []byte) (*startupPacket, error) {
-	if len(body) == 0 || body[len(body)-1] != 0 {
-		return nil, protocolError("invalid startup packet layout: expected terminator as last byte")
-	}
 	p := &startupPacket{minor: minor, params: map[string]string{}}
-	text := string(body[:len(body)-1])
-	for text != "" {
-		name, rest, ok := strings.Cut(text, "\x00")
-		if !ok || name == "" {
-			return nil, protocolError("invalid startup packet layout")
-		}
+	text := string(body)
+	for !strings.HasPrefix(text, "\x00") {
+		name, rest, _ := strings.Cut(text, "\x00")
 		value, rest, ok := strings.Cut(rest, "\x00")
 		if !ok {
-			return nil, protocolError("invalid startup packet layout: parameter \"" + name + "\" has no value")
+			break
 		}
 		if strings.HasPrefix(name, "_pq_.") {
 			p.options = append(p.options, name)
@@ -100,16 +125,30 @@ func parseStartup(minor uint16, body []byte) (*startupPacket, error) {
 		}
 		text = rest
 	}
+	if text != "\x00" {
+		return nil, violation("invalid startup packet layout: expected terminator as last byte")
+	}
 	return p, nil
 }
 
-func protocolError(text string) *Error {
-	return &Error{Severity: "FATAL", Code: "08P01", Message: text}
+// negotiated is the minor version that is spoken with a client that asked for p.minor, and
+// whether it has to be told.
+func (p *startupPacket) negotiated() (uint16, bool) {
+	switch minor := p.minor; {
+	case minor >= 2:
+		return 2, minor > 2 || len(p.options) > 0
+	default: // 3.1 was never used by anyone
+		return 0, minor > 0 || len(p.options) > 0
+	}
 }
 
-// newSecret is the secret with which a session's calls may be cancelled.
-func newSecret() [4]byte {
-	var s [4]byte
-	_, _ = rand.Read(s[:]) // never fails: crypto/rand ends the program instead
+// newSecret is the secret with which a session's calls may be cancelled: of 4 bytes in
+// protocol 3.0, of 32 since.
+func newSecret(minor uint16) []byte {
+	s := make([]byte, 4)
+	if minor >= 2 {
+		s = make([]byte, 32)
+	}
+	_, _ = rand.Read(s) // never fails: crypto/rand ends the program instead
 	return s
 }
