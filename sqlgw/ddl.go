@@ -72,7 +72,10 @@ func (s *session) createTable(ctx context.Context, w pgwire.ResultWriter, p *par
 	if spec.Options, err = catalog.ParseOptions(options); err != nil {
 		return catalogError(err)
 	}
-	_, err = s.gateway.cfg.Catalog.CreateTable(ctx, spec)
+	t, err := s.gateway.cfg.Catalog.CreateTable(ctx, spec)
+	if err == nil {
+		s.awaitJournals(ctx, t)
+	}
 	if errors.Is(err, catalog.ErrExists) && p.IfNotExists {
 		w.Notice(&pgwire.Error{Severity: "NOTICE", Code: "42P07", Message: fmt.Sprintf("relation %q already exists, skipping", p.Table.Name)})
 		err = nil
@@ -82,6 +85,20 @@ func (s *session) createTable(ctx context.Context, w pgwire.ResultWriter, p *par
 	}
 	w.Complete("CREATE TABLE")
 	return nil
+}
+
+// awaitJournals waits, as long as the statement may, until a new table's journals have brokers,
+// so that the next statement finds them served. The table is there in any case.
+func (s *session) awaitJournals(ctx context.Context, t catalog.Table) {
+	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
+	if err != nil {
+		return
+	}
+	journals, err := snap.Journals(ctx, t)
+	if err != nil {
+		return
+	}
+	_, _ = s.gateway.fixCut(ctx, journals) // a barrier waits for the journal's primary
 }
 
 func (s *session) dropTables(ctx context.Context, w pgwire.ResultWriter, p *parse.DropTable) error {

@@ -117,7 +117,7 @@ func TestBadInputLeavesNothingBehind(t *testing.T) {
 		"SELECT * FROM duckdb_settings()":                            "42501",
 		"ATTACH '/tmp/x.db'":                                         "42501",
 		"SELECT * FROM '/etc/passwd'":                                "42501",
-		"SELECT current_setting('memory_limit')":                     "42501",
+		"SELECT current_setting('memory_limit')":                     "42704",
 		"CALL enable_logging()":                                      "42501",
 	} {
 		var args []any
