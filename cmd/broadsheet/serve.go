@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
@@ -57,6 +58,10 @@ It opens two TCP ports, gRPC and HTTP on one, Postgres on the other, and prints 
 	bindEnv(cmd)
 	return cmd
 }
+
+// leaseTTL is long: nobody waits for the lease of a server that was killed, because its next
+// start revokes it, and a server that was suspended for less goes on as if nothing was.
+const leaseTTL = 5 * time.Minute
 
 // node is the running server: what serve opens, in this order, and closes in reverse.
 type node struct {
@@ -235,7 +240,7 @@ func (n *node) newBroker(ctx context.Context) (*broker.Broker, func(), error) {
 	b, err := broker.New(broker.Config{
 		ID:       &protocol.ProcessSpec_ID{Zone: "local", Suffix: "broker-1"},
 		Endpoint: "http://" + n.broker.Addr().String(), Listeners: []net.Listener{n.broker, socket},
-		Etcd: client, Prefix: defaultBrokerPrefix, MaxTxnOps: embedetcd.MaxTxnOps,
+		Etcd: client, Prefix: defaultBrokerPrefix, MaxTxnOps: embedetcd.MaxTxnOps, LeaseTTL: leaseTTL,
 		Dir: dir, Mode: mode, Stores: stores,
 		Logger: n.log.With(slog.String("role", "broker")), Registerer: metrics, Gatherer: metrics,
 		AlsoReady: n.gatewayState,
