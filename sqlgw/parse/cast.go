@@ -108,7 +108,7 @@ func (d duckDBType) names() []*pg.Node {
 	}
 }
 
-// cast makes a cast to the type. A length cuts and pads, which DuckDB's types don't.
+// cast makes a cast to the type. A length cuts, which DuckDB's types don't.
 func (d duckDBType) cast(arg *pg.Node) *pg.Node {
 	t := &pg.TypeName{Names: d.names(), Typemod: -1}
 	if d.typ.Kind == columnar.Decimal {
@@ -122,8 +122,8 @@ func (d duckDBType) cast(arg *pg.Node) *pg.Node {
 		return made
 	}
 	made = callNode("left", made, intConst(d.typ.Length))
-	if d.typ.Kind == columnar.Char {
-		made = callNode("rpad", made, intConst(d.typ.Length), textConst(" "))
+	if d.typ.Kind == columnar.Char { // blanks at the end count in no comparison, length and concatenation
+		made = callNode("rtrim", made, textConst(" "))
 	}
 	return made
 }
@@ -387,9 +387,11 @@ scan:
 
 // parseTypeName reads the name of a type by the grammar.
 func parseTypeName(name string) (*pg.TypeName, *Error) {
-	node, err := source{text: name}.grammar("SELECT NULL::" + name)
-	if err == nil && len(node.GetSelectStmt().GetTargetList()) == 1 {
-		if cast := node.GetSelectStmt().GetTargetList()[0].GetResTarget().GetVal().GetTypeCast(); cast != nil {
+	text := "SELECT NULL::" + name
+	node, err := source{text: text}.grammar(text)
+	if q := node.GetSelectStmt(); err == nil && len(q.GetTargetList()) == 1 {
+		t := q.GetTargetList()[0].GetResTarget()
+		if cast := t.GetVal().GetTypeCast(); cast != nil && t.GetName() == "" && len(q.GetFromClause()) == 0 {
 			return cast.GetTypeName(), nil
 		}
 	}

@@ -3,18 +3,28 @@
 //
 // # What
 //
-// Text is split and parsed with PostgreSQL's own grammar (pg_query_go). Our own
+// Text is split (Split) and parsed (Parse) with PostgreSQL's own grammar (pg_query_go). Our own
 // statements and clauses are recognized on the token stream of PostgreSQL's scanner
 // by small recursive-descent parsers, cut out, and the rest goes to the grammar. The
-// result is one typed Statement per SQL statement; for queries a tree that can be
-// rewritten and printed as the SQL that DuckDB runs.
+// result is one typed Statement per SQL statement.
+//
+// For queries it is a Select: it lists the relations that it names, and SQL prints it as what
+// DuckDB runs, with what a Binding has in their places. Printing goes once through the tree
+// and turns PostgreSQL's meaning into DuckDB's words; a Dialect may add functions, types and
+// operators (the system catalogs').
 //
 // # Invariants
 //
-//   - Fails closed: a statement kind, option or function that isn't listed is refused by
-//     its name with SQLSTATE 0A000 or 42501.
+//   - Fails closed: a statement kind, clause, kind of expression, option, function, type,
+//     operator or collation that isn't listed is refused by its name with SQLSTATE 0A000, 42501,
+//     42883 or 42704.
+//   - No name that a user chose is one that DuckDB looks up: relations are replaced, WITH queries
+//     renamed, columns resolved here. So no file, setting or table of DuckDB can be named.
 //   - Never matches text: words in strings, comments, quoted identifiers or used as column
 //     names are untouched.
+//   - What reaches the grammar is bounded in length, tokens and nesting: its memory and its C stack
+//     hold it, and it ends soon.
+//   - A Statement never changes.
 //
 // # Goroutines
 //
@@ -22,5 +32,9 @@
 //
 // # Testing
 //
-// Scenario files: statement in, statement or error out; the hostile list; fuzzing.
+// Scenario files (testdata/scenarios): statement in, statement, SQL or error out; the hostile list
+// among them. Results of queries in DuckDB, which are PostgreSQL 15's (testdata/results). A test that
+// plants what may not be there in every field of the trees. The lists of functions, settings and
+// keywords against DuckDB's own. Fuzzing: the lexer against PostgreSQL's scanner, everything else
+// against panics, our own statements against what they print.
 package parse

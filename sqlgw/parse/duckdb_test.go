@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 	_ "github.com/duckdb/duckdb-go/v2" // the DuckDB that queries are printed for
@@ -52,7 +54,13 @@ func firstColumnOf(t *testing.T, db *sql.DB, query string) []string {
 // columns, which no result may show.
 func answer(t *testing.T, db *sql.DB, query string) string {
 	t.Helper()
-	q := mustQuery(t, query)
+	pieces, err := Split(query)
+	require.NoError(t, err)
+	require.Len(t, pieces, 1)
+	q, err := queryOfPiece(pieces[0])
+	if err != nil {
+		return describe(err)
+	}
 	text, err := q.SQL(Binding{Relation: func(r Relation) (Target, error) {
 		cols, ok := tables()[r.Name.Name]
 		if !ok {
@@ -73,6 +81,8 @@ func answer(t *testing.T, db *sql.DB, query string) string {
 	defer func() { require.NoError(t, rows.Close()) }()
 	names, err := rows.Columns()
 	require.NoError(t, err)
+	types, err := rows.ColumnTypes()
+	require.NoError(t, err)
 	var out strings.Builder
 	out.WriteString(strings.Join(names, "|") + "\n")
 	for rows.Next() {
@@ -85,9 +95,7 @@ func answer(t *testing.T, db *sql.DB, query string) string {
 			if i > 0 {
 				out.WriteByte('|')
 			}
-			if v != nil {
-				fmt.Fprint(&out, v)
-			}
+			out.WriteString(asText(v, types[i].DatabaseTypeName()))
 		}
 		out.WriteByte('\n')
 	}
@@ -95,6 +103,25 @@ func answer(t *testing.T, db *sql.DB, query string) string {
 		return "DuckDB: " + strings.Split(err.Error(), "\n")[0] + "\n"
 	}
 	return out.String()
+}
+
+// asText prints a value as psql does.
+func asText(v any, typ string) string {
+	switch x := v.(type) {
+	case nil:
+		return "NULL"
+	case bool:
+		return strconv.FormatBool(x)[:1]
+	case time.Time:
+		switch typ {
+		case "DATE":
+			return x.Format(time.DateOnly)
+		case "TIMESTAMPTZ":
+			return x.Format(time.DateTime + "-07")
+		}
+		return x.Format(time.DateTime)
+	}
+	return fmt.Sprint(v)
 }
 
 // TestResults runs queries in DuckDB. In the files other than "differs", the answers are those of

@@ -106,7 +106,7 @@ func (s source) grammarError(err error, masked string) error {
 		return e
 	}
 	if syntax.Cursorpos > 0 {
-		at := byteOffset(masked, syntax.Cursorpos-1)
+		at := min(byteOffset(masked, syntax.Cursorpos-1), len(s.text))
 		e.Position = s.chars + utf8.RuneCountInString(s.text[:at]) + 1
 	}
 	return e

@@ -275,7 +275,7 @@ func mergeUsing(kind pg.JoinType, using []string, left, right []column) []column
 	}
 	var merged []column
 	for _, name := range using {
-		c := column{name: name, merged: true}
+		c := column{name: name}
 		switch kind {
 		case pg.JoinType_JOIN_RIGHT:
 			c.ref = ref(right, name)

@@ -75,28 +75,29 @@ func mathFunctions() map[string]*function {
 
 func textFunctions() map[string]*function {
 	list := map[string]*function{
-		"btrim":            renamed("trim", 1, 2),
-		"char_length":      renamed("length", 1, 1),
-		"character_length": renamed("length", 1, 1),
-		"position":         renamed("strpos", 2, 2),
-		"octet_length":     renamed("strlen", 1, 1),
-		"regexp_like":      renamed("regexp_matches", 2, 3),
-		"to_hex":           {duck: "to_hex", min: 1, max: 1, rewrite: wrapIn("lower")},
-		"lpad":             {duck: "lpad", min: 2, max: 3, rewrite: padWithBlanks},
-		"rpad":             {duck: "rpad", min: 2, max: 3, rewrite: padWithBlanks},
-		"substring":        {duck: "substring", min: 2, max: 3, rewrite: substringCall},
-		"substr":           {duck: "substring", min: 2, max: 3, rewrite: substringCall},
-		"encode":           {duck: "hex", min: 2, max: 2, rewrite: encodeCall},
-		"decode":           {duck: "from_hex", min: 2, max: 2, rewrite: decodeCall},
-		"regexp_replace":   renamed("regexp_replace", 3, 4),
-		"string_to_array":  {duck: "string_to_array", min: 2, max: 2, rewrite: splitCall},
+		"btrim":                 renamed("trim", 1, 2),
+		"char_length":           renamed("length", 1, 1),
+		"character_length":      renamed("length", 1, 1),
+		"position":              renamed("strpos", 2, 2),
+		"octet_length":          renamed("strlen", 1, 1),
+		"regexp_like":           {duck: "regexp_matches", min: 2, max: 3, rewrite: regexpCall(2)},
+		"to_hex":                {duck: "to_hex", min: 1, max: 1, rewrite: wrapIn("lower")},
+		"lpad":                  {duck: "lpad", min: 2, max: 3, rewrite: padWithBlanks},
+		"rpad":                  {duck: "rpad", min: 2, max: 3, rewrite: padWithBlanks},
+		"substring":             {duck: "substring", min: 2, max: 3, rewrite: substringCall},
+		"substr":                {duck: "substring", min: 2, max: 3, rewrite: substringCall},
+		"encode":                {duck: "hex", min: 2, max: 2, rewrite: encodeCall},
+		"decode":                {duck: "from_hex", min: 2, max: 2, rewrite: decodeCall},
+		"regexp_replace":        {duck: "regexp_replace", min: 3, max: 4, rewrite: regexpReplaceCall},
+		"regexp_split_to_array": {duck: "regexp_split_to_array", min: 2, max: 3, rewrite: regexpCall(2)},
+		"string_to_array":       {duck: "string_to_array", min: 2, max: 2, rewrite: splitCall},
 	}
 	same(list, 0, 0, "gen_random_uuid")
 	same(list, 1, 1, "length", "lower", "upper", "reverse", "ascii", "chr", "md5")
 	same(list, 1, 2, "ltrim", "rtrim")
 	same(list, 1, -1, "concat")
 	same(list, 2, -1, "concat_ws")
-	same(list, 2, 2, "left", "right", "repeat", "strpos", "starts_with", "regexp_split_to_array")
+	same(list, 2, 2, "left", "right", "repeat", "strpos", "starts_with")
 	same(list, 3, 3, "replace", "translate", "split_part")
 	return list
 }

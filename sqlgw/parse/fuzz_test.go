@@ -1,7 +1,6 @@
 package parse
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -92,7 +91,7 @@ func FuzzParse(f *testing.F) {
 func requireOurs(t *testing.T, err error, text string) {
 	t.Helper()
 	var e *Error
-	require.True(t, errors.As(err, &e), "%v", err)
+	require.ErrorAs(t, err, &e)
 	require.Len(t, e.Code, 5)
 	require.LessOrEqual(t, e.Position, len(text)+1)
 }

@@ -1,7 +1,6 @@
 package parse
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -61,7 +60,7 @@ func TestTowers(t *testing.T) {
 			start := time.Now()
 			_, err := Split(tower(70_000))
 			var e *Error
-			require.True(t, errors.As(err, &e))
+			require.ErrorAs(t, err, &e)
 			require.Equal(t, CodeTooComplex, e.Code)
 			require.Equal(t, 1, e.Position)
 			require.Less(t, time.Since(start), 5*time.Second)
@@ -110,11 +109,33 @@ func repeatN(format string, n int) string {
 // random nestings of everything that nests.
 func TestNestingEstimate(t *testing.T) {
 	parts := [][2]string{
-		{"(", ")"}, {"(1+", ")"}, {"abs(", ")+1"}, {"not ", ""}, {"- ", ""}, {"case when ", " then 1 end"}, {"case 1 when 2 then ", " else 3 end"},
-		{"", "::int"}, {"", " is null"}, {"", "+1*2"}, {"array[", ", 1]"}, {"row(1, ", ")"}, {"(select ", ")"}, {"1 in (2, ", ")"},
-		{"exists (select 1 from t join u on ", ")"}, {"", " and true"}, {"true or ", ""}, {"(select 1 union select ", ")"},
-		{"(1, ", ")"}, {"a[", "]"}, {"1 between 2 and ", ""}, {"", " collate \"C\""}, {"coalesce(1, ", ", 2)"}, {"x.end = ", ""},
-		{"(with q as (select ", ") select 1 from q)"}, {"sum(1) filter (where ", ")"}, {"sum(1) over (order by ", ")"},
+		{"(", ")"},
+		{"(1+", ")"},
+		{"abs(", ")+1"},
+		{"not ", ""},
+		{"- ", ""},
+		{"case when ", " then 1 end"},
+		{"case 1 when 2 then ", " else 3 end"},
+		{"", "::int"},
+		{"", " is null"},
+		{"", "+1*2"},
+		{"array[", ", 1]"},
+		{"row(1, ", ")"},
+		{"(select ", ")"},
+		{"1 in (2, ", ")"},
+		{"exists (select 1 from t join u on ", ")"},
+		{"", " and true"},
+		{"true or ", ""},
+		{"(select 1 union select ", ")"},
+		{"(1, ", ")"},
+		{"a[", "]"},
+		{"1 between 2 and ", ""},
+		{"", " collate \"C\""},
+		{"coalesce(1, ", ", 2)"},
+		{"x.end = ", ""},
+		{"(with q as (select ", ") select 1 from q)"},
+		{"sum(1) filter (where ", ")"},
+		{"sum(1) over (order by ", ")"},
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		expr := "1"
@@ -183,7 +204,7 @@ func TestTooMuch(t *testing.T) {
 			pieces, err := Split(c.sql)
 			require.Empty(t, pieces)
 			var e *Error
-			require.True(t, errors.As(err, &e))
+			require.ErrorAs(t, err, &e)
 			require.Equal(t, c.code, e.Code, e.Message)
 			require.Equal(t, c.at, e.Position)
 		})
@@ -205,7 +226,7 @@ func TestGrowth(t *testing.T) {
 		q := mustQuery(t, sql)
 		_, err := q.SQL(bindTo(q, nil))
 		var e *Error
-		require.True(t, errors.As(err, &e))
+		require.ErrorAs(t, err, &e)
 		require.Equal(t, CodeNotSupported, e.Code)
 	}
 }

@@ -28,11 +28,8 @@ func isComparison(op string) bool {
 
 // operator handles operands, and then the operator by the way that it is written.
 func (b *binder) operator(n *pg.Node, e *pg.A_Expr, sc *scope) error {
-	switch e.GetKind() {
-	case pg.A_Expr_Kind_AEXPR_SIMILAR:
-		return b.src.at(refuse("SIMILAR TO"), e.GetLocation()).hinted("Use ~ with a regular expression, or LIKE.")
-	case pg.A_Expr_Kind_AEXPR_BETWEEN_SYM, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN_SYM:
-		return b.src.at(refuse("BETWEEN SYMMETRIC"), e.GetLocation())
+	if refused := refusedOperator(e.GetKind()); refused != nil {
+		return b.src.at(refused, e.GetLocation())
 	}
 	operands := []*pg.Node{e.GetLexpr(), e.GetRexpr()}
 	if call := e.GetRexpr().GetFuncCall(); call != nil && isLikeEscape(call) {
@@ -56,6 +53,18 @@ func (b *binder) operator(n *pg.Node, e *pg.A_Expr, sc *scope) error {
 		return nil // built into the grammar with an operator that can't be another
 	default:
 		return b.src.at(refuse("this operator"), e.GetLocation())
+	}
+}
+
+// refusedOperator is the error for what is written with words and DuckDB hasn't.
+func refusedOperator(kind pg.A_Expr_Kind) *Error {
+	switch kind {
+	case pg.A_Expr_Kind_AEXPR_SIMILAR:
+		return refuse("SIMILAR TO").hinted("Use ~ with a regular expression, or LIKE.")
+	case pg.A_Expr_Kind_AEXPR_BETWEEN_SYM, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN_SYM:
+		return refuse("BETWEEN SYMMETRIC")
+	default:
+		return nil
 	}
 }
 
@@ -94,13 +103,13 @@ func duckOperator(op string, left, right *pg.Node) (*pg.Node, *Error) {
 	case "~~", "!~~", "~~*", "!~~*":
 		return likeCall(left, right, `\`, strings.HasSuffix(op, "*"), strings.HasPrefix(op, "!")), nil
 	case "~":
-		return callNode("regexp_matches", left, right), nil
+		return callNode("regexp_matches", left, right, textConst("s")), nil
 	case "~*":
-		return callNode("regexp_matches", left, right, textConst("i")), nil
+		return callNode("regexp_matches", left, right, textConst("si")), nil
 	case "!~":
-		return notNode(callNode("regexp_matches", left, right)), nil
+		return notNode(callNode("regexp_matches", left, right, textConst("s"))), nil
 	case "!~*":
-		return notNode(callNode("regexp_matches", left, right, textConst("i"))), nil
+		return notNode(callNode("regexp_matches", left, right, textConst("si"))), nil
 	case "->":
 		return callNode("json_extract", left, jsonKey(right)), nil
 	case "->>":

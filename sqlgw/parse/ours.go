@@ -392,7 +392,8 @@ func (o *ourParser) hasColumns() bool {
 
 // stringValue decodes the string at token i, with its escapes, by the grammar.
 func (o *ourParser) stringValue(i int) (string, error) {
-	node, err := source{text: o.raw(i)}.grammar("SELECT " + o.raw(i))
+	text := "SELECT " + o.raw(i)
+	node, err := source{text: text}.grammar(text)
 	if err != nil {
 		return "", o.syntaxError(i)
 	}

@@ -125,14 +125,15 @@ func show(st Statement) string {
 		}
 		return kind + " " + showQuery(s.Query)
 	case *CreateTable:
-		out := fmt.Sprintf("%s %s ifNotExists=%v journals=%q", kind, s.Table, s.IfNotExists, s.Journals)
+		var out strings.Builder
+		fmt.Fprintf(&out, "%s %s ifNotExists=%v journals=%q", kind, s.Table, s.IfNotExists, s.Journals)
 		for _, c := range s.Columns {
-			out += fmt.Sprintf("\n  %s %s notNull=%v", c.Name, c.Type, c.NotNull)
+			fmt.Fprintf(&out, "\n  %s %s notNull=%v", c.Name, c.Type, c.NotNull)
 		}
 		for _, o := range s.Options {
-			out += fmt.Sprintf("\n  with %s=%q at %d", o.Name, o.Value, o.Position)
+			fmt.Fprintf(&out, "\n  with %s=%q at %d", o.Name, o.Value, o.Position)
 		}
-		return out
+		return out.String()
 	case *DropTable:
 		return fmt.Sprintf("%s %v ifExists=%v", kind, s.Tables, s.IfExists)
 	case *CreateSchema:

@@ -193,3 +193,46 @@ func intValue(n *pg.Node) (int64, bool) {
 	}
 	return 0, false
 }
+
+// regexpCall: in PostgreSQL's regular expressions a dot is any character, also a line end. RE2 wants
+// to be told so by a flag. Flags of the call, if it has any, are its argument at a place.
+func regexpCall(place int) func(*pg.FuncCall) (*pg.Node, *Error) {
+	return func(c *pg.FuncCall) (*pg.Node, *Error) {
+		flags := "s"
+		if len(c.GetArgs()) > place {
+			given, ok := stringConst(c.GetArgs()[place])
+			if !ok || strings.Trim(given, "gic") != "" {
+				return nil, refuse("a regular expression with flags other than g, i and c")
+			}
+			flags += given
+		}
+		c.Args = append(c.Args[:place:place], textConst(flags))
+		return nil, nil
+	}
+}
+
+// regexpReplaceCall: the whole match is \& in PostgreSQL, \0 in RE2; another character after a
+// backslash leaves the backslash in the text.
+func regexpReplaceCall(c *pg.FuncCall) (*pg.Node, *Error) {
+	if text, ok := stringConst(c.GetArgs()[2]); ok {
+		var out strings.Builder
+		for i := 0; i < len(text); i++ {
+			if text[i] != '\\' {
+				out.WriteByte(text[i])
+				continue
+			}
+			i++
+			switch {
+			case i < len(text) && text[i] == '&':
+				out.WriteString(`\0`)
+			case i < len(text) && (text[i] == '\\' || '1' <= text[i] && text[i] <= '9'):
+				out.WriteString(text[i-1 : i+1])
+			default:
+				out.WriteString(`\\`)
+				i--
+			}
+		}
+		c.Args[2] = textConst(out.String())
+	}
+	return regexpCall(3)(c)
+}

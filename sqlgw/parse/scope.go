@@ -20,12 +20,11 @@ func (it *item) has(name string) bool {
 	return slices.Contains(it.names, name) || slices.Contains(it.hidden, name)
 }
 
-// column that can be named without a qualifier. Ref is how it is named with one; for
-// what USING merged it is the name alone, or an expression where that is ambiguous.
+// column that can be named without a qualifier. Ref is how it is named with one: for what USING
+// merged that of one side, or of both.
 type column struct {
-	name   string
-	ref    *pg.Node
-	merged bool
+	name string
+	ref  *pg.Node
 }
 
 // scope is what the names of a SELECT may mean: first the things of its FROM, then those of the
@@ -142,8 +141,8 @@ func (b *binder) noteMeta(names []string, sc *scope) {
 	}
 }
 
-// unqualified resolves a name alone. It gets its qualifier where DuckDB could take it for a
-// result of the same name.
+// unqualified resolves a name alone. It gets its qualifier, so that DuckDB can't take it for a
+// result of the same name, and the query of a template not for a column of its own.
 func (b *binder) unqualified(n *pg.Node, name string, sc *scope) error {
 	location := n.GetColumnRef().GetLocation()
 	complete := true
@@ -153,9 +152,7 @@ func (b *binder) unqualified(n *pg.Node, name string, sc *scope) error {
 		case count > 1:
 			return b.src.at(errorf("42702", "column reference %q is ambiguous", name), location)
 		case count == 1:
-			if slices.Contains(at.outputs, name) && !found.merged && found.ref != nil {
-				n.Node = cloneNode(found.ref).GetNode()
-			}
+			n.Node = cloneNode(found.ref).GetNode()
 			return nil
 		}
 		if it := at.item(name); it != nil {

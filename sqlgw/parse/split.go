@@ -145,7 +145,7 @@ func (s *splitter) add(t token) error {
 
 func errTooDeep() *Error {
 	return errorf(CodeTooComplex, "stack depth limit exceeded").
-		hinted("The statement is nested too deeply: its brackets, operators, joins and set operations may nest 1000 deep, queries 250.")
+		hinted("The statement is nested too deeply: at most 500 operators, calls or set operations may stand within each other, and 250 queries.")
 }
 
 // tooMuch gives an error the position of the statement that is being read.

@@ -54,7 +54,9 @@ type Operator struct {
 
 // Template is trusted SQL that stands for a thing of a query: an expression, or a
 // query (SELECT, VALUES, WITH). It is parsed by PostgreSQL's grammar and printed for DuckDB as it
-// is: names in it are DuckDB's. Its $n are replaced by operands, which were checked.
+// is: names in it are DuckDB's. Its $n are replaced by operands, which were checked, and whose
+// columns are qualified with names that the user chose: a query gives its tables names that
+// nobody would. An operand that is used twice must be small (54001).
 // A Template never changes, and may be used by several goroutines.
 type Template struct {
 	expr    *pg.Node // a SelectStmt if it is a query
@@ -72,7 +74,8 @@ func NewTemplate(sql string) (*Template, error) {
 	}
 	src := source{text: sql}
 	if !isQuery {
-		node, err := src.grammar("SELECT " + sql)
+		src.text = "SELECT " + sql
+		node, err := src.grammar(src.text)
 		if err != nil {
 			return nil, fmt.Errorf("template %q: %w", sql, err)
 		}
