@@ -42,7 +42,7 @@ func connect(t *testing.T, s *system.Server) *pgx.Conn {
 	return conn
 }
 
-func exec(t *testing.T, s *system.Server, sql string, args ...any) {
+func run(t *testing.T, s *system.Server, sql string, args ...any) {
 	t.Helper()
 	conn := connect(t, s)
 	defer func() { _ = conn.Close(t.Context()) }()
@@ -95,7 +95,7 @@ func appendRange(ctx context.Context, s *system.Server, journal string, from, to
 // each row once.
 func TestKillUnderLoad(t *testing.T) {
 	s := start(t)
-	exec(t, s, "CREATE TABLE crash (id BIGINT NOT NULL, pad TEXT) WITH (fragment_length = '64KiB', codec = 'none')")
+	run(t, s, "CREATE TABLE crash (id BIGINT NOT NULL, pad TEXT) WITH (fragment_length = '64KiB', codec = 'none')")
 	journal := journalOf(t, s, "crash")
 	const size = 20
 	acked := map[int64]bool{} // appends by the number of their first row

@@ -27,9 +27,9 @@ func alive(pid int) bool {
 // meanwhile are served by the next one.
 func TestGatewayIsBackWithinASecond(t *testing.T) {
 	s := start(t)
-	exec(t, s, "CREATE TABLE g (id BIGINT)")
+	run(t, s, "CREATE TABLE g (id BIGINT)")
 	for i := range 5 {
-		exec(t, s, "INSERT INTO g VALUES ($1)", i)
+		run(t, s, "INSERT INTO g VALUES ($1)", i)
 		pid, err := s.GatewayPID()
 		require.NoError(t, err)
 		require.True(t, alive(pid))
@@ -54,8 +54,8 @@ func TestKilledServerLeavesNoChild(t *testing.T) {
 // is refused by name, and hurts nothing.
 func TestServersSideBySide(t *testing.T) {
 	a, b := start(t), start(t)
-	exec(t, a, "CREATE TABLE only_in_a (id BIGINT)")
-	exec(t, b, "CREATE TABLE only_in_b (id BIGINT)")
+	run(t, a, "CREATE TABLE only_in_a (id BIGINT)")
+	run(t, b, "CREATE TABLE only_in_b (id BIGINT)")
 	require.Empty(t, ids(t, a, "SELECT id FROM only_in_a"))
 
 	_, err := system.Start(t.Context(), a.Dir)
@@ -119,8 +119,8 @@ func TestReadyAndStop(t *testing.T) {
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	gateway, err := s.GatewayPID()
 	require.NoError(t, err)
-	exec(t, s, "CREATE TABLE r (id BIGINT)")
-	exec(t, s, "INSERT INTO r VALUES (1)")
+	run(t, s, "CREATE TABLE r (id BIGINT)")
+	run(t, s, "INSERT INTO r VALUES (1)")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	require.NoError(t, s.Stop(ctx))
