@@ -126,9 +126,7 @@ func (j *Journal) rollBack(open *file, size int64) error {
 	j.dir.metrics.rollbackBytes.Add(float64(size))
 	// What the data file has beyond the last record means nothing, and the next append
 	// overwrites it: if it can't be cut that only takes room.
-	if t, ok := open.content.file.(truncater); ok {
-		_ = t.Truncate(j.end - open.begin)
-	}
+	_ = clearFrom(open.content.file, j.end-open.begin)
 	if err := j.running.(encoding.BinaryUnmarshaler).UnmarshalBinary(j.saved); err != nil {
 		return &FailedError{File: open.content.name, Err: fmt.Errorf("restore the sum: %w", err)}
 	}

@@ -20,6 +20,9 @@ type actor struct {
 	*model
 	j *spool.Journal
 	n byte // makes content distinct
+	// dense content has two bits or more in each byte, so that none becomes zero by a
+	// flip, which could not be told from a byte that was never written.
+	dense bool
 }
 
 // bytes are the next size bytes to append, none of them zero.
@@ -28,6 +31,9 @@ func (a *actor) bytes(size int) []byte {
 	b := bytes.Repeat([]byte{a.n}, size)
 	for i := range b {
 		b[i] = byte(1 + (int(a.n)*31+i*7)%255)
+		if a.dense {
+			b[i] |= 0x60
+		}
 	}
 	return b
 }

@@ -75,6 +75,14 @@ func (j *Journal) releaseSync() {
 	j.syncing = nil
 }
 
+// wakeWaiters lets those go on whose round it was, though the syncer stays at work.
+func (j *Journal) wakeWaiters() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	close(j.syncing)
+	j.syncing = make(chan struct{})
+}
+
 // syncOpen makes all that is written durable, and raises the watermark to it. The
 // caller is the syncer. An error is a *FailedError.
 func (j *Journal) syncOpen() error {

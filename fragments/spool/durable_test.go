@@ -190,6 +190,7 @@ func TestRollAndCloseDuringSync(t *testing.T) {
 		require.Empty(t, j.Completed())
 		disk.gate <- nil // The waiter's round,
 		require.NoError(t, waiter.Wait())
+		require.Empty(t, j.Completed())
 		for range 3 { // the roll's own, that of the new file, and that of closing.
 			disk.gate <- nil
 		}

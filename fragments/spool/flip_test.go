@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -21,16 +22,18 @@ func TestFlippedBits(t *testing.T) {
 		name    string
 		mode    spool.Mode
 		percent int   // kept of what is unsynced
+		appends int   // since it was last opened
 		bytes   int64 // flipped at once, at a multiple of it, so that one record has them all
 	}{
-		{"process killed", spool.Synced, 100, 1},
-		{"power lost", spool.Synced, 0, 1},
-		{"process killed, mode replicated", spool.Replicated, 100, 1},
-		{"process killed, damage to 8 bytes", spool.Synced, 100, 8},
+		{"process killed", spool.Synced, 100, 2, 1},
+		{"power lost", spool.Synced, 0, 2, 1},
+		{"process killed, mode replicated", spool.Replicated, 100, 2, 1},
+		{"process killed after it was opened", spool.Synced, 100, 0, 1},
+		{"process killed, damage to 8 bytes", spool.Synced, 100, 2, 8},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fs := newHookFS(vfs.NewCrashableMem())
-			a := flipLife(t, fs, c.mode)
+			a := flipLife(t, fs, c.mode, c.appends)
 			harmless, refused := 0, 0
 			for _, name := range filesOf(t, fs.crash(c.percent, newRand(1))) {
 				size := sizeOf(t, fs.crash(c.percent, newRand(1)), name)
@@ -67,11 +70,11 @@ func openAndCheck(fs vfs.FS, m *model, mode spool.Mode) error {
 }
 
 // flipLife leaves small files of all kinds.
-func flipLife(t *testing.T, fs vfs.FS, mode spool.Mode) *actor {
+func flipLife(t *testing.T, fs vfs.FS, mode spool.Mode, appends int) *actor {
 	t.Helper()
 	j, err := openJournal(fs, mode, 0)
 	require.NoError(t, err)
-	a := &actor{model: newModel(), j: j}
+	a := &actor{model: newModel(), j: j, dense: true}
 	for i := range 3 {
 		for range 2 {
 			c, err := a.append(20, protocol.MustLabelSet("author", strconv.Itoa(i)))
@@ -87,7 +90,7 @@ func flipLife(t *testing.T, fs vfs.FS, mode spool.Mode) *actor {
 	a.j, err = openJournal(fs, mode, 0)
 	require.NoError(t, err)
 	a.epoch = a.j.State().Epoch
-	for range 2 {
+	for range appends {
 		c, err := a.append(20, nil)
 		require.NoError(t, err)
 		require.NoError(t, a.durable(c))
@@ -155,4 +158,22 @@ func TestUnreadableDirectory(t *testing.T) {
 	require.NoError(t, fs.Remove(spoolDir+"/DISK"))
 	_, err = spool.Open(context.Background(), config(fs, spool.Synced, 0))
 	require.Error(t, err)
+}
+
+// TestOtherSum: a completed fragment whose content isn't what it was completed with is
+// refused, even if all checksums are right.
+func TestOtherSum(t *testing.T) {
+	fs := newHookFS(vfs.NewCrashableMem())
+	a := flipLife(t, fs, spool.Synced, 1)
+	for _, name := range filesOf(t, fs.mem) {
+		if strings.HasSuffix(name, "/0000000000000000.log") {
+			f, err := fs.mem.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
+			require.NoError(t, err)
+			require.NoError(t, spool.ForgeSum(f, sizeOf(t, fs.mem, name)))
+			require.NoError(t, f.Close())
+		}
+	}
+	corrupt := new(spool.CorruptError)
+	require.ErrorAs(t, openAndCheck(fs.crash(100, newRand(1)), a.model, spool.Synced), &corrupt)
+	require.Contains(t, corrupt.Reason, "SHA-1")
 }

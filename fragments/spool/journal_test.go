@@ -87,6 +87,10 @@ func TestDroppedContentIsClosed(t *testing.T) {
 	_, err = a.append(100, nil)
 	require.NoError(t, err)
 	require.NoError(t, a.roll(0, protocol.CompressionCodec_NONE))
+	require.NoError(t, j.Close())
+	j, err = openJournal(fs, spool.Synced, 0) // Now the file isn't open.
+	require.NoError(t, err)
+	a.j = j
 	before := fs.openFiles()
 	held := j.Completed()[0]
 	require.NoError(t, a.drop(0))
@@ -94,7 +98,7 @@ func TestDroppedContentIsClosed(t *testing.T) {
 		runtime.GC()
 		require.NoError(t, a.checkContent(held.Content, held.Begin, held.End))
 	}
-	require.Equal(t, before, fs.openFiles())
+	require.Equal(t, before+1, fs.openFiles())
 	held.Content = nil
 	require.NoError(t, j.Close())
 	requireFilesClosed(t, fs, "nobody holds the content")

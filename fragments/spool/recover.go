@@ -225,11 +225,23 @@ func (j *Journal) adopt(ctx context.Context, scans []*scan) error {
 	if err := j.reopen(last); err != nil {
 		return err
 	}
-	j.dir.logger.LogAttrs(ctx, slog.LevelInfo, "spool recovered",
+	j.report(ctx)
+	return j.sweep(scans)
+}
+
+// report what was recovered, as loudly as it deserves.
+func (j *Journal) report(ctx context.Context) {
+	level := slog.LevelInfo
+	switch r := j.recovered; {
+	case r.Suspect:
+		level = slog.LevelWarn
+	case r.Clean && r.CutBytes == 0:
+		level = slog.LevelDebug
+	}
+	j.dir.logger.LogAttrs(ctx, level, "spool recovered",
 		slog.String("journal", j.id.Journal), slog.Int64("end", j.end), slog.Int64("epoch", j.start.epoch),
 		slog.Bool("clean", j.recovered.Clean), slog.Bool("suspect", j.recovered.Suspect),
 		slog.Int64("cut_bytes", j.recovered.CutBytes), slog.Int("completed", len(j.completed)))
-	return j.sweep(scans)
 }
 
 // sweep drops what a crash kept from being dropped: empty fragments, and those that

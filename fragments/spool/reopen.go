@@ -88,11 +88,8 @@ func (j *Journal) cutTail(s *scan) error {
 	if err := clearFrom(f.log.file, s.position); err != nil {
 		return fmt.Errorf("cut %s: %w", f.log.name, err)
 	}
-	// Data without a record means nothing, and the next append overwrites it.
-	if t, ok := f.content.file.(truncater); ok {
-		if err := t.Truncate(s.end - f.begin); err != nil {
-			return fmt.Errorf("cut %s: %w", f.content.name, err)
-		}
+	if err := clearFrom(f.content.file, s.end-f.begin); err != nil {
+		return fmt.Errorf("cut %s: %w", f.content.name, err)
 	}
 	return nil
 }

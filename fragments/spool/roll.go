@@ -50,6 +50,7 @@ func (j *Journal) rollOver(next RollOptions) error {
 	if err := j.syncOpen(); err != nil {
 		return err
 	}
+	j.wakeWaiters()
 	old := j.open
 	opened, err := j.create(j.nextHeader(next.Begin, j.end, next.Codec))
 	if err != nil {

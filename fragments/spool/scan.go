@@ -215,12 +215,25 @@ func (s *scan) verify(r *record, buf []byte) error {
 	}
 	if s.bad == nil && crc != r.dataCRC {
 		_ = bad(fmt.Sprintf("bytes [%d, %d) don't have the checksum in the log", r.begin-s.file.begin, r.end-s.file.begin))
-		s.flipped = flippedBit(r.end-r.begin, crc, r.dataCRC) >= 0
+		s.flipped = s.dataFlipped(r, crc)
 	}
 	if s.bad == nil {
 		return nil
 	}
 	return s.running.(encoding.BinaryUnmarshaler).UnmarshalBinary(s.saved)
+}
+
+// dataFlipped tells whether data with the checksum crc differs in one bit from what
+// was written. A zero byte that had one bit isn't counted: it may be what the file
+// system shows of a byte that never came to the disk.
+func (s *scan) dataFlipped(r *record, crc uint32) bool {
+	at := flippedBit(r.end-r.begin, crc, r.dataCRC)
+	if at < 0 {
+		return false
+	}
+	b := make([]byte, 1)
+	_, err := s.data.ReadAt(b, r.end-1-at/8-s.file.begin)
+	return err == nil && b[0] != 0
 }
 
 // findProof looks beyond the bad place for whole records which tell what was
