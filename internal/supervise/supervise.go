@@ -62,9 +62,11 @@ type Child struct {
 	// MaxBackOff bounds the wait before a child that keeps ending at once is started
 	// again; zero is 5 s. A child that lived for longer than this is restarted at once.
 	MaxBackOff time.Duration
-	Stdout     io.Writer
-	Stderr     io.Writer
-	Logger     *slog.Logger
+	// Env is added to this process's environment.
+	Env    []string
+	Stdout io.Writer
+	Stderr io.Writer
+	Logger *slog.Logger
 }
 
 // Run starts the child, and starts it again when it ends, until ctx is done. It then
@@ -113,7 +115,7 @@ func (c *Child) once(ctx context.Context, grace time.Duration) error {
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = grace
 	cmd.ExtraFiles = append([]*os.File{lifeR, readyW}, c.Files...)
-	cmd.Env = append(os.Environ(), EnvLifeline+"=3", EnvReady+"=4")
+	cmd.Env = append(append(os.Environ(), c.Env...), EnvLifeline+"=3", EnvReady+"=4")
 	cmd.Stdout, cmd.Stderr = c.Stdout, c.Stderr
 	// A group of its own: a Ctrl-C on the terminal goes to the parent, which ends it in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
