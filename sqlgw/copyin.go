@@ -12,8 +12,12 @@ import (
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 )
 
-// copyBatch is how many rows of a COPY are handed to the sink together.
-const copyBatch = 1024
+// copyBatch is how many rows of a COPY are handed to the sink together, fewer if their
+// values have more bytes than copyBytes.
+const (
+	copyBatch = 1024
+	copyBytes = 1 << 20
+)
 
 // copyFrom makes a statement of COPY ... FROM STDIN. All its rows are appended, or none.
 func (s *session) copyFrom(p *parse.CopyFrom) *statement {
@@ -62,6 +66,7 @@ type copyIn struct {
 	match    bool // the header's names have to be the columns'
 	builders []*columnar.VectorBuilder
 	rows     int
+	bytes    int
 }
 
 func (c *copyIn) all(ctx context.Context) error {
@@ -82,7 +87,7 @@ func (c *copyIn) all(ctx context.Context) error {
 		if err := c.row(fields); err != nil {
 			return err
 		}
-		if c.rows++; c.rows == copyBatch {
+		if c.rows++; c.rows == copyBatch || c.bytes >= copyBytes {
 			if err := c.flush(ctx); err != nil {
 				return c.located(err)
 			}
@@ -118,7 +123,7 @@ func (c *copyIn) checkHeader() error {
 }
 
 func (c *copyIn) reset() {
-	c.rows = 0
+	c.rows, c.bytes = 0, 0
 	c.builders = c.builders[:0]
 	for _, i := range c.cols {
 		c.builders = append(c.builders, columnar.NewVectorBuilder(c.table.Columns[i].Type))
@@ -134,6 +139,7 @@ func (c *copyIn) row(fields []copyField) error {
 		return c.located(e)
 	}
 	for i, f := range fields {
+		c.bytes += len(f.text)
 		col := c.table.Columns[c.cols[i]]
 		if f.null {
 			if col.NotNull {

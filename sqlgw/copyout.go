@@ -1,6 +1,7 @@
 package sqlgw
 
 import (
+	"bytes"
 	"context"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
@@ -66,11 +67,12 @@ func (c *copyWriter) copy(ctx context.Context, w pgwire.ResultWriter, e batchExe
 	if c.options.Header != parse.HeaderNone {
 		for i, col := range c.columns {
 			c.separate(i)
+			at := len(c.buf)
+			c.buf = append(c.buf, col.Name...)
 			if c.options.CSV {
-				c.quote(len(c.buf), []byte(col.Name))
+				c.quote(at)
 			} else {
-				at := len(c.buf)
-				c.buf = escapeCopyText(append(c.buf, col.Name...), at)
+				c.buf = escapeCopyText(c.buf, at)
 			}
 		}
 		if err := c.send(w); err != nil {
@@ -122,25 +124,24 @@ func (c *copyWriter) csvRow(b *columnar.Batch, row int) {
 		} else {
 			at := len(c.buf)
 			c.buf = columnar.AppendText(c.buf, v, row)
-			c.quote(at, append([]byte(nil), c.buf[at:]...))
+			c.quote(at)
 		}
 	}
 }
 
-// quote replaces buf[at:] by a value, in quotes if it needs them: if it is empty or the null
-// string, or has a character that means something.
-func (c *copyWriter) quote(at int, value []byte) {
-	o := c.options
-	needs := string(value) == o.Null || len(value) == 0 || string(value) == `\.`
+// quote puts the value buf[at:] in quotes if it needs them: if it is the null string, if it
+// would be taken for the end of the data, or has a character that means something.
+func (c *copyWriter) quote(at int) {
+	o, value := c.options, c.buf[at:]
+	needs := string(value) == o.Null || (len(c.columns) == 1 && string(value) == `\.`)
 	for _, x := range value {
 		needs = needs || x == o.Delimiter || x == o.Quote || x == '\n' || x == '\r'
 	}
-	c.buf = c.buf[:at]
 	if !needs {
-		c.buf = append(c.buf, value...)
 		return
 	}
-	c.buf = append(c.buf, o.Quote)
+	value = bytes.Clone(value)
+	c.buf = append(c.buf[:at], o.Quote)
 	for _, x := range value {
 		if x == o.Quote || x == o.Escape {
 			c.buf = append(c.buf, o.Escape)

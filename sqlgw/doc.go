@@ -14,6 +14,9 @@
 //   - An uncovered range is an error that names it, never skipped.
 //   - User text never reaches DuckDB unparsed, and names only tables, never files.
 //   - A row that doesn't fit never stops a query and is never lost: it is a reject.
+//   - An execution lets go of its engine connection, scans and turn when it ends, however
+//     it ends; at most Config.Queries read tables at the same time, first come first served.
+//   - After a panic or a failed check of the engine nothing is answered any more.
 //
 // # Goroutines
 //
@@ -21,6 +24,8 @@
 //
 // # Testing
 //
-// Scenario files for the cut planner; whole sessions by psql and pgx against a real
+// Scenario files for the cut planner, settings, assignment and COPY; sinks over journals that
+// fail at each step; storms of queries that end in every way; files of proofs cut and flipped
+// anywhere; whole sessions by psql and pgx against a real
 // server in test/.
 package sqlgw

@@ -11,6 +11,9 @@ import (
 // superuser is the role that every user of a loopback server is.
 const superuser = "postgres"
 
+// codeUnknownOutcome is the SQLSTATE of a statement that may have written, wholly or in part.
+const codeUnknownOutcome = "40003"
+
 // sqlError makes an error of a SQLSTATE.
 func sqlError(code, format string, args ...any) *pgwire.Error {
 	return &pgwire.Error{Code: code, Message: fmt.Sprintf(format, args...)}
@@ -51,7 +54,7 @@ func catalogCode(e *catalog.Error) string {
 	}
 	codes := map[catalog.Code]string{
 		catalog.ErrNotEmpty: "2BP01", catalog.ErrUnsupported: "0A000", catalog.ErrInvalid: "42602", catalog.ErrReserved: "42939",
-		catalog.ErrNoJournals: "42704", catalog.ErrUnreadable: "XX001", catalog.ErrUnknownOutcome: "40003",
+		catalog.ErrNoJournals: "42704", catalog.ErrUnreadable: "XX001", catalog.ErrUnknownOutcome: codeUnknownOutcome,
 	}
 	if code, ok := codes[e.Code]; ok {
 		return code

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/client"
@@ -18,7 +21,7 @@ import (
 	"broadsheet.dev/broadsheet/sqlgw/pgcatalog"
 )
 
-// Config of a Gateway. All but HeadCache are needed.
+// Config of a Gateway. HeadCache, Dir, Queries and Fatal may be left out.
 type Config struct {
 	Brokers *client.Client
 	Catalog *catalog.Catalog
@@ -29,13 +32,28 @@ type Config struct {
 	Database string
 	// HeadCache bounds the memory of decoded heads, in bytes; zero is 256 MiB.
 	HeadCache int64
-	Logger    *slog.Logger
+	// Dir keeps what is worth keeping over a restart: which fragments DuckDB may read in
+	// place. It is made if it isn't there; what is in it may be deleted at any time before the
+	// start. Empty: nothing is kept.
+	Dir string
+	// Queries bounds the statements that read tables at the same time, for each takes memory of
+	// the engine: 32 MiB a thread where files are read in place. Further ones wait their turn.
+	// Zero is 8.
+	Queries int
+	// Fatal is called once, with what happened, when a session panicked or the engine failed a
+	// check of its own: neither can be trusted afterwards, so that it should end the process.
+	// The gateway refuses everything from then on. Nil does no more than that.
+	Fatal  func(error)
+	Logger *slog.Logger
 }
 
 // Validate tells what is missing.
 func (c *Config) Validate() error {
 	if c.Brokers == nil || c.Catalog == nil || c.Engine == nil || c.Stores == nil || c.Database == "" || c.Logger == nil {
 		return errors.New("sqlgw: Brokers, Catalog, Engine, Stores, Database and Logger are needed")
+	}
+	if c.Queries < 0 || c.HeadCache < 0 {
+		return errors.New("sqlgw: Queries and HeadCache can't be negative")
 	}
 	return nil
 }
@@ -48,6 +66,9 @@ type Gateway struct {
 	scans  *scanRegistry
 	views  map[viewName]*systemView
 	pg     *pgcatalog.Catalog
+	slots  *semaphore.Weighted // of Config.Queries
+	open   atomic.Int64        // engine connections
+	broken atomic.Bool         // Fatal was called
 }
 
 // idleHead is how long a head stays decoded after its last use.
@@ -61,7 +82,10 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.HeadCache == 0 {
 		cfg.HeadCache = 256 << 20
 	}
-	g := &Gateway{cfg: cfg, proofs: newProofs(cfg.Logger), scans: newScanRegistry(), views: viewsByName()}
+	if cfg.Queries == 0 {
+		cfg.Queries = 8
+	}
+	g := &Gateway{slots: semaphore.NewWeighted(int64(cfg.Queries)), cfg: cfg, proofs: newProofs(cfg.Logger, cfg.Dir), scans: newScanRegistry(), views: viewsByName()}
 	g.heads = newHeadCache(g.openRange, cfg.HeadCache)
 	if err := g.addCatalog(); err != nil {
 		return nil, err
@@ -96,6 +120,9 @@ func (g *Gateway) Open(_ context.Context, s pgwire.Startup) (pgwire.Session, err
 	if s.Database != g.cfg.Database {
 		e := sqlError("3D000", "database %q does not exist", s.Database)
 		return nil, hinted(e, fmt.Sprintf("Connect to the database %q.", g.cfg.Database))
+	}
+	if g.broken.Load() {
+		return nil, errBroken()
 	}
 	session := &session{gateway: g, settings: newSettings(s.Params), user: s.User, pid: s.PID}
 	if err := session.settings.start(s.Parameters); err != nil {

@@ -108,13 +108,20 @@ func (c *headCache) extend(ctx context.Context, h *head, key headKey, schema col
 	if n := len(segments); n > 0 {
 		from = segments[n-1].end
 	}
-	var err error
-	if from < end {
-		err = decodeRange(ctx, c.open, schema, lineRange{key.journal, from, end}, func(s segment) { segments = append(segments, s) })
-	}
 	var bytes int64
 	for _, s := range segments {
 		bytes += s.size()
+	}
+	var err error
+	if from < end {
+		err = decodeRange(ctx, c.open, schema, lineRange{key.journal, from, end}, func(s segment) {
+			if bytes += s.size(); bytes <= c.limit {
+				segments = append(segments, s)
+			}
+		})
+	}
+	if bytes > c.limit { // short lines under many columns take far more than their text
+		segments, bytes, err = nil, 0, errors.Join(err, errTooLarge)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -113,6 +113,27 @@ func TestHeadCacheIsBounded(t *testing.T) {
 	require.ErrorIs(t, err, errTooLarge)
 }
 
+// TestHeadCacheCountsColumns: short lines take far more memory under many columns, and that is
+// what is bounded.
+func TestHeadCacheCountsColumns(t *testing.T) {
+	var l memoryLog
+	for range 1000 {
+		l.add(`{"a":1}`)
+	}
+	end := int64(len(l.content))
+	schema := testSchema()
+	for i := range 100 {
+		schema.Columns = append(schema.Columns, columnar.Column{Name: "c" + strconv.Itoa(i), Type: columnar.Type{Kind: columnar.Int64}})
+	}
+	c := newHeadCache(l.open, 3*end)
+	_, err := c.read(t.Context(), headKey{}, schema, 0, end)
+	require.ErrorIs(t, err, errTooLarge)
+	require.Zero(t, c.bytes)
+	got, err := c.read(t.Context(), headKey{schema: 1}, testSchema(), 0, end)
+	require.NoError(t, err)
+	require.Len(t, values(got), 1000)
+}
+
 func TestHeadCacheForgetsIdleHeads(t *testing.T) {
 	var l memoryLog
 	end := l.add(`{"a":1}`)

@@ -2,7 +2,6 @@ package sqlgw
 
 import (
 	"context"
-	"strings"
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/fragments/columnar"
@@ -168,26 +167,20 @@ func declaredParams(found []columnar.Type, oids []uint32) ([]columnar.Type, erro
 // literalBatch gives each value to its column's input function.
 func literalBatch(t catalog.Table, cols []int, rows [][]parse.Literal, args *columnar.Batch) (*columnar.Batch, error) {
 	b := &columnar.Batch{Len: len(rows), Cols: make([]columnar.Vector, len(cols))}
-	var text []byte
 	for i, c := range cols {
 		col := t.Columns[c]
 		v := columnar.NewVectorBuilder(col.Type)
 		for _, row := range rows {
-			l := row[i]
-			if l.Kind == parse.Param {
-				a := &args.Cols[l.Param-1]
-				if a.IsNull(0) {
-					l.Kind = parse.Null
-				} else {
-					text = columnar.AppendText(text[:0], a, 0)
-					l.Text = string(text)
-				}
-			}
-			if l.Kind == parse.Null {
+			var err error
+			switch l := row[i]; l.Kind {
+			case parse.Null:
 				v.AppendNull()
-				continue
+			case parse.Param:
+				err = assign(col, &args.Cols[l.Param-1], 0, v)
+			default:
+				err = literalValue(col, l, v)
 			}
-			if err := literalValue(col, l, v); err != nil {
+			if err != nil {
 				return nil, err
 			}
 		}
@@ -203,13 +196,13 @@ func literalValue(col catalog.Column, l parse.Literal, v *columnar.VectorBuilder
 		return err
 	}
 	text := l.Text
-	if l.Kind == parse.Number && isInteger(col.Type.Kind) && strings.ContainsAny(text, ".eE") {
-		var err error
-		if text, err = roundToInteger(text); err != nil {
-			return inputError(err, "")
-		}
+	var err error
+	if l.Kind == parse.Number {
+		text, err = numberText(col.Type.Kind, text)
 	}
-	err := columnar.ParseText(col.Type, text, v)
+	if err == nil {
+		err = columnar.ParseText(col.Type, text, v)
+	}
 	if err == nil {
 		return nil
 	}
@@ -218,92 +211,4 @@ func literalValue(col catalog.Column, l parse.Literal, v *columnar.VectorBuilder
 		return e
 	}
 	return err
-}
-
-// assignable refuses constants that PostgreSQL doesn't assign to a column of this type.
-func assignable(col catalog.Column, l parse.Literal) error {
-	from := ""
-	switch k := col.Type.Kind; {
-	case l.Kind == parse.Number && !isNumber(k) && !isText(k):
-		from = "integer"
-		if strings.ContainsAny(l.Text, ".eE") {
-			from = "numeric"
-		}
-	case l.Kind == parse.Bool && k != columnar.Bool && !isText(k):
-		from = "boolean"
-	default:
-		return nil
-	}
-	e := sqlError("42804", "column %q is of type %s but expression is of type %s", col.Name, col.Type.SQL(), from)
-	e.Position, e.Hint = l.Position, "You will need to rewrite or cast the expression."
-	return e
-}
-
-func isInteger(k columnar.Kind) bool {
-	return k == columnar.Int16 || k == columnar.Int32 || k == columnar.Int64
-}
-
-func isNumber(k columnar.Kind) bool {
-	return isInteger(k) || k == columnar.Float32 || k == columnar.Float64 || k == columnar.Decimal
-}
-
-func isText(k columnar.Kind) bool {
-	return k == columnar.Text || k == columnar.Varchar || k == columnar.Char
-}
-
-// roundToInteger rounds a decimal number half away from zero, as numeric to integer does.
-func roundToInteger(text string) (string, error) {
-	v := columnar.NewVectorBuilder(columnar.Type{Kind: columnar.Decimal, Precision: 38})
-	if err := columnar.ParseText(v.Type(), text, v); err != nil {
-		return "", err
-	}
-	vector := v.Vector()
-	return string(columnar.AppendText(nil, &vector, 0)), nil
-}
-
-// castBatch gives a batch the types of the columns that it is for, as an assignment does.
-func castBatch(b *columnar.Batch, t catalog.Table, cols []int) (*columnar.Batch, error) {
-	out := &columnar.Batch{Len: b.Len, Cols: make([]columnar.Vector, len(cols))}
-	var text []byte
-	for i, c := range cols {
-		from, col := &b.Cols[i], t.Columns[c]
-		if from.Type == col.Type {
-			out.Cols[i] = *from
-			continue
-		}
-		if err := castable(from.Type, col); err != nil {
-			return nil, err
-		}
-		v := columnar.NewVectorBuilder(col.Type)
-		for row := range b.Len {
-			if from.IsNull(row) {
-				v.AppendNull()
-				continue
-			}
-			text = columnar.AppendText(text[:0], from, row)
-			l := parse.Literal{Kind: parse.String, Text: string(text)}
-			if isNumber(from.Type.Kind) {
-				l.Kind = parse.Number
-			}
-			if err := literalValue(col, l, v); err != nil {
-				return nil, err
-			}
-		}
-		out.Cols[i] = v.Vector()
-	}
-	return out, nil
-}
-
-// castable tells whether PostgreSQL assigns a value of one type to a column of another.
-func castable(from columnar.Type, col catalog.Column) error {
-	to := col.Type.Kind
-	same := from.Kind == to || isText(from.Kind) || isText(to) || (isNumber(from.Kind) && isNumber(to))
-	times := map[columnar.Kind]int{columnar.Date: 1, columnar.Timestamp: 1, columnar.TimestampTZ: 1}
-	docs := map[columnar.Kind]int{columnar.JSON: 1, columnar.JSONB: 1}
-	if same || times[from.Kind]*times[to] == 1 || docs[from.Kind]*docs[to] == 1 {
-		return nil
-	}
-	e := sqlError("42804", "column %q is of type %s but expression is of type %s", col.Name, col.Type.SQL(), from.SQL())
-	e.Hint, e.Column = "You will need to rewrite or cast the expression.", col.Name
-	return e
 }

@@ -33,6 +33,7 @@ func keyOf(f fragments.Fragment, schema uint64) proofKey {
 // statement that met it, which meanwhile uses the decoder. It is safe for concurrent use.
 type proofs struct {
 	log *slog.Logger
+	dir string // of the file that remembers them, "" for none
 
 	mu     sync.Mutex
 	known  map[proofKey]columnar.Proof
@@ -57,8 +58,8 @@ type proofJob struct {
 	key      proofKey
 }
 
-func newProofs(log *slog.Logger) *proofs {
-	return &proofs{log: log, known: map[proofKey]columnar.Proof{}, asked: map[proofKey]struct{}{}, wakeup: make(chan struct{}, 1)}
+func newProofs(log *slog.Logger, dir string) *proofs {
+	return &proofs{log: log, dir: dir, known: map[proofKey]columnar.Proof{}, asked: map[proofKey]struct{}{}, wakeup: make(chan struct{}, 1)}
 }
 
 // get returns the proof of a fragment, if it is known. If not, it will be proven.
@@ -81,7 +82,10 @@ func (p *proofs) get(f fragments.Fragment, path string, schema columnar.Schema, 
 }
 
 // run proves what is asked for until ctx is done. One runs at a time: statements come first.
+// It begins with what was proven before this process, and remembers what it proves.
 func (p *proofs) run(ctx context.Context) error {
+	file := openProofFile(ctx, p.dir, p.log, p.put)
+	defer file.close()
 	for {
 		job, ok := p.next()
 		if !ok {
@@ -94,7 +98,7 @@ func (p *proofs) run(ctx context.Context) error {
 		}
 		proof, err := prove(ctx, job)
 		if err != nil && ctx.Err() != nil {
-			return nil //nolint:nilerr // the end of the context ended the proof
+			return nil // it was ended by the context
 		}
 		if err != nil {
 			p.log.LogAttrs(ctx, slog.LevelError, "a stored fragment can't be verified; it is served through the brokers",
@@ -102,20 +106,28 @@ func (p *proofs) run(ctx context.Context) error {
 			proof = columnar.Proof{} // not clean, and known to be so until this process ends
 		}
 		p.put(job.key, proof)
+		if err == nil {
+			file.add(ctx, job.key, proof, p.snapshot)
+		}
 	}
 }
 
+// next takes a job off the queue.
 func (p *proofs) next() (proofJob, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.queue) == 0 {
-		return proofJob{}, false
+	for len(p.queue) > 0 {
+		job := p.queue[0]
+		p.queue = p.queue[1:]
+		if _, known := p.known[job.key]; !known {
+			return job, true
+		}
+		delete(p.asked, job.key)
 	}
-	job := p.queue[0]
-	p.queue = p.queue[1:]
-	return job, true
+	return proofJob{}, false
 }
 
+// put remembers a proof, and forgets the oldest if there are too many.
 func (p *proofs) put(key proofKey, proof columnar.Proof) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -128,6 +140,19 @@ func (p *proofs) put(key proofKey, proof columnar.Proof) {
 		delete(p.known, p.order[0])
 		p.order = p.order[1:]
 	}
+}
+
+// snapshot returns what was proven of content that could be verified, oldest first.
+func (p *proofs) snapshot() []provenFragment {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []provenFragment
+	for _, key := range p.order {
+		if proof := p.known[key]; proof.Schema == key.schema && proof.Length == key.end-key.begin {
+			out = append(out, provenFragment{key, proof})
+		}
+	}
+	return out
 }
 
 // prove reads a fragment's file once: that its content has the length and sum of its name,

@@ -142,11 +142,11 @@ func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []column
 	if err != nil {
 		return nil, nil, err
 	}
-	conn, err := g.cfg.Engine.Conn(ctx)
+	conn, err := g.connect(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() { _ = conn.Close() }()
+	defer g.disconnect(conn)
 	stmt, err := conn.Prepare(ctx, sql)
 	if err != nil {
 		return nil, nil, err
@@ -216,25 +216,40 @@ func (q *query) begin(ctx context.Context, args *columnar.Batch) (execution, err
 	if err := q.unchanged(snap); err != nil {
 		return nil, err
 	}
+	return q.beginAt(ctx, snap, args)
+}
+
+// beginAt starts the query over what a snapshot has.
+func (q *query) beginAt(ctx context.Context, snap *catalog.Snapshot, args *columnar.Batch) (*queryExecution, error) {
 	e := &queryExecution{query: q, state: q.session.viewState(snap)}
-	targets, err := q.targets(ctx, snap, e)
-	if err != nil {
+	if err := e.begin(ctx, snap, args); err != nil {
 		e.close()
 		return nil, err
+	}
+	return e, nil
+}
+
+// begin is to be followed by close if it fails.
+func (e *queryExecution) begin(ctx context.Context, snap *catalog.Snapshot, args *columnar.Batch) error {
+	q := e.query
+	if slices.ContainsFunc(q.sources, func(x source) bool { return x.view == nil }) {
+		if err := q.session.takeTurn(ctx); err != nil {
+			return err
+		}
+		e.turn = true
+	}
+	targets, err := q.targets(ctx, snap, e)
+	if err != nil {
+		return err
 	}
 	sql, err := q.sql(q.params, parse.Binding{
 		Relation: func(r parse.Relation) (parse.Target, error) { return targets[r.Index], nil },
 		Dialect:  e.state.dialect(&e.tokens),
 	})
 	if err != nil {
-		e.close()
-		return nil, err
+		return err
 	}
-	if err := e.start(ctx, sql, args); err != nil {
-		e.close()
-		return nil, err
-	}
-	return e, nil
+	return e.start(ctx, sql, args)
 }
 
 // unchanged refuses to run a prepared query over tables that became others.
@@ -329,6 +344,8 @@ type queryExecution struct {
 	rows   *duck.Rows
 	cancel context.CancelCauseFunc // of what bounds the rows
 
+	turn bool // to read tables is the session's
+
 	batch *columnar.Batch // that is being sent
 	sent  int             // rows of batch that were
 }
@@ -340,7 +357,7 @@ func (e *queryExecution) start(ctx context.Context, sql string, args *columnar.B
 	e.cancel = cancel
 	defer e.bound(ctx)()
 	var err error
-	if e.conn, err = e.query.session.gateway.cfg.Engine.Conn(ctx); err != nil {
+	if e.conn, err = e.query.session.gateway.connect(ctx); err != nil {
 		return err
 	}
 	stmt, err := e.conn.Prepare(ctx, sql)
@@ -357,22 +374,37 @@ func (e *queryExecution) bound(ctx context.Context) func() {
 	return func() { stop() }
 }
 
+// close ends the query, and lets go of all that it has. It may be called again.
 func (e *queryExecution) close() {
-	if e.rows != nil {
-		_ = e.rows.Close()
-	}
-	if e.conn != nil {
-		_ = e.conn.Close()
-	}
+	g := e.query.session.gateway
 	if e.cancel != nil {
 		e.cancel(context.Canceled)
 	}
-	e.query.session.gateway.dropScans(e.tokens)
-	e.tokens = nil
+	if e.conn != nil {
+		g.disconnect(e.conn) // with its rows
+	}
+	g.dropScans(e.tokens)
+	if e.turn {
+		e.query.session.endTurn()
+	}
+	e.rows, e.conn, e.tokens, e.batch, e.turn = nil, nil, nil, nil, false
 }
 
-// run sends rows. It is done when there are no more; with a limit it stops exactly there.
+// run sends rows. It is done when there are no more, and lets go of everything then; with a
+// limit it stops exactly there.
 func (e *queryExecution) run(ctx context.Context, w pgwire.ResultWriter, maxRows int) (bool, error) {
+	done, err := e.send(ctx, w, maxRows)
+	if done || err != nil {
+		e.close()
+	}
+	return done, err
+}
+
+func (e *queryExecution) send(ctx context.Context, w pgwire.ResultWriter, maxRows int) (bool, error) {
+	if e.rows == nil { // it is over
+		w.Complete(tag("SELECT", 0))
+		return true, nil
+	}
 	defer e.bound(ctx)()
 	for n := 0; ; {
 		if e.batch == nil || e.sent == e.batch.Len {

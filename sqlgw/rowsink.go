@@ -102,7 +102,7 @@ func (s *rowSink) add(ctx context.Context, b *columnar.Batch) error {
 			return err
 		}
 		if p.buf, err = s.lines.AppendRow(p.buf, b, row); err != nil {
-			return err
+			return inputError(err, "")
 		}
 		if len(p.buf) >= sinkBuffer {
 			if err := p.flush(); err != nil {
@@ -212,7 +212,7 @@ func (s *rowSink) unknownOutcome(made []string, unknown string, rest []string, c
 	}
 	add("not appended to", rest)
 	return &pgwire.Error{
-		Code: "40003", Message: fmt.Sprintf("the outcome of the statement on table %q is not known: %v", s.table.Name, cause),
+		Code: codeUnknownOutcome, Message: fmt.Sprintf("the outcome of the statement on table %q is not known: %v", s.table.Name, cause),
 		Detail: strings.Join(detail, "; ") + ".",
 		Hint:   "Look whether the rows are there before you repeat the statement.",
 		Schema: s.table.Schema, Table: s.table.Name,

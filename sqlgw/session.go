@@ -18,6 +18,7 @@ type session struct {
 	settings *settings
 	user     string
 	pid      uint32
+	reading  int // queries over tables that are open
 }
 
 // TxStatus is always idle: each statement is a transaction of its own.
@@ -45,10 +46,16 @@ func (s *session) Parse(ctx context.Context, sql string, paramOIDs []uint32) ([]
 		return nil, err
 	}
 	out := make([]pgwire.Statement, len(parsed))
-	for i, p := range parsed {
-		if out[i], err = s.prepareLazily(ctx, p, paramOIDs, len(parsed) > 1); err != nil {
-			return nil, statementError(ctx, err)
+	err = s.guard(ctx, func() error {
+		for i, p := range parsed {
+			if out[i], err = s.prepareLazily(ctx, p, paramOIDs, len(parsed) > 1); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return out, nil
 }
@@ -81,40 +88,74 @@ func parseError(err error) error {
 }
 
 // prepareLazily prepares a statement of several only when it is its turn: a SET before it
-// may change what it means.
+// may change what it means. So is a query of the simple protocol, which has no parameter types
+// and is run at once: what its columns are its run tells.
 func (s *session) prepareLazily(ctx context.Context, p parse.Statement, paramOIDs []uint32, later bool) (pgwire.Statement, error) {
-	if !later {
-		return s.prepare(ctx, p, paramOIDs)
+	_, query := p.(*parse.Select)
+	if later || (query && paramOIDs == nil) {
+		return &lazyStatement{session: s, parsed: p}, nil
 	}
-	return &lazyStatement{session: s, parsed: p}, nil
+	return s.prepare(ctx, p, paramOIDs)
 }
 
-// lazyStatement is one of several statements of a simple query.
+// lazyStatement is a statement of a simple query.
 type lazyStatement struct {
-	session  *session
-	parsed   parse.Statement
-	prepared *statement
+	session *session
+	parsed  parse.Statement
+	columns []pgwire.Column
 }
 
 func (l *lazyStatement) Params() []uint32 { return nil }
 
-func (l *lazyStatement) Columns() []pgwire.Column {
-	if l.prepared == nil {
-		return nil
-	}
-	return l.prepared.Columns()
-}
+// Columns are known once it runs.
+func (l *lazyStatement) Columns() []pgwire.Column { return l.columns }
 
 func (l *lazyStatement) Bind(ctx context.Context, args []pgwire.Arg) (pgwire.Portal, error) {
-	st, err := l.session.prepare(ctx, l.parsed, nil)
+	if p, ok := l.parsed.(*parse.Select); ok {
+		return l.query(ctx, p)
+	}
+	var st *statement
+	err := l.session.guard(ctx, func() error {
+		var err error
+		st, err = l.session.prepare(ctx, l.parsed, nil)
+		return err
+	})
 	if err != nil {
-		return nil, statementError(ctx, err)
+		return nil, err
 	}
 	if len(st.params) > 0 {
 		return nil, sqlError("42P02", "there is no parameter $1")
 	}
-	l.prepared = st
+	l.columns = st.Columns()
 	return st.Bind(ctx, args)
+}
+
+// query begins a query, which the engine compiles once, over one snapshot.
+func (l *lazyStatement) query(ctx context.Context, p *parse.Select) (pgwire.Portal, error) {
+	s := l.session
+	if len(p.Parameters()) > 0 {
+		return nil, sqlError("42P02", "there is no parameter $1")
+	}
+	ctx, done := s.withTimeout(ctx)
+	defer done()
+	var e *queryExecution
+	err := s.guard(ctx, func() error {
+		snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
+		if err != nil {
+			return err
+		}
+		q := &query{session: s, parsed: p}
+		if q.sources, err = s.resolveAll(snap, p); err != nil {
+			return err
+		}
+		e, err = q.beginAt(ctx, snap, nil)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.columns = describe(e.rows.Columns())
+	return &portal{session: s, execution: e}, nil
 }
 
 func (l *lazyStatement) Close() {}
@@ -169,13 +210,13 @@ func (s *session) set(w pgwire.ResultWriter, p *parse.Set) error {
 	return nil
 }
 
-// settingText is the value of a SET as one text: a list of names in quotes where they need them.
+// settingText is the value of a SET as one text. A list of names has quotes where they need
+// them: each is one name, whatever is in it.
 func settingText(p *parse.Set) string {
 	values := slices.Clone(p.Values)
 	for i, v := range values {
-		plain := strings.Trim(v, "abcdefghijklmnopqrstuvwxyz0123456789_$") == "" && v != ""
-		if strings.EqualFold(p.Name, "search_path") && !plain && len(values) > 0 && !strings.ContainsAny(v, `",`) {
-			values[i] = `"` + v + `"`
+		if strings.EqualFold(p.Name, "search_path") {
+			values[i] = quotePath(v)
 		}
 	}
 	return strings.Join(values, ", ")

@@ -2,6 +2,7 @@ package sqlgw
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -145,7 +146,7 @@ func (s *settings) set(name, value string) error {
 		return err
 	}
 	if e.check == nil {
-		return &pgwire.Error{Code: "55P02", Message: fmt.Sprintf("parameter %q cannot be changed", e.name)}
+		return fixedParameter(e)
 	}
 	normal, ok := e.check(value)
 	if !ok {
@@ -158,12 +159,19 @@ func (s *settings) set(name, value string) error {
 	return nil
 }
 
+func fixedParameter(e *setting) *pgwire.Error {
+	return sqlError("55P02", "parameter %q cannot be changed", e.name)
+}
+
 // reset gives a parameter its first value, or all of them with the name "".
 func (s *settings) reset(name string) error {
 	if name != "" {
 		e, err := s.find(name)
 		if err != nil {
 			return err
+		}
+		if e.check == nil {
+			return fixedParameter(e)
 		}
 		s.put(e, e.initial)
 		return nil
@@ -195,10 +203,7 @@ func (s *settings) schemas() []string {
 
 // timeout of a statement; zero is none.
 func (s *settings) timeout() time.Duration {
-	ms, err := strconv.ParseInt(strings.TrimSuffix(s.value("statement_timeout"), "ms"), 10, 64)
-	if err != nil {
-		return 0
-	}
+	ms, _ := milliseconds(s.value("statement_timeout"))
 	return time.Duration(ms) * time.Millisecond
 }
 
@@ -213,28 +218,50 @@ func messageLevel(v string) (string, bool) {
 	return v, slices.Contains(levels, v)
 }
 
-// duration reads a time as PostgreSQL does, and returns it in milliseconds.
+// timeUnits are those that PostgreSQL reads and writes, the longest first.
+func timeUnits() []timeUnit {
+	return []timeUnit{{"d", 86_400_000}, {"h", 3_600_000}, {"min", 60_000}, {"s", 1000}, {"ms", 1}, {"us", 0.001}}
+}
+
+type timeUnit struct {
+	suffix string
+	ms     float64
+}
+
+// duration reads a time, and returns it as PostgreSQL shows it: in the longest unit of which
+// it is a whole number.
 func duration(v string) (string, bool) {
-	units := []struct {
-		suffix string
-		ms     float64
-	}{{"us", 0.001}, {"ms", 1}, {"min", 60_000}, {"s", 1000}, {"h", 3_600_000}, {"d", 86_400_000}, {"", 1}}
-	v = strings.TrimSpace(v)
-	for _, u := range units {
-		text, ok := strings.CutSuffix(v, u.suffix)
-		if !ok {
-			continue
+	ms, ok := milliseconds(v)
+	if !ok || ms == 0 {
+		return "0", ok
+	}
+	for _, u := range timeUnits() {
+		if n := int64(u.ms); n > 0 && ms%n == 0 {
+			return strconv.FormatInt(ms/n, 10) + u.suffix, true
 		}
-		n, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-		if err != nil || n < 0 || n*u.ms > 2147483647 {
-			return "", false
-		}
-		if ms := int64(n * u.ms); ms > 0 {
-			return strconv.FormatInt(ms, 10) + "ms", true
-		}
-		return "0", true
 	}
 	return "", false
+}
+
+// milliseconds reads a time as PostgreSQL does: a number that may have a fraction, and a
+// unit, milliseconds without one; rounded to a whole number.
+func milliseconds(v string) (int64, bool) {
+	number := strings.TrimSpace(v)
+	digits := strings.TrimRight(number, "abcdefghijklmnopqrstuvwxyz")
+	unit := number[len(digits):]
+	scale := 1.0
+	if unit != "" {
+		i := slices.IndexFunc(timeUnits(), func(u timeUnit) bool { return u.suffix == unit })
+		if i < 0 {
+			return 0, false
+		}
+		scale = timeUnits()[i].ms
+	}
+	n, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
+	if err != nil || math.IsNaN(n) || n < 0 || math.RoundToEven(n*scale) > math.MaxInt32 {
+		return 0, false
+	}
+	return int64(math.RoundToEven(n * scale)), true
 }
 
 func searchPath(v string) (string, bool) {
@@ -242,26 +269,63 @@ func searchPath(v string) (string, bool) {
 	return v, ok
 }
 
-// splitPath splits a comma-separated list of identifiers, quoted or not.
+// splitPath splits a comma-separated list of identifiers, quoted or not. The empty list is
+// one.
 func splitPath(v string) ([]string, bool) {
 	var names []string
-	for part := range strings.SplitSeq(v, ",") {
-		part = strings.TrimSpace(part)
-		inner, quoted := strings.CutPrefix(part, `"`)
-		if quoted {
-			if inner, quoted = strings.CutSuffix(inner, `"`); !quoted {
-				return nil, false
-			}
-			names = append(names, strings.ReplaceAll(inner, `""`, `"`))
-			continue
-		}
-		if part == "" || strings.ContainsAny(part, `"' `) {
-			if v == "" {
-				return nil, true
-			}
+	rest := strings.TrimSpace(v)
+	if rest == "" {
+		return nil, true
+	}
+	for {
+		var name string
+		var ok bool
+		if name, rest, ok = pathName(rest); !ok {
 			return nil, false
 		}
-		names = append(names, strings.ToLower(part))
+		names = append(names, name)
+		if rest == "" {
+			return names, true
+		}
+		if rest, ok = strings.CutPrefix(rest, ","); !ok {
+			return nil, false
+		}
+		rest = strings.TrimLeft(rest, " \t\r\n")
 	}
-	return names, true
+}
+
+// pathName takes the first identifier off a list. What is left begins with its comma.
+func pathName(list string) (string, string, bool) {
+	if !strings.HasPrefix(list, `"`) {
+		end := strings.IndexAny(list, ", \t\r\n\"'")
+		if end < 0 {
+			end = len(list)
+		}
+		return strings.ToLower(list[:end]), strings.TrimSpace(list[end:]), end > 0
+	}
+	var name strings.Builder
+	for rest := list[1:]; ; {
+		part, after, closed := strings.Cut(rest, `"`)
+		if !closed {
+			return "", "", false
+		}
+		name.WriteString(part)
+		if !strings.HasPrefix(after, `"`) {
+			return name.String(), strings.TrimSpace(after), true
+		}
+		name.WriteByte('"')
+		rest = after[1:]
+	}
+}
+
+// quotePath is a name as a search path has it: in quotes unless it is plain.
+func quotePath(name string) string {
+	plain := name != "" && (name[0] < '0' || name[0] > '9')
+	for _, c := range []byte(name) {
+		plain = plain && (c == '_' || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'))
+	}
+	if plain {
+		return name
+	}
+	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 }

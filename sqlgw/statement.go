@@ -50,9 +50,13 @@ func (s *statement) Bind(ctx context.Context, args []pgwire.Arg) (pgwire.Portal,
 	}
 	ctx, done := s.session.withTimeout(ctx)
 	defer done()
-	e, err := s.begin(ctx, batch)
+	var e execution
+	err = s.session.guard(ctx, func() error {
+		e, err = s.begin(ctx, batch)
+		return err
+	})
 	if err != nil {
-		return nil, statementError(ctx, err)
+		return nil, err
 	}
 	return &portal{session: s.session, execution: e}, nil
 }
@@ -97,11 +101,13 @@ type portal struct {
 func (p *portal) Execute(ctx context.Context, w pgwire.ResultWriter, maxRows int) (bool, error) {
 	ctx, done := p.session.withTimeout(ctx)
 	defer done()
-	finished, err := p.execution.run(ctx, w, maxRows)
-	if err != nil {
-		return false, statementError(ctx, err)
-	}
-	return finished, nil
+	finished := false
+	err := p.session.guard(ctx, func() error {
+		var err error
+		finished, err = p.execution.run(ctx, w, maxRows)
+		return err
+	})
+	return finished && err == nil, err
 }
 
 // Close ends the execution.
@@ -121,6 +127,9 @@ func (s *session) withTimeout(ctx context.Context) (context.Context, context.Can
 
 // statementError makes what a client is told of a failed statement.
 func statementError(ctx context.Context, err error) error {
+	if e, ok := errors.AsType[*pgwire.Error](err); ok && e.Code == codeUnknownOutcome {
+		return e // whatever ended it: that it may have written is what has to be told
+	}
 	if ctx.Err() != nil && errors.Is(context.Cause(ctx), error(errTimeout)) {
 		return errTimeout
 	}

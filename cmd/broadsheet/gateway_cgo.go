@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -120,10 +121,10 @@ func serveGateway(ctx context.Context, f *gatewayFlags, ceiling int64, ln net.Li
 	if err != nil {
 		return err
 	}
-	// DuckDB gets half of the process: the other half is for decoded heads, results on
-	// their way, and what it doesn't count.
+	// DuckDB gets two fifths of the process: the rest is for decoded heads, results on their
+	// way, and what it doesn't count.
 	engine, err := duck.Open(ctx, duck.Config{
-		MemoryLimit: ceiling / 2, Threads: 2, TempDir: filepath.Join(f.dir, "duckdb"), FragmentRoot: f.fragments, Logger: log,
+		MemoryLimit: ceiling / 5 * 2, Threads: 2, TempDir: filepath.Join(f.dir, "duckdb"), FragmentRoot: f.fragments, Logger: log,
 	})
 	if err != nil {
 		return err
@@ -131,7 +132,8 @@ func serveGateway(ctx context.Context, f *gatewayFlags, ceiling int64, ln net.Li
 	defer func() { _ = engine.Close() }()
 	gateway, err := sqlgw.New(sqlgw.Config{
 		Brokers: brokers, Catalog: tables, Engine: engine, Stores: stores, Database: "postgres",
-		HeadCache: ceiling / 8, Logger: log,
+		HeadCache: ceiling / 8, Dir: filepath.Join(f.dir, "proofs"), Logger: log,
+		Fatal: func(error) { os.Exit(1) }, // it was logged; whoever started this process starts another
 	})
 	if err != nil {
 		return err
@@ -152,17 +154,26 @@ func serveGateway(ctx context.Context, f *gatewayFlags, ceiling int64, ln net.Li
 	return g.Wait()
 }
 
-// limitMemory makes the kernel refuse this process more address space than the ceiling,
-// which DuckDB reports as being out of memory.
+// reserved is how much address space may be taken beyond the ceiling: by code, and by what is
+// reserved and never used, such as the stacks of threads.
+const reserved = 4 << 30
+
+// limitMemory makes the kernel refuse this process more writable memory than the ceiling,
+// which DuckDB reports as being out of memory, and bounds its address space. Go collects
+// garbage harder as it gets near its share.
 func limitMemory(ceiling int64) error {
-	var now unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_AS, &now); err != nil {
-		return fmt.Errorf("memory ceiling: %w", err)
+	limits := map[int]uint64{unix.RLIMIT_DATA: uint64(ceiling), unix.RLIMIT_AS: uint64(ceiling) + reserved}
+	for resource, most := range limits {
+		var now unix.Rlimit
+		if err := unix.Getrlimit(resource, &now); err != nil {
+			return fmt.Errorf("memory ceiling: %w", err)
+		}
+		most = min(most, now.Max)
+		if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: most, Max: most}); err != nil {
+			return fmt.Errorf("memory ceiling: %w", err)
+		}
 	}
-	limit := min(uint64(ceiling), now.Max)
-	if err := unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
-		return fmt.Errorf("memory ceiling: %w", err)
-	}
+	debug.SetMemoryLimit(ceiling / 4)
 	return nil
 }
 

@@ -284,6 +284,8 @@ func (n *node) superviseGateway(ctx context.Context) error {
 	defer func() { _ = file.Close() }()
 	up := sync.OnceFunc(func() { close(n.gatewayUp) })
 	child := supervise.Child{
+		// The C library's arenas, one for each thread else, would take address space for nothing.
+		Env:  []string{"MALLOC_ARENA_MAX=2"},
 		Name: "gateway", Path: self, Files: []*os.File{file}, Stderr: os.Stderr, Logger: n.log,
 		Args: []string{
 			"gateway", "--sql-listen", "fd:" + strconv.Itoa(supervise.FirstFile),

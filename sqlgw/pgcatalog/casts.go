@@ -1,6 +1,7 @@
 package pgcatalog
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -11,47 +12,26 @@ import (
 // reg is a type whose values are OIDs that print as names.
 type reg struct {
 	find func(*snapshot, string) (int64, error)
-	// text of the template that gives the name of an OID.
+	// text of the template that gives the name of what has an OID or name.
 	text string
-	// number of the template that gives the OID of what has a name, or is one.
-	number string
-}
-
-// regTemplate gives the name that a lookup has for an OID; 0 is "-", and what isn't there is its
-// number.
-func regTemplate(lookup, name string) string {
-	return "(SELECT coalesce(" + name + ", CASE bs_asked WHEN 0 THEN '-' ELSE CAST(bs_asked AS VARCHAR) END)" +
-		" FROM (SELECT CAST($1 AS BIGINT)) AS bs_call (bs_asked) LEFT JOIN {" + lookup + "} ON bs_oid = bs_asked)"
-}
-
-// numberTemplate gives the OID of what a text names, by one of the names or by its digits.
-func numberTemplate(what, lookup, names string) string {
-	return "(SELECT CASE WHEN bs_oid IS NULL AND bs_asked IS NOT NULL" +
-		" THEN CAST(error('" + what + " \"' || bs_asked || '\" does not exist') AS BIGINT) ELSE bs_oid END" +
-		" FROM (SELECT CAST($1 AS VARCHAR)) AS bs_call (bs_asked) LEFT JOIN {" + lookup + "}" +
-		" ON bs_asked IN (" + names + ", CAST(bs_oid AS VARCHAR)))"
 }
 
 func regTypes() map[string]reg {
-	const typeName = "bs_type || bs_rest"
 	return map[string]reg{
-		"regclass": {
-			(*snapshot).namedClass, regTemplate("classes", "bs_class"),
-			numberTemplate("relation", "classes", "bs_class, bs_qualified"),
-		},
-		"regtype": {
-			(*snapshot).namedType, regTemplate("types", typeName),
-			numberTemplate("type", "types", "bs_name, "+typeName),
-		},
-		"regnamespace": {
-			(*snapshot).namedSchema, regTemplate("schemas", "bs_schema"),
-			numberTemplate("schema", "schemas", "bs_schema"),
-		},
-		"regrole": {
-			(*snapshot).namedRole, regTemplate("roles", "bs_role"),
-			numberTemplate("role", "roles", "bs_role"),
-		},
+		"regclass":     {(*snapshot).namedClass, regTemplate("relation", "classes", "bs_class")},
+		"regtype":      {(*snapshot).namedType, regTemplate("type", "types", "bs_type || bs_rest")},
+		"regnamespace": {(*snapshot).namedSchema, regTemplate("schema", "schemas", "bs_schema")},
+		"regrole":      {(*snapshot).namedRole, regTemplate("role", "roles", "bs_role")},
 	}
+}
+
+// regTemplate gives the name that a lookup has; 0 is "-", and an OID that nothing has is its
+// digits.
+func regTemplate(what, lookup, name string) string {
+	return "(SELECT CASE WHEN bs_key IS NOT NULL THEN " + name + " WHEN bs_asked = '0' THEN '-'" +
+		" WHEN bs_asked IS NULL OR regexp_full_match(bs_asked, '[0-9]+') THEN bs_asked" +
+		" ELSE CAST(error('" + what + " \"' || bs_asked || '\" does not exist') AS VARCHAR) END" +
+		" FROM (SELECT CAST($1 AS VARCHAR)) AS bs_call (bs_asked) LEFT JOIN {" + lookup + "} ON bs_key = bs_asked)"
 }
 
 // Cast answers for the types that DuckDB lacks.
@@ -88,7 +68,7 @@ func (d *dialect) Cast(c parse.Cast) (*parse.Template, error) {
 	return nil, nil
 }
 
-// regCast: what a text names is looked up now, and what a parameter names when it runs.
+// regCast: what a quoted constant names is looked up now.
 func (d *dialect) regCast(c parse.Cast, r reg) (*parse.Template, error) {
 	switch c.Value.Kind {
 	case parse.Null:
@@ -96,14 +76,25 @@ func (d *dialect) regCast(c parse.Cast, r reg) (*parse.Template, error) {
 	case parse.String:
 		oid, err := r.find(d.snapshot(), c.Value.Text)
 		if err != nil {
-			return nil, err
+			return nil, at(err, c.Value.Position)
 		}
 		return oidTemplate(oid)
 	case parse.Param:
-		return d.template(r.number)
+		return nil, &parse.Error{
+			Code: parse.CodeNotSupported, Message: "a cast of a parameter to " + c.Name + " is not supported",
+			Hint: "Write the name as a constant, or look it up in the system catalogs.", Position: c.Value.Position,
+		}
 	default:
 		return d.template(r.text)
 	}
+}
+
+// at gives an error the place of the constant that it is about.
+func at(err error, position int) error {
+	if e, ok := errors.AsType[*parse.Error](err); ok && e.Position == 0 {
+		e.Position = position
+	}
+	return err
 }
 
 // castTo is a cast to a type of DuckDB's; an array written as text is left to parse.
@@ -127,7 +118,9 @@ func oidCast(c parse.Cast) (*parse.Template, error) {
 	}
 	n, ok := number(c.Value.Text)
 	if !ok {
-		return nil, &parse.Error{Code: parse.CodeInvalidText, Message: fmt.Sprintf("invalid input syntax for type %s: %q", c.Name, c.Value.Text)}
+		return nil, &parse.Error{
+			Code: parse.CodeInvalidText, Message: fmt.Sprintf("invalid input syntax for type %s: %q", c.Name, c.Value.Text), Position: c.Value.Position,
+		}
 	}
 	return oidTemplate(n)
 }

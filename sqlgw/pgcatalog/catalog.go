@@ -91,6 +91,8 @@ const (
 	oidInformationSchema = 13207
 	oidDefaultTablespace = 1663
 	oidGlobalTablespace  = 1664
+	defaultCollation     = 100
+	cCollation           = 950
 	oidOthers            = 16000
 	oidJournalAM         = 16383
 )

@@ -23,7 +23,8 @@ func (d *dialect) snapshot() *snapshot {
 	return d.seen
 }
 
-// template makes a template out of a text in which {name} stands for the lookup of that name.
+// template makes a template out of a text in which {name} stands for the lookup of that name, and
+// {sizes:oid} for the size of one relation.
 func (d *dialect) template(text string) (*parse.Template, error) {
 	return parse.NewTemplate(d.expand(text))
 }
@@ -40,10 +41,21 @@ func (d *dialect) expand(text string) string {
 		var name string
 		name, text, _ = strings.Cut(after, "}")
 		if _, ok := d.from[name]; !ok {
-			d.from[name] = d.read(d.catalog.lookups[name])
+			d.from[name] = d.read(d.lookup(name))
 		}
 		b.WriteString(d.from[name])
 	}
+}
+
+func (d *dialect) lookup(name string) *Relation {
+	name, of, single := strings.Cut(name, ":")
+	r := d.catalog.lookups[name]
+	if oid, ok := number(of); single && ok {
+		one := *r
+		one.rows = sizeRowsOf(oid)
+		return &one
+	}
+	return r
 }
 
 // Function answers for PostgreSQL's functions of system information.
@@ -58,15 +70,26 @@ func (d *dialect) Function(c parse.Call) (*parse.Template, error) {
 	if len(c.Args) < f.min || len(c.Args) > f.max {
 		return nil, nil // this package's function isn't meant; parse says that there is none
 	}
+	text := f.text
+	if f.named != nil && c.Args[0].Kind == parse.String {
+		oid, err := f.named(d.snapshot(), c.Args[0].Text)
+		if err != nil {
+			return nil, at(err, c.Args[0].Position)
+		}
+		text = strings.ReplaceAll(text, "$1", itoa(oid))
+		if f.relation {
+			text = strings.ReplaceAll(text, "{sizes}", "{sizes:"+itoa(oid)+"}")
+		}
+	}
 	switch {
 	case c.InFrom && f.set != nil:
 		return f.set, nil
 	case f.answer != nil:
 		return f.answer(d, c)
-	case f.fixed != nil:
+	case f.fixed != nil && text == f.text:
 		return f.fixed, nil
 	default:
-		return d.template(f.text)
+		return d.template(text)
 	}
 }
 

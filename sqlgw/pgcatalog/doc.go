@@ -8,8 +8,9 @@
 //
 // DuckDB has no types like oid, name, "char" or regclass. Values of the first three are
 // numbers and texts. A regclass, regtype, regnamespace or regrole is a number
-// where it is made of a quoted constant or a parameter, so that it can be compared with OIDs,
-// and the name that it prints where it is made of anything else, so that it can be shown.
+// where it is made of a quoted constant, so that it can be compared with OIDs, and the name
+// that it prints where it is made of anything else, so that it can be shown; of a parameter
+// it isn't made, since what that is for can't be told.
 // Columns of type regproc hold names. Arrays are lists; lists that no row has are NULL.
 //
 // # Invariants

@@ -58,7 +58,7 @@ func example(tb testing.TB) *tables {
 	withDefault := text(2, "state")
 	withDefault.Default = "'new'::text"
 	return &tables{
-		schemas: []catalog.Schema{{ID: 16385, Name: "journal"}, {ID: 16384, Name: "public"}, {ID: 16386, Name: "Straße"}},
+		schemas: []catalog.Schema{{ID: 16385, Name: "journal"}, {ID: 16384, Name: "public"}, {ID: 16386, Name: "Straße"}, {ID: 16395, Name: "{classes}'"}},
 		tables: []catalog.Table{
 			table(16391, "Straße", "order", text(1, "Nr")),
 			table(16387, "journal", "orders", text(1, "id"), withDefault),
@@ -93,7 +93,9 @@ func newEngine(tb testing.TB) *engine {
 		Tables: example(tb), Path: []string{"public"}, PID: 4711,
 		Settings: []pgcatalog.Setting{
 			{Name: "DateStyle", Value: "ISO, MDY", Reset: "ISO, MDY", Boot: "ISO, MDY"},
+			{Name: "application_name", Value: "a {types} b \\ 'c'", Reset: "", Boot: ""},
 			{Name: "search_path", Value: "journal", Reset: "public", Boot: "public"},
+			{Name: "server_encoding", Value: "UTF8", Reset: "UTF8", Boot: "UTF8", Fixed: true},
 			{Name: "server_version", Value: "15.0", Reset: "15.0", Boot: "15.0", Fixed: true},
 		},
 		Size: func(_ context.Context, t catalog.Table) (int64, error) { return t.ID * 1000, nil },

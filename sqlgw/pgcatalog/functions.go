@@ -12,8 +12,14 @@ import (
 // function of PostgreSQL's. One of text and answer says what stands for a call.
 type function struct {
 	min, max int // arguments
-	// text of a template, in which {name} stands for a lookup.
-	text string
+	// text of a template, in which {name} stands for a lookup; constant is the text of one without
+	// lookups, in which braces mean nothing.
+	text, constant string
+	// named finds what the first argument names where it is a constant text; nil if it has to be
+	// an OID.
+	named func(*snapshot, string) (int64, error)
+	// relation: the answer is about that relation only.
+	relation bool
 	// rows is the text of the template of a call in FROM, where that is another one.
 	rows string
 	// answer makes a template for one call; nil, nil leaves the call to parse.
@@ -34,7 +40,10 @@ func (c *Catalog) prepareFunctions() (map[string]function, error) {
 	try := &dialect{catalog: c, read: func(*Relation) string { return "bs_try" }, from: map[string]string{}}
 	for name, f := range all {
 		var err error
-		if f.text != "" {
+		switch {
+		case f.constant != "":
+			f.fixed, err = parse.NewTemplate(f.constant)
+		case f.text != "":
 			f.fixed, err = try.template(f.text)
 		}
 		if f.rows != "" && err == nil {
@@ -56,26 +65,26 @@ func (c *Catalog) sessionFunctions() map[string]function {
 	owner := "CAST(" + literal(c.cfg.Owner) + " AS VARCHAR)"
 	database := "CAST(" + literal(c.cfg.Database) + " AS VARCHAR)"
 	list := map[string]function{
-		"current_database": {text: database}, "current_catalog": {text: database},
-		"version":                  {text: "CAST(" + literal(c.cfg.Version) + " AS VARCHAR)"},
-		"pg_backend_pid":           {answer: func(d *dialect, _ parse.Call) (*parse.Template, error) { return d.template(fmt.Sprint(d.state.PID)) }},
-		"current_schema":           {answer: currentSchema},
-		"current_schemas":          {min: 1, max: 1, answer: currentSchemas},
-		"current_setting":          {min: 1, max: 2, answer: currentSetting},
-		"pg_get_userbyid":          {min: 1, max: 1, text: userByID(c.cfg.Owner)},
-		"getdatabaseencoding":      {text: "CAST('UTF8' AS VARCHAR)"},
-		"pg_client_encoding":       {text: "CAST('UTF8' AS VARCHAR)"},
-		"pg_encoding_to_char":      {min: 1, max: 1, text: encodingNames()},
-		"pg_char_to_encoding":      {min: 1, max: 1, text: encodingNumbers()},
-		"pg_is_in_recovery":        {text: "false"},
-		"pg_my_temp_schema":        {text: "CAST(0 AS BIGINT)"},
-		"pg_is_other_temp_schema":  {min: 1, max: 1, text: "false"},
-		"pg_tablespace_location":   {min: 1, max: 1, text: "CAST('' AS VARCHAR)"},
+		"current_database": {constant: database}, "current_catalog": {constant: database},
+		"version":                 {text: "CAST(" + literal(c.cfg.Version) + " AS VARCHAR)"},
+		"pg_backend_pid":          {answer: func(d *dialect, _ parse.Call) (*parse.Template, error) { return d.template(itoa(int64(d.state.PID))) }},
+		"current_schema":          {answer: currentSchema},
+		"current_schemas":         {min: 1, max: 1, answer: currentSchemas},
+		"current_setting":         {min: 1, max: 2, answer: currentSetting},
+		"pg_get_userbyid":         {min: 1, max: 1, constant: userByID(c.cfg.Owner)},
+		"getdatabaseencoding":     {text: "CAST('UTF8' AS VARCHAR)"},
+		"pg_client_encoding":      {text: "CAST('UTF8' AS VARCHAR)"},
+		"pg_encoding_to_char":     {min: 1, max: 1, text: encodingNames()},
+		"pg_char_to_encoding":     {min: 1, max: 1, text: encodingNumbers()},
+		"pg_is_in_recovery":       {text: "false"},
+		"pg_my_temp_schema":       {text: "CAST(0 AS BIGINT)"},
+		"pg_is_other_temp_schema": {min: 1, max: 1, text: "false"},
+		"pg_tablespace_location":  {min: 1, max: 1, text: "CAST('' AS VARCHAR)"},
 		// 8 is INSERT: rows are never changed or removed.
-		"pg_relation_is_updatable": {min: 2, max: 2, text: ofOID("CASE WHEN bs_table THEN 8 ELSE 0 END", "classes")},
+		"pg_relation_is_updatable": {min: 2, max: 2, named: (*snapshot).namedClass, text: lookedUp("CASE WHEN bs_table THEN 8 ELSE 0 END", "classes")},
 	}
 	for _, name := range []string{"current_user", "session_user", "user", "current_role"} {
-		list[name] = function{text: owner}
+		list[name] = function{constant: owner}
 	}
 	return list
 }
@@ -135,9 +144,9 @@ func (d *dialect) existing(implicit bool) []string {
 func currentSchema(d *dialect, _ parse.Call) (*parse.Template, error) {
 	path := d.existing(false)
 	if len(path) == 0 {
-		return d.template("CAST(NULL AS VARCHAR)")
+		return parse.NewTemplate(noText)
 	}
-	return d.template("CAST(" + literal(path[0]) + " AS VARCHAR)")
+	return parse.NewTemplate("CAST(" + literal(path[0]) + " AS VARCHAR)")
 }
 
 func currentSchemas(d *dialect, c parse.Call) (*parse.Template, error) {
@@ -152,22 +161,22 @@ func currentSchemas(d *dialect, c parse.Call) (*parse.Template, error) {
 	if c.InFrom {
 		return nil, nil // as a row, it would be a list
 	}
-	return d.template("CASE WHEN $1 THEN " + lists[1] + " WHEN NOT $1 THEN " + lists[0] + " END")
+	return parse.NewTemplate("CASE WHEN $1 THEN " + lists[1] + " WHEN NOT $1 THEN " + lists[0] + " END")
 }
 
 // currentSetting: that of a constant is a constant.
 func currentSetting(d *dialect, c parse.Call) (*parse.Template, error) {
 	if c.Args[0].Kind != parse.String {
-		return d.template("(SELECT bs_setting FROM (SELECT lower(CAST($1 AS VARCHAR))) AS bs_call (bs_asked) JOIN {settings} ON bs_name = bs_asked)")
+		return d.template("(SELECT bs_setting FROM (SELECT lower(CAST($1 AS VARCHAR))) AS bs_call (bs_asked) JOIN {settings} ON bs_key = bs_asked)")
 	}
 	name := c.Args[0].Text
 	for _, s := range d.state.Settings {
 		if strings.EqualFold(s.Name, name) {
-			return d.template("CAST(" + literal(s.Value) + " AS VARCHAR)")
+			return parse.NewTemplate("CAST(" + literal(s.Value) + " AS VARCHAR)")
 		}
 	}
 	if len(c.Args) == 2 && c.Args[1].Kind == parse.Bool && c.Args[1].Text == "true" {
-		return d.template("CAST(NULL AS VARCHAR)")
+		return parse.NewTemplate(noText)
 	}
 	return nil, &parse.Error{Code: parse.CodeUndefinedObject, Message: fmt.Sprintf("unrecognized configuration parameter %q", name)}
 }

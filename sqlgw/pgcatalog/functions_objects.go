@@ -12,11 +12,11 @@ const (
 	noOID  = "CAST(NULL AS BIGINT)"
 )
 
-// ofOID is what a lookup says of the OID $1. Operands stand in a query of their own, without
-// FROM, in this and all templates that have names: so a name of the user's in an operand never
-// meets one of them.
-func ofOID(result, lookup string) string {
-	return "(SELECT " + result + " FROM (SELECT CAST($1 AS BIGINT)) AS bs_call (bs_asked) JOIN {" + lookup + "} ON bs_oid = bs_asked)"
+// lookedUp is what a lookup says of $1, a name or an OID. Operands stand in a query of their own,
+// without FROM, in this and all templates that have names: so a name of the user's in an operand
+// never meets one of them.
+func lookedUp(result, lookup string) string {
+	return "(SELECT " + result + " FROM (SELECT CAST($1 AS VARCHAR)) AS bs_call (bs_asked) JOIN {" + lookup + "} ON bs_key = bs_asked)"
 }
 
 // objectFunctions tell of relations, types and schemas.
@@ -24,19 +24,21 @@ func (c *Catalog) objectFunctions() map[string]function {
 	return map[string]function{
 		"format_type": {min: 2, max: 2, text: formatType},
 		// What isn't an expression in SQL here is NULL, so that it is its own text.
-		"pg_get_expr":         {min: 2, max: 3, text: "CAST($1 AS VARCHAR)"},
-		"pg_table_is_visible": {min: 1, max: 1, text: ofOID("bs_visible", "classes")},
-		"pg_type_is_visible":  {min: 1, max: 1, text: ofOID("bs_visible", "types")},
-		"to_regclass":         {min: 1, max: 1, answer: toReg("to_regclass", (*snapshot).namedClass)},
-		"to_regtype":          {min: 1, max: 1, answer: toReg("to_regtype", (*snapshot).namedType)},
-		"to_regnamespace":     {min: 1, max: 1, answer: toReg("to_regnamespace", (*snapshot).namedSchema)},
-		"to_regrole":          {min: 1, max: 1, answer: toReg("to_regrole", (*snapshot).namedRole)},
+		"pg_get_expr":                  {min: 2, max: 3, text: "CAST($1 AS VARCHAR)"},
+		"pg_table_is_visible":          {min: 1, max: 1, text: lookedUp("bs_visible", "classes")},
+		"pg_type_is_visible":           {min: 1, max: 1, text: lookedUp("bs_visible", "types")},
+		"pg_collation_is_visible":      {min: 1, max: 1, text: "CASE WHEN $1 IN (100, 950, 951) THEN true END"},
+		"pg_statistics_obj_is_visible": {min: 1, max: 1, text: "CAST(NULL AS BOOLEAN)"},
+		"to_regclass":                  {min: 1, max: 1, answer: toReg("to_regclass", (*snapshot).namedClass)},
+		"to_regtype":                   {min: 1, max: 1, answer: toReg("to_regtype", (*snapshot).namedType)},
+		"to_regnamespace":              {min: 1, max: 1, answer: toReg("to_regnamespace", (*snapshot).namedSchema)},
+		"to_regrole":                   {min: 1, max: 1, answer: toReg("to_regrole", (*snapshot).namedRole)},
 		// Nothing is ever a part of a partitioned table.
 		"pg_partition_ancestors": {
-			min: 1, max: 1, text: "unnest(CAST(ARRAY[] AS BIGINT[]))", rows: "SELECT CAST(NULL AS BIGINT) AS relid WHERE false",
+			min: 1, max: 1, named: (*snapshot).namedClass, text: "unnest(CAST(ARRAY[] AS BIGINT[]))", rows: "SELECT CAST(NULL AS BIGINT) AS relid WHERE false",
 		},
 		// There are no publications that anything could be in.
-		"pg_relation_is_publishable": {min: 1, max: 1, text: "CASE WHEN $1 IS NOT NULL THEN false END"},
+		"pg_relation_is_publishable": {min: 1, max: 1, named: (*snapshot).namedClass, text: "CASE WHEN $1 IS NOT NULL THEN false END"},
 	}
 }
 
@@ -44,7 +46,7 @@ func (c *Catalog) objectFunctions() map[string]function {
 const formatType = `(SELECT CASE
 	WHEN bs_asked IS NULL THEN NULL
 	WHEN bs_asked = 0 THEN '-'
-	WHEN bs_oid IS NULL THEN '???'
+	WHEN bs_key IS NULL THEN '???'
 	WHEN bs_modified = '' OR bs_typmod IS NULL THEN bs_type || bs_rest
 	WHEN bs_modified = 'precision' AND bs_typmod >= 0 THEN bs_type || '(' || CAST(bs_typmod AS VARCHAR) || ')' || bs_rest
 	WHEN bs_modified = 'length' AND bs_typmod > 4 THEN bs_type || '(' || CAST(bs_typmod - 4 AS VARCHAR) || ')' || bs_rest
@@ -53,7 +55,7 @@ const formatType = `(SELECT CASE
 	WHEN bs_modified = 'length' AND bs_typmod >= 0 THEN bs_type || bs_rest
 	ELSE bs_typmodless || bs_rest END
 	FROM (SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT)) AS bs_call (bs_asked, bs_typmod)
-	LEFT JOIN {types} ON bs_oid = bs_asked)`
+	LEFT JOIN {types} ON bs_key = CAST(bs_asked AS VARCHAR))`
 
 // toReg answers for to_regclass and its like, which are NULL where a cast fails.
 func toReg(function string, find func(*snapshot, string) (int64, error)) func(*dialect, parse.Call) (*parse.Template, error) {
@@ -64,7 +66,7 @@ func toReg(function string, find func(*snapshot, string) (int64, error)) func(*d
 		case parse.String:
 			oid, err := find(d.snapshot(), c.Args[0].Text)
 			if err != nil {
-				return d.template(noOID) //nolint:nilerr // NULL is how the function says it
+				return d.template(noOID) // which is how the function says it
 			}
 			return oidTemplate(oid)
 		default:
@@ -104,14 +106,22 @@ func absentFunctions() map[string]function {
 
 // sizeFunctions tell how much tables hold: the bytes of the journals.
 func sizeFunctions() map[string]function {
-	size := ofOID("bs_bytes", "sizes")
+	size := lookedUp("bs_bytes", "sizes")
+	all := "(SELECT CAST(sum(bs_bytes) AS BIGINT) FROM {sizes} WHERE bs_key = CAST(bs_oid AS VARCHAR))"
 	return map[string]function{
-		"pg_table_size":          {min: 1, max: 1, text: size},
-		"pg_total_relation_size": {min: 1, max: 1, text: size},
-		"pg_relation_size":       {min: 1, max: 2, text: size},
-		"pg_indexes_size":        {min: 1, max: 1, text: ofOID("CAST(0 AS BIGINT)", "classes")},
-		"pg_database_size":       {min: 1, max: 1, text: "(SELECT CAST(sum(bs_bytes) AS BIGINT) FROM {sizes})"},
-		"pg_size_pretty":         {min: 1, max: 1, text: sizePretty()},
+		"pg_table_size":          {min: 1, max: 1, text: size, named: (*snapshot).namedClass, relation: true},
+		"pg_total_relation_size": {min: 1, max: 1, text: size, named: (*snapshot).namedClass, relation: true},
+		"pg_relation_size":       {min: 1, max: 2, text: size, named: (*snapshot).namedClass, relation: true},
+		"pg_indexes_size":        {min: 1, max: 1, text: lookedUp("CAST(0 AS BIGINT)", "classes"), named: (*snapshot).namedClass},
+		"pg_database_size": {
+			min: 1, max: 1, named: (*snapshot).namedDatabase,
+			text: "CASE WHEN $1 IS NOT NULL THEN " + all + " END",
+		},
+		"pg_tablespace_size": {
+			min: 1, max: 1, named: (*snapshot).namedTablespace,
+			text: fmt.Sprintf("CASE $1 WHEN %d THEN %s WHEN %d THEN CAST(0 AS BIGINT) END", oidDefaultTablespace, all, oidGlobalTablespace),
+		},
+		"pg_size_pretty": {min: 1, max: 1, text: sizePretty()},
 	}
 }
 
@@ -129,7 +139,7 @@ func sizePretty() string {
 		} else {
 			b.WriteString(" ELSE")
 		}
-		fmt.Fprintf(&b, " CAST((bs_size // %d + CASE WHEN bs_size < 0 THEN -1 ELSE 1 END) // 2 AS VARCHAR) || ' %s'", divisor, unit)
+		fmt.Fprintf(&b, " CAST(((bs_size // %d) + sign(bs_size)) // 2 AS VARCHAR) || ' %s'", divisor, unit)
 		divisor *= 1024
 	}
 	return b.String() + " END FROM (SELECT CAST($1 AS HUGEINT)) AS bs_call (bs_size))"

@@ -42,48 +42,60 @@ func (c *Catalog) quoteIdent(name string) string {
 
 // splitName takes a name as SQL writes it, its parts with or without quotes, apart.
 func splitName(text string) ([]string, error) {
+	invalid := &parse.Error{Code: "42602", Message: "invalid name syntax"}
 	var parts []string
-	rest := strings.TrimSpace(text)
-	for {
-		part, after, ok := cutIdentifier(rest)
-		if !ok {
-			return nil, &parse.Error{Code: "42602", Message: "invalid name syntax"}
+	for rest := text; ; {
+		part, after := cutIdentifier(strings.TrimLeft(rest, nameBlanks))
+		if part == "" {
+			return nil, invalid
 		}
 		parts = append(parts, part)
-		after = strings.TrimLeft(after, " \t\n\r\f")
+		after = strings.TrimLeft(after, nameBlanks)
 		if after == "" {
-			break
+			return parts, nil
 		}
 		if after[0] != '.' {
-			return nil, &parse.Error{Code: "42602", Message: "invalid name syntax"}
+			return nil, invalid
 		}
-		rest = strings.TrimLeft(after[1:], " \t\n\r\f")
+		rest = after[1:]
 	}
-	return parts, nil
 }
 
-// cutIdentifier reads the identifier that a text begins with.
-func cutIdentifier(text string) (name, rest string, ok bool) {
+const nameBlanks = " \t\n\r\f"
+
+// cutIdentifier returns the identifier that a text begins with, "" if it begins with none, and the
+// rest of the text.
+func cutIdentifier(text string) (string, string) {
 	inner, isQuoted := strings.CutPrefix(text, `"`)
 	if !isQuoted {
-		end := strings.IndexAny(text, ". \t\n\r\f\"")
+		end := strings.IndexAny(text, `."`+nameBlanks)
 		if end < 0 {
 			end = len(text)
 		}
-		return strings.ToLower(text[:end]), text[end:], end > 0
+		return asciiLower(text[:end]), text[end:]
 	}
 	var b strings.Builder
 	for {
 		before, after, found := strings.Cut(inner, `"`)
 		if !found {
-			return "", "", false
+			return "", ""
 		}
 		b.WriteString(before)
 		if inner, isQuoted = strings.CutPrefix(after, `"`); !isQuoted {
-			return b.String(), after, b.Len() > 0
+			return b.String(), after
 		}
 		b.WriteByte('"')
 	}
+}
+
+// asciiLower makes what isn't quoted lower case as PostgreSQL does: letters of ASCII only.
+func asciiLower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
 }
 
 // namedClass finds the relation that a constant names: a number is its OID.
@@ -95,12 +107,13 @@ func (s *snapshot) namedClass(text string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	name := strings.Join(parts, ".")
 	slices.Reverse(parts)
 	if len(parts) > 3 {
-		return 0, &parse.Error{Code: parse.CodeSyntax, Message: "improper relation name (too many dotted names): " + text}
+		return 0, &parse.Error{Code: parse.CodeSyntax, Message: "improper relation name (too many dotted names): " + name}
 	}
 	if len(parts) == 3 && parts[2] != s.catalog.cfg.Database {
-		return 0, &parse.Error{Code: parse.CodeNotSupported, Message: `cross-database references are not implemented: "` + text + `"`}
+		return 0, &parse.Error{Code: parse.CodeNotSupported, Message: `cross-database references are not implemented: "` + name + `"`}
 	}
 	schema := ""
 	if len(parts) > 1 {
@@ -112,7 +125,7 @@ func (s *snapshot) namedClass(text string) (int64, error) {
 	if schema != "" && s.schemaOID(schema) == 0 {
 		return 0, &parse.Error{Code: "3F000", Message: `schema "` + schema + `" does not exist`}
 	}
-	return 0, &parse.Error{Code: parse.CodeUndefinedTable, Message: `relation "` + text + `" does not exist`}
+	return 0, &parse.Error{Code: parse.CodeUndefinedTable, Message: `relation "` + name + `" does not exist`}
 }
 
 // namedSchema finds the schema that a constant names.
@@ -127,7 +140,7 @@ func (s *snapshot) namedSchema(text string) (int64, error) {
 	if oid := s.schemaOID(parts[0]); oid != 0 && len(parts) == 1 {
 		return oid, nil
 	}
-	return 0, &parse.Error{Code: "3F000", Message: `schema "` + text + `" does not exist`}
+	return 0, &parse.Error{Code: "3F000", Message: `schema "` + strings.Join(parts, ".") + `" does not exist`}
 }
 
 // namedRole finds the role that a constant names.
@@ -142,7 +155,7 @@ func (s *snapshot) namedRole(text string) (int64, error) {
 	if len(parts) == 1 && parts[0] == s.catalog.cfg.Owner {
 		return oidOwner, nil
 	}
-	return 0, &parse.Error{Code: parse.CodeUndefinedObject, Message: `role "` + text + `" does not exist`}
+	return 0, &parse.Error{Code: parse.CodeUndefinedObject, Message: `role "` + strings.Join(parts, ".") + `" does not exist`}
 }
 
 // oidConstant reads an OID; "-" is none.

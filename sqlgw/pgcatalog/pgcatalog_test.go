@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 	"broadsheet.dev/broadsheet/sqlgw/pgcatalog"
 )
@@ -42,19 +43,15 @@ func newOracle(t *testing.T) *oracle {
 // query gives the names of the columns and the rows.
 func (o *oracle) query(t *testing.T, sql string) (string, string) {
 	t.Helper()
-	results, err := o.conn.Exec(t.Context(), sql).ReadAll()
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return "", fmt.Sprintf("%s: %s\n", e.Code, e.Message)
-	}
-	require.NoError(t, err)
-	names := make([]string, len(results[0].FieldDescriptions))
-	for i, f := range results[0].FieldDescriptions {
-		names[i] = f.Name
+	r := o.conn.ExecParams(t.Context(), strings.TrimSuffix(strings.TrimSpace(sql), ";"), nil, nil, nil, nil)
+	var names []string
+	for _, f := range r.FieldDescriptions() {
+		names = append(names, f.Name)
 	}
 	var rows strings.Builder
-	for _, row := range results[0].Rows {
-		cells := make([]string, len(row))
-		for i, cell := range row {
+	for r.NextRow() {
+		cells := make([]string, len(names))
+		for i, cell := range r.Values() {
 			cells[i] = "NULL"
 			if cell != nil {
 				cells[i] = string(cell)
@@ -62,6 +59,11 @@ func (o *oracle) query(t *testing.T, sql string) (string, string) {
 		}
 		rows.WriteString(strings.Join(cells, " | ") + "\n")
 	}
+	_, err := r.Close()
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return "", fmt.Sprintf("%s: %s\n", e.Code, e.Message)
+	}
+	require.NoError(t, err)
 	return strings.Join(names, " | ") + "\n", rows.String()
 }
 
@@ -72,7 +74,8 @@ func (e *engine) result(ctx context.Context, sql string, args ...string) (string
 		return "", fmt.Sprintf("%s: %s\n", refused.Code, refused.Message)
 	}
 	if err != nil {
-		return "", "error: " + err.Error() + "\n"
+		message, _, _ := strings.Cut(err.Error(), "\n") // the query follows
+		return "", "error: " + message + "\n"
 	}
 	names, rows, _ := strings.Cut(a.String(), "\n")
 	return names + "\n", rows
@@ -148,6 +151,24 @@ func TestOperandsKeepTheirNames(t *testing.T) {
 			require.NotContains(t, ours, "error")
 		}
 	}
+}
+
+// TestSizesAreAsked: of the tables that are asked for, and what goes wrong is told.
+func TestSizesAreAsked(t *testing.T) {
+	e := newEngine(t)
+	var asked []string
+	e.state.Size = func(_ context.Context, table catalog.Table) (int64, error) {
+		asked = append(asked, table.Schema+"."+table.Name)
+		if table.Name == "rides" {
+			return 0, errors.New("no broker")
+		}
+		return 5, nil
+	}
+	_, rows := e.result(t.Context(), "SELECT pg_table_size('journal.orders')")
+	require.Equal(t, "5\n", rows)
+	require.Equal(t, []string{"journal.orders"}, asked)
+	_, rows = e.result(t.Context(), "SELECT pg_table_size(oid) FROM pg_class")
+	require.Contains(t, rows, "no broker")
 }
 
 // TestConfig: what is missing is told.

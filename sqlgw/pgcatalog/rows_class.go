@@ -72,8 +72,8 @@ func attributeRows(_ context.Context, s *snapshot, w *writer) error {
 			w.text("attalign", col.typ.align)
 			w.text("attstorage", col.typ.storage)
 			w.truth("attnotnull", col.notNull)
-			w.number("attcollation", col.typ.collation)
-			if col.typ.elementType != nil {
+			w.number("attcollation", c.collation(col.typ))
+			if col.typ.list != "" && c.kind() == "r" {
 				w.number("attndims", 1)
 			}
 			if err := w.end(); err != nil {
@@ -82,6 +82,14 @@ func attributeRows(_ context.Context, s *snapshot, w *writer) error {
 		}
 	}
 	return nil
+}
+
+// collation of a column. PostgreSQL's own tables don't have the default one.
+func (c *class) collation(t *typ) int64 {
+	if t.collation == defaultCollation && c.relation != nil && !c.relation.view {
+		return cCollation
+	}
+	return t.collation
 }
 
 // defaultRows: a default has no OID of its own, so that it gets its table's.

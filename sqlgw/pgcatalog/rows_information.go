@@ -53,7 +53,7 @@ func informationColumnRows(_ context.Context, s *snapshot, w *writer) error {
 			w.put("dtd_identifier", cell{text: itoa(number)})
 			w.yesNo("is_nullable", !col.notNull)
 			w.yesNo("is_updatable", false)
-			s.describeType(w, col)
+			s.describeType(w, c, col)
 			if err := w.end(); err != nil {
 				return err
 			}
@@ -63,7 +63,7 @@ func informationColumnRows(_ context.Context, s *snapshot, w *writer) error {
 }
 
 // describeType says what information_schema.columns has about a column's type.
-func (s *snapshot) describeType(w *writer, col column) {
+func (s *snapshot) describeType(w *writer, c *class, col column) {
 	t, typmod := col.typ, int64(col.typmod)
 	database := s.catalog.cfg.Database
 	if t.base != 0 {
@@ -79,16 +79,13 @@ func (s *snapshot) describeType(w *writer, col column) {
 	if t.elementType != nil {
 		w.text("data_type", "ARRAY")
 	}
-	if col.typ.collation == cCollation { // the default one isn't told
+	if c.collation(col.typ) == cCollation { // the default one isn't told
 		w.text("collation_catalog", database)
 		w.text("collation_schema", catalogSchema)
 		w.text("collation_name", "C")
 	}
 	describeSize(w, t.name, typmod)
 }
-
-// cCollation is the OID of the collation "C".
-const cCollation = 950
 
 // describeSize puts lengths and precisions, as PostgreSQL derives them of a type and its modifier.
 func describeSize(w *writer, name string, typmod int64) {

@@ -2,21 +2,40 @@ package pgcatalog
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
+// rowsOf writes a row for each key of a thing, once each; fill puts the other columns.
+func (w *writer) rowsOf(keys []string, fill func()) error {
+	slices.Sort(keys)
+	for _, key := range slices.Compact(keys) {
+		w.text("bs_key", key)
+		fill()
+		if err := w.end(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keys of a relation: its OID, and its names as they are printed.
+func (s *snapshot) keys(c *class) []string {
+	return []string{itoa(c.oid), s.printed(c), s.qualified(c)}
+}
+
 func lookupClassRows(_ context.Context, s *snapshot, w *writer) error {
 	all := s.all()
 	for i := range all {
-		w.number("bs_oid", all[i].oid)
-		w.text("bs_class", s.printed(&all[i]))
-		w.text("bs_qualified", s.qualified(&all[i]))
-		w.truth("bs_visible", s.visible(&all[i]))
-		w.truth("bs_table", all[i].table != nil)
-		if err := w.end(); err != nil {
+		err := w.rowsOf(s.keys(&all[i]), func() {
+			w.text("bs_class", s.printed(&all[i]))
+			w.truth("bs_visible", s.visible(&all[i]))
+			w.truth("bs_table", all[i].table != nil)
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -27,46 +46,50 @@ func lookupClassRows(_ context.Context, s *snapshot, w *writer) error {
 // behind them. bs_typmodless is the name without any where a modifier could be given, but isn't.
 func lookupTypeRows(_ context.Context, s *snapshot, w *writer) error {
 	for _, t := range s.catalog.types.all {
-		name, element := t.full, t
-		rest := ""
-		if t.elementType != nil {
-			element, rest = t.elementType, "[]"
-			name = strings.TrimSuffix(name, "[]")
-		}
-		bare := name
-		modified := ""
-		switch element.name {
-		case "varchar":
-			modified = "length"
-		case "bpchar":
-			modified, bare = "length", "bpchar"
-		case "numeric":
-			modified = "numeric"
-		case "time", "timestamp", "timestamptz":
-			modified = "precision"
-			before, after, _ := strings.Cut(name, " ")
-			name, rest = before, " "+after+rest
-			bare = before
-		}
-		w.number("bs_oid", t.oid)
-		w.text("bs_name", t.name)
-		w.text("bs_type", name)
-		w.text("bs_modified", modified)
-		w.text("bs_rest", rest)
-		w.text("bs_typmodless", bare)
-		w.truth("bs_visible", s.typeSchema(t) == oidCatalogSchema)
-		if err := w.end(); err != nil {
+		p := t.parts()
+		err := w.rowsOf([]string{itoa(t.oid), t.name, p.name + p.rest}, func() {
+			w.text("bs_type", p.name)
+			w.text("bs_modified", p.modified)
+			w.text("bs_rest", p.rest)
+			w.text("bs_typmodless", p.bare)
+			w.truth("bs_visible", s.typeSchema(t) == oidCatalogSchema)
+		})
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// typeParts are the parts of a type's name that modifiers stand between.
+type typeParts struct{ name, rest, bare, modified string }
+
+func (t *typ) parts() typeParts {
+	p := typeParts{name: t.full}
+	element := t
+	if t.elementType != nil {
+		element, p.rest = t.elementType, "[]"
+		p.name = strings.TrimSuffix(t.full, "[]")
+	}
+	p.bare = p.name
+	switch element.name {
+	case "varchar":
+		p.modified = "length"
+	case "bpchar":
+		p.modified, p.bare = "length", "bpchar"
+	case "numeric":
+		p.modified = "numeric"
+	case "time", "timestamp", "timestamptz":
+		before, after, _ := strings.Cut(p.name, " ")
+		p = typeParts{name: before, rest: " " + after + p.rest, bare: before, modified: "precision"}
+	}
+	return p
+}
+
 func lookupSchemaRows(_ context.Context, s *snapshot, w *writer) error {
 	for _, x := range s.schemas() {
-		w.number("bs_oid", x.oid)
-		w.text("bs_schema", s.catalog.quoteIdent(x.name))
-		if err := w.end(); err != nil {
+		name := s.catalog.quoteIdent(x.name)
+		if err := w.rowsOf([]string{itoa(x.oid), name}, func() { w.text("bs_schema", name) }); err != nil {
 			return err
 		}
 	}
@@ -74,38 +97,52 @@ func lookupSchemaRows(_ context.Context, s *snapshot, w *writer) error {
 }
 
 func lookupRoleRows(_ context.Context, s *snapshot, w *writer) error {
-	w.number("bs_oid", oidOwner)
-	w.text("bs_role", s.catalog.quoteIdent(s.catalog.cfg.Owner))
-	return w.end()
+	name := s.catalog.quoteIdent(s.catalog.cfg.Owner)
+	return w.rowsOf([]string{itoa(oidOwner), name}, func() { w.text("bs_role", name) })
 }
 
 func lookupSettingRows(_ context.Context, s *snapshot, w *writer) error {
 	for _, x := range s.state.Settings {
-		w.text("bs_name", strings.ToLower(x.Name))
-		w.text("bs_setting", x.Value)
-		if err := w.end(); err != nil {
+		if err := w.rowsOf([]string{strings.ToLower(x.Name)}, func() { w.text("bs_setting", x.Value) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// lookupSizeRows asks for the sizes of tables. The system's relations hold nothing.
+// lookupSizeRows asks for the sizes of all tables. The system's relations hold nothing.
 func lookupSizeRows(ctx context.Context, s *snapshot, w *writer) error {
 	all := s.all()
 	for i := range all {
-		size := int64(0)
-		if t := all[i].table; t != nil {
-			var err error
-			if size, err = s.state.Size(ctx, *t); err != nil {
-				return err
-			}
-		}
-		w.number("bs_oid", all[i].oid)
-		w.number("bs_bytes", size)
-		if err := w.end(); err != nil {
+		if err := s.sizeOf(ctx, &all[i], w); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// sizeRowsOf asks for the size of one relation.
+func sizeRowsOf(oid int64) func(context.Context, *snapshot, *writer) error {
+	return func(ctx context.Context, s *snapshot, w *writer) error {
+		all := s.all()
+		i := slices.IndexFunc(all, func(c class) bool { return c.oid == oid })
+		if i < 0 {
+			return nil
+		}
+		return s.sizeOf(ctx, &all[i], w)
+	}
+}
+
+func (s *snapshot) sizeOf(ctx context.Context, c *class, w *writer) error {
+	size := int64(0)
+	if c.table != nil {
+		var err error
+		if size, err = s.state.Size(ctx, *c.table); err != nil {
+			return err
+		}
+	}
+	return w.rowsOf(s.keys(c), func() {
+		w.number("bs_oid", c.oid)
+		w.number("bs_bytes", size)
+	})
 }

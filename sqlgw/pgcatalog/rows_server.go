@@ -28,7 +28,7 @@ func typeRows(_ context.Context, s *snapshot, w *writer) error {
 		w.text("typreceive", t.receive)
 		w.text("typsend", t.send)
 		w.text("typmodin", t.modifierIn)
-		w.text("typmodout", t.modifiers)
+		w.text("typmodout", t.modifierOut)
 		if t.elementType != nil {
 			w.text("typanalyze", "array_typanalyze")
 		}
@@ -52,7 +52,7 @@ func collationRows(_ context.Context, _ *snapshot, w *writer) error {
 	for _, c := range []struct {
 		oid  int64
 		name string
-	}{{100, "default"}, {950, "C"}, {951, "POSIX"}} {
+	}{{defaultCollation, "default"}, {cCollation, "C"}, {951, "POSIX"}} {
 		w.number("oid", c.oid)
 		w.text("collname", c.name)
 		if c.name == "default" {

@@ -115,7 +115,7 @@ func (s *snapshot) visible(c *class) bool { return s.class("", c.name) == c }
 
 // columns of a relation.
 func (s *snapshot) columns(c *class) []column {
-	if c.table == nil {
+	if c.relation != nil {
 		return c.relation.columns
 	}
 	out := make([]column, len(c.table.Columns))

@@ -14,19 +14,19 @@ var typesText string
 
 // typ is a row of pg_type.
 type typ struct {
-	oid                         int64
-	name                        string
-	length                      int64
-	byValue                     bool
-	kind, category              string // typtype, typcategory
-	preferred                   bool
-	element, array              int64
-	align, storage              string
-	collation, base             int64
-	typmod                      int64
-	subscript                   string
-	input, output, receive      string // names of functions
-	send, modifierIn, modifiers string
+	oid                           int64
+	name                          string
+	length                        int64
+	byValue                       bool
+	kind, category                string // typtype, typcategory
+	preferred                     bool
+	element, array                int64
+	align, storage                string
+	collation, base               int64
+	typmod                        int64
+	subscript                     string
+	input, output, receive        string // names of functions
+	send, modifierIn, modifierOut string
 	// full is what format_type calls it.
 	full string
 	// elementType is what an array is of; nil for other types.
@@ -81,7 +81,7 @@ func readType(line string) (*typ, error) {
 	}
 	t := &typ{
 		name: f[1], byValue: f[3] == "t", kind: f[4], category: f[5], preferred: f[6] == "t", align: f[9], storage: f[10], subscript: f[14],
-		input: f[15], output: f[16], receive: f[17], send: f[18], modifierIn: f[19], modifiers: f[20], full: f[21],
+		input: f[15], output: f[16], receive: f[17], send: f[18], modifierIn: f[19], modifierOut: f[20], full: f[21],
 	}
 	numbers := []*int64{0: &t.oid, 2: &t.length, 7: &t.element, 8: &t.array, 11: &t.collation, 12: &t.base, 13: &t.typmod}
 	for i, into := range numbers {
@@ -101,7 +101,7 @@ func (t *typ) arrayType() *typ {
 	a := &typ{
 		oid: t.array, name: "_" + t.name, length: -1, kind: "b", category: "A", element: t.oid, align: "i", storage: "x", collation: t.collation,
 		typmod: -1, subscript: "array_subscript_handler", input: "array_in", output: "array_out", receive: "array_recv", send: "array_send",
-		modifierIn: t.modifierIn, modifiers: t.modifiers, full: t.full + "[]", elementType: t,
+		modifierIn: t.modifierIn, modifierOut: t.modifierOut, full: t.full + "[]", elementType: t,
 	}
 	if t.align == "d" {
 		a.align = "d"

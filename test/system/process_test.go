@@ -129,7 +129,7 @@ func TestReadyAndStop(t *testing.T) {
 	require.Equal(t, []int64{1}, ids(t, s, "SELECT id FROM r"))
 }
 
-// TestGatewayHasAMemoryCeiling: the kernel refuses the gateway more address space.
+// TestGatewayHasAMemoryCeiling: the kernel refuses the gateway more writable memory.
 func TestGatewayHasAMemoryCeiling(t *testing.T) {
 	s := start(t, "--gateway.memory", "3GiB")
 	gateway, err := s.GatewayPID()
@@ -137,7 +137,7 @@ func TestGatewayHasAMemoryCeiling(t *testing.T) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", gateway))
 	require.NoError(t, err)
 	for line := range strings.Lines(string(text)) {
-		if strings.HasPrefix(line, "Max address space") {
+		if strings.HasPrefix(line, "Max data size") {
 			require.Equal(t, strconv.Itoa(3<<30), strings.Fields(line)[3])
 			return
 		}

@@ -1,0 +1,104 @@
+package sqlgw
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+
+	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/sqlgw/duck"
+)
+
+// maxReading is how many queries over tables one session may have open, by portals that it
+// left unfinished. Only one of them runs at a time, so that together they take one turn.
+const maxReading = 16
+
+// takeTurn waits until the session may read tables, first come first served.
+func (s *session) takeTurn(ctx context.Context) error {
+	if s.reading == maxReading {
+		return sqlError("54000", "a session can't have more than %d unfinished queries", maxReading)
+	}
+	if s.reading == 0 {
+		if err := s.gateway.slots.Acquire(ctx, 1); err != nil {
+			return context.Cause(ctx)
+		}
+	}
+	s.reading++
+	return nil
+}
+
+// endTurn is the counterpart of takeTurn.
+func (s *session) endTurn() {
+	if s.reading--; s.reading == 0 {
+		s.gateway.slots.Release(1)
+	}
+}
+
+// connect opens a connection of the engine, which disconnect closes.
+func (g *Gateway) connect(ctx context.Context) (*duck.Conn, error) {
+	conn, err := g.cfg.Engine.Conn(ctx)
+	if err == nil {
+		g.open.Add(1)
+	}
+	return conn, err
+}
+
+func (g *Gateway) disconnect(conn *duck.Conn) {
+	_ = conn.Close() // it has no way to fail
+	g.open.Add(-1)
+}
+
+// errBroken is the answer once the process is to end.
+func errBroken() *pgwire.Error {
+	return &pgwire.Error{Severity: "FATAL", Code: "57P02", Message: "terminating connection because the gateway failed a check and starts again"}
+}
+
+// distrusts tells whether an error means that the engine, or this process, can't be trusted
+// any more.
+func distrusts(err error) bool {
+	if _, ok := errors.AsType[*duck.PanicError](err); ok {
+		return true
+	}
+	e, ok := errors.AsType[*duck.Error](err)
+	if !ok {
+		return false
+	}
+	// What has no class is called internal, too; only the engine's own word counts.
+	return e.Class == duck.ClassFatal || (e.Class == duck.ClassInternal && strings.Contains(e.Raw, string(duck.ClassInternal)))
+}
+
+// breakDown refuses everything from now on, and tells the owner of the process why.
+func (g *Gateway) breakDown(cause error) {
+	if g.broken.Swap(true) {
+		return
+	}
+	g.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "the SQL gateway can't be trusted any more", slog.Any("error", cause))
+	if g.cfg.Fatal != nil {
+		g.cfg.Fatal(cause)
+	}
+}
+
+// guard runs a call of a session. Its error is what the client is told.
+func (s *session) guard(ctx context.Context, call func() error) error {
+	if s.gateway.broken.Load() {
+		return errBroken()
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			s.gateway.breakDown(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+			panic(p)
+		}
+	}()
+	err := call()
+	if err == nil {
+		return nil
+	}
+	if distrusts(err) {
+		s.gateway.breakDown(err)
+		return errBroken()
+	}
+	return statementError(ctx, err)
+}
