@@ -73,7 +73,7 @@ func (d *appendDriver) do(ctx context.Context) {
 	case stepAwaitIndex:
 		f.onIndex(d.replica().awaitIndex(ctx))
 	case stepBarrier:
-		f.onView(d.replica().durableHead(), nil)
+		f.onView(d.replica().durableHead(), d.checkLease())
 	case stepAcquire:
 		d.acquire(ctx)
 	case stepRoll:
@@ -102,9 +102,13 @@ func (d *appendDriver) settle(ctx context.Context) error {
 	if err := d.replica().settle(ctx, d.rests); err != nil {
 		return err
 	}
-	if !d.broker.leaseIsValid() {
-		return status.Error(codes.Unavailable, fmt.Sprintf(
-			"journal %s: the lease of this broker has run out, so the outcome of the append isn't known", d.replica().id.Journal))
+	return d.checkLease()
+}
+
+func (d *appendDriver) checkLease() error {
+	if d.broker.leaseIsValid() {
+		return nil
 	}
-	return nil
+	return status.Error(codes.Unavailable, fmt.Sprintf(
+		"journal %s: the lease of this broker has run out, so the outcome of the append isn't known", d.replica().id.Journal))
 }

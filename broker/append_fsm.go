@@ -144,17 +144,18 @@ func (f *appendFSM) onResolved(r resolution, err error) {
 		f.fail(err)
 		return
 	}
-	if r.status != protocol.Status_OK {
-		f.refuse(r.status)
-		return
-	}
-	if level := r.spec.GetSuspend().GetLevel(); level != protocol.JournalSpec_Suspend_NONE {
-		if f.req.GetSuspend() != protocol.AppendRequest_SUSPEND_RESUME {
-			f.refuse(protocol.Status_SUSPENDED)
-			return
-		}
+	level := r.spec.GetSuspend().GetLevel()
+	suspended := level != protocol.JournalSpec_Suspend_NONE
+	switch {
+	case suspended && f.req.GetSuspend() == protocol.AppendRequest_SUSPEND_RESUME:
 		f.fail(status.Errorf(codes.Unimplemented, "journal %s: resuming a suspended journal (level %s) is not supported",
 			f.req.GetJournal(), level))
+		return
+	case suspended:
+		f.refuse(protocol.Status_SUSPENDED)
+		return
+	case r.status != protocol.Status_OK:
+		f.refuse(r.status)
 		return
 	}
 	switch have, want := len(r.header.GetRoute().GetMembers()), int(r.spec.GetReplication()); {

@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"pgregory.net/rapid"
 
 	"broadsheet.dev/broadsheet/protocol"
 )
@@ -298,4 +299,70 @@ func (a scenarioArgs) view() headView {
 		require.NoError(a.t, err, a.pos)
 	}
 	return v
+}
+
+// TestAppendFSMRandom lets anything happen at each step: every append ends, with just
+// one outcome, and nothing is written that wasn't committed.
+func TestAppendFSMRandom(t *testing.T) {
+	ok := scenarioArgs{t: t, text: "members=1"}.resolution()
+	rapid.Check(t, func(t *rapid.T) {
+		boom := errors.New("boom")
+		flip := func(name string) bool { return rapid.Bool().Draw(t, name) }
+		fail := func() error {
+			return rapid.SampledFrom([]error{nil, nil, nil, nil, boom, errReplicaClosed}).Draw(t, "error")
+		}
+		f := newAppendFSM(&protocol.AppendRequest{Journal: "a/journal", Offset: rapid.Int64Range(0, 2).Draw(t, "offset")})
+		var sent, written int64
+		isCommitted, empties := false, 0
+		for range 200 {
+			switch f.step {
+			case stepResolve:
+				res := ok
+				res.status = rapid.SampledFrom([]protocol.Status{0, 0, 0, protocol.Status_JOURNAL_NOT_FOUND}).Draw(t, "status")
+				f.onResolved(res, nil)
+			case stepReceive:
+				switch {
+				case flip("eof"):
+					isCommitted = empties == 1
+					f.onMessage(nil, io.EOF)
+				case flip("empty"):
+					empties++
+					f.onMessage(new(protocol.AppendRequest), nil)
+				default:
+					sent++
+					f.onMessage(&protocol.AppendRequest{Content: []byte("x")}, nil)
+				}
+			case stepGather:
+				f.onGathered(fail())
+			case stepAwaitIndex:
+				f.onIndex(fail())
+			case stepBarrier, stepAcquire:
+				f.onView(headView{end: 1, indexEnd: 1}, fail())
+			case stepRoll:
+				require.True(t, f.step.holdsPipeline())
+				f.onRolled(fail())
+			case stepWrite:
+				require.True(t, f.step.holdsPipeline())
+				require.True(t, isCommitted, "only what the client committed is written")
+				require.Zero(t, written, "once")
+				err := fail()
+				if err == nil {
+					written = f.size
+				}
+				f.onWritten(committed{begin: 1, end: 1 + f.size}, err)
+			case stepSettle:
+				require.False(t, f.step.holdsPipeline())
+				f.onSettled(fail())
+			case stepDone:
+				require.NotEqual(t, f.err == nil, f.response == nil, "exactly one outcome")
+				if f.response.GetCommit() != nil {
+					require.True(t, isCommitted)
+					require.Equal(t, sent, f.response.GetCommit().GetEnd()-f.response.GetCommit().GetBegin())
+					require.Equal(t, sent, written)
+				}
+				return
+			}
+		}
+		t.Skip("the replica was closed again and again")
+	})
 }

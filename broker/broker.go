@@ -120,7 +120,8 @@ func (b *Broker) serveDir(ctx context.Context) error {
 		return err
 	}
 	b.keys, err = keyspace.Load(ctx, keyspace.Config{
-		Client: b.cfg.Etcd, Prefix: b.cfg.Prefix, Decode: decodeKey(b.cfg.Prefix), Logger: b.log,
+		Client: b.cfg.Etcd, Prefix: b.cfg.Prefix, Decode: decodeKey(b.cfg.Prefix),
+		BatchDelay: keyspace.DefaultBatchDelay, Logger: b.log,
 	})
 	if err != nil {
 		return err

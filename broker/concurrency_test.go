@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"broadsheet.dev/broadsheet/broker"
 	"broadsheet.dev/broadsheet/broker/brokertest"
@@ -117,6 +118,7 @@ func TestReadsWhileRolling(t *testing.T) {
 	ctx := bounded(t)
 	spec := brokertest.Spec("a/journal")
 	spec.Fragment.Length = 1 << 10
+	spec.Fragment.RefreshInterval = durationpb.New(time.Hour) // No listing mends what a drop tore.
 	b.Create(spec)
 	const total = 300_000
 	mustAppend(ctx, t, b, "a/journal", pattern(0, 10)) // offset 0 can't be asked for

@@ -5,27 +5,37 @@
 //
 // A Broker holds a replica of each journal that the allocator assigned to it: a
 // spool for the newest bytes and an index over local and stored fragments.
-// append.go drives the append state machine of append_fsm.go; read.go, list.go,
-// apply.go and fragments.go are one RPC each; http.go maps PUT, GET and HEAD of
-// /<journal name> onto them.
+// append.go drives the append state machine of append_fsm.go; read.go (which
+// decides by read_plan.go), list.go, apply.go and fragments.go are one RPC each;
+// http.go and what begins with its name map PUT, GET and HEAD of /<journal name>
+// onto them. reconcile.go makes replicas as etcd says; replica_tend.go and
+// replica_store.go keep one: they roll it, store it, and list its stores.
 //
 // # Invariants
 //
 //   - An append is whole or absent. It is acknowledged only once its spool says that
-//     it is durable in the broker's mode.
+//     it is durable in the broker's mode, and refused by offset or registers only
+//     once that on which the refusal rests is durable.
 //   - Every body is gathered, in memory and then on disk, before the pipeline is
-//     taken: a slow writer delays nobody but itself.
+//     taken: a slow writer delays nobody but itself. So there is no least rate at
+//     which it has to send, as in Gazette: only who sends nothing at all for
+//     Config.IdleTimeout is cut off. The memory of all bodies is bounded.
 //   - Readers see only bytes below the watermark, and every byte of them in order.
+//     What one client was told of the head the next one sees too.
+//   - A stored object is compared with its checksum before any of it is served.
+//   - A spool is removed only once a store has its content, or its journal is deleted;
+//     and that is believed only of the etcd that the directory was used with.
 //   - A feature that isn't there is refused by its name.
 //
 // # Goroutines
 //
-// See the table in broker.go: each replica has one task, which refreshes its index,
-// persists its fragments and flushes by time.
+// See the table in broker.go: each replica has three tasks, which tend it, refresh
+// its index and persist its fragments.
 //
 // # Testing
 //
-// Scenario files for the append state machine; a real broker on an embedded etcd
-// (brokertest) for every RPC over gRPC and HTTP; porcupine for appends with
-// registers and offsets.
+// Scenario files for the append state machine and for readers, and for every RPC
+// over gRPC and HTTP against a real broker on an embedded etcd (brokertest);
+// porcupine for appends with registers and offsets over kills; a disk whose syncs
+// are held up or fail; time in bubbles for flushing and refreshing.
 package broker

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 
@@ -20,10 +21,10 @@ import (
 type slowDisk struct {
 	vfs.FS
 
-	mu    sync.Mutex
-	held  chan struct{} // syncs wait until it is closed; nil if they don't
-	err   error         // of syncs
-	syncs int
+	mu             sync.Mutex
+	held           chan struct{} // syncs wait until it is closed; nil if they don't
+	err            error         // of syncs
+	syncs, waiting int
 }
 
 // hold makes all syncs from now on wait, until release is called.
@@ -38,20 +39,24 @@ func (d *slowDisk) release(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.err = err
-	close(d.held)
-	d.held = nil
+	if d.held != nil {
+		close(d.held)
+		d.held = nil
+	}
 }
 
 func (d *slowDisk) sync(do func() error) error {
 	d.mu.Lock()
 	d.syncs++
 	held := d.held
+	d.waiting++
 	d.mu.Unlock()
 	if held != nil {
 		<-held
 	}
 	d.mu.Lock()
 	err := d.err
+	d.waiting--
 	d.mu.Unlock()
 	if err != nil {
 		return err
@@ -104,6 +109,7 @@ func newSlow(t *testing.T) (context.Context, *slowDisk, *brokertest.Broker, *tas
 	t.Helper()
 	disk := &slowDisk{FS: vfs.NewMem()}
 	b := brokertest.New(t, brokertest.Config{FS: disk})
+	t.Cleanup(func() { disk.release(nil) }) // A broker whose disk hangs doesn't stop.
 	ctx := bounded(t)
 	b.Create(brokertest.Spec("a/journal"))
 	mustAppend(ctx, t, b, "a/journal", "first")
@@ -179,6 +185,61 @@ func TestAppendsShareSyncs(t *testing.T) {
 	defer disk.mu.Unlock()
 	// Two rounds of data and log, and what storing the first fragment takes.
 	require.LessOrEqual(t, disk.syncs-before, 8)
+}
+
+// TestCancelWhileWaiting: an append whose client goes away while others hold the
+// pipeline leaves nothing.
+func TestCancelWhileWaiting(t *testing.T) {
+	disk := &slowDisk{FS: vfs.NewMem()}
+	b := brokertest.New(t, brokertest.Config{FS: disk})
+	t.Cleanup(func() { disk.release(nil) })
+	ctx := bounded(t)
+	b.Create(brokertest.Spec("a/journal"))
+	mustAppend(ctx, t, b, "a/journal", "first ")
+	g := task.New(ctx, "test")
+	disk.hold()
+	// The second append closes the first fragment, and syncs with the pipeline in hand.
+	rolling := appendInBackground(g, b, &protocol.AppendRequest{Journal: "a/journal"}, "second ")
+	awaitCondition(ctx, t, func() bool {
+		disk.mu.Lock()
+		defer disk.mu.Unlock()
+		return disk.waiting > 0
+	})
+	cancelled, cancel := context.WithCancel(ctx)
+	stream := beginAppend(cancelled, t, b, "a/journal", "cancelled ")
+	require.NoError(t, stream.Send(new(protocol.AppendRequest)))
+	require.NoError(t, stream.CloseSend())
+	// A precondition makes it wait for its turn; the barrier before it doesn't.
+	require.EqualValues(t, 6, mustAppend(ctx, t, b, "a/journal", "").GetCommit().GetEnd())
+	cancel()
+	require.Equal(t, codes.Canceled, status.Code(stream.RecvMsg(new(protocol.AppendResponse))))
+	disk.release(nil)
+	require.NoError(t, (<-rolling).err)
+	require.NoError(t, g.Wait())
+	mustAppend(ctx, t, b, "a/journal", "third")
+	content := mustRead(ctx, t, b, "a/journal", 0)
+	require.Equal(t, "first second third", strings.ReplaceAll(content, "cancelled ", ""))
+}
+
+// TestClientGoneWhileSyncing: what was written becomes durable and is read, though
+// nobody waits for its outcome any more.
+func TestClientGoneWhileSyncing(t *testing.T) {
+	ctx, disk, b, g := newSlow(t)
+	read, err := b.Client().Read(ctx, &protocol.ReadRequest{Journal: "a/journal", Offset: 10, Block: true})
+	require.NoError(t, err)
+	disk.hold()
+	cancelled, cancel := context.WithCancel(ctx)
+	gone := appendInBackground(task.New(cancelled, "gone"), b, &protocol.AppendRequest{Journal: "a/journal"}, "orphaned")
+	awaitCondition(ctx, t, func() bool { return b.Metric("gazette_spool_commit_bytes_total") == 18 })
+	cancel()
+	require.Equal(t, codes.Canceled, status.Code((<-gone).err))
+	disk.release(nil)
+	for content := ""; content != "orphaned"; {
+		r, err := read.Recv()
+		require.NoError(t, err)
+		content += string(r.GetContent())
+	}
+	require.NoError(t, g.Wait())
 }
 
 // TestFailedSync: no append that waited for it is acknowledged, nor is a refusal told

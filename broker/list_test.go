@@ -271,3 +271,21 @@ func TestTooManyChanges(t *testing.T) {
 	_, err := b.Client().Apply(bounded(t), req)
 	require.ErrorContains(t, err, "too many operations")
 }
+
+// TestAdvertisedRoute: the assignment's value in etcd is the route without endpoints,
+// in the bytes that other brokers expect, and keeps the lease.
+func TestAdvertisedRoute(t *testing.T) {
+	b := brokertest.New(t, brokertest.Config{})
+	ctx := bounded(t)
+	b.Create(brokertest.Spec("a/journal"))
+	key := broker.DefaultPrefix + "/assign/a/journal#local#broker#0"
+	awaitCondition(ctx, t, func() bool {
+		r, err := b.Etcd.Get(ctx, key)
+		require.NoError(t, err)
+		return len(r.Kvs) == 1 && len(r.Kvs[0].GetValue()) != 0
+	})
+	r, err := b.Etcd.Get(ctx, key)
+	require.NoError(t, err)
+	require.Equal(t, "\x0a\x0f\x0a\x05local\x12\x06broker", string(r.Kvs[0].GetValue()))
+	require.NotZero(t, r.Kvs[0].GetLease())
+}

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -211,7 +210,8 @@ func (r *replica) persistOne(ctx context.Context, c spool.Completed) error {
 		cancel()
 		switch {
 		case err == nil:
-			return r.drop(ctx, c, stored)
+			r.drop(ctx, c, stored)
+			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case !changed:
@@ -225,14 +225,11 @@ func (r *replica) persistOne(ctx context.Context, c spool.Completed) error {
 }
 
 // drop lets the local copy of a stored fragment go, once readers know the stored one.
-func (r *replica) drop(ctx context.Context, c spool.Completed, stored fragments.Fragment) error {
+func (r *replica) drop(ctx context.Context, c spool.Completed, stored fragments.Fragment) {
 	r.index.AddStored(stored)
 	if err := r.spool.Drop(c.Fragment); err != nil {
-		if errors.Is(err, context.Canceled) {
-			return ctx.Err()
-		}
+		// It stays, and is tried again with the next fragment.
 		r.log.LogAttrs(ctx, slog.LevelWarn, "spool of a stored fragment not removed", slog.String("fragment", c.ContentName()), slog.Any("error", err))
 	}
 	r.publish(0)
-	return nil
 }

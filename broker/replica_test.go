@@ -254,6 +254,31 @@ func TestClosedReplica(t *testing.T) {
 	})
 }
 
+// TestBarrierShowsReaders as far as it tells: a read that follows doesn't fall behind.
+func TestBarrierShowsReaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, specWith(func(*protocol.JournalSpec_Fragment) {}))
+		p, err := l.acquire(t.Context())
+		require.NoError(t, err)
+		b := body{limit: 10, budget: newBudget(10)}
+		require.NoError(t, b.write([]byte("hello"), true))
+		_, err = l.write(p, &b, protocol.MustLabelSet("author", "bob"))
+		require.NoError(t, err)
+		require.NoError(t, p.last.Durable(t.Context())) // It is durable, and nobody was told.
+		hit, err := l.index.Query(-1)
+		require.NoError(t, err)
+		require.Zero(t, hit.End)
+		v := l.durableHead()
+		require.EqualValues(t, 5, v.end)
+		require.Equal(t, "bob", v.registers.ValueOf("author"))
+		hit, err = l.index.Query(-1)
+		require.NoError(t, err)
+		require.EqualValues(t, 5, hit.End)
+		l.release(p)
+		require.NoError(t, l.close())
+	})
+}
+
 // TestRegisterHistory: registers as of an offset.
 func TestRegisterHistory(t *testing.T) {
 	sets := make([]*protocol.LabelSet, 4)
