@@ -31,10 +31,7 @@ type conn struct {
 }
 
 func newConn(ctx context.Context, cfg *Config, p *pool, nc net.Conn) *conn {
-	c := &conn{
-		cfg: cfg, life: newLifeline(ctx, nc),
-		statements: map[string]*statement{}, portals: map[string]*portal{},
-	}
+	c := &conn{cfg: cfg, life: newLifeline(ctx, nc)}
 	c.out = writer{dst: nc, why: c.life.why, pool: p}
 	c.in = newInbound(source{c}, startupBuffer)
 	return c
@@ -85,6 +82,7 @@ func (c *conn) open(ctx context.Context, b Backend, p *startupPacket) error {
 		return err
 	}
 	c.session = session
+	c.statements, c.portals = map[string]*statement{}, map[string]*portal{}
 	c.parameters.report(&c.out)
 	c.out.begin('K')
 	c.out.int32(c.pid)

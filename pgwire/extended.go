@@ -32,7 +32,7 @@ func (c *conn) parse(f *fields) error {
 	if err != nil {
 		return err
 	}
-	if err := c.roomForStatement(name, size); err != nil {
+	if err := c.roomForStatement(name, size, len(s.Params())); err != nil {
 		s.Close()
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 // Sizes of the buffer in which messages arrive: of a connection that isn't a session yet,
 // of a session, and of one that copies in.
 const (
-	startupBuffer = 1 << 10
+	startupBuffer = 256
 	sessionBuffer = 8 << 10
 	copyBuffer    = 64 << 10
 )
@@ -99,8 +99,8 @@ func (in *inbound) header() (byte, error) {
 func (in *inbound) body(limit int) ([]byte, error) {
 	if in.left > limit {
 		return nil, &Error{
-			Code: "54000", Message: fmt.Sprintf("a message of %d bytes is too long", in.left+4),
-			Hint: fmt.Sprintf("A message may have up to %d bytes; COPY takes data of any length.", limit+4),
+			Code: "54000", Message: fmt.Sprintf("a message of %d bytes is too long", in.left),
+			Hint: fmt.Sprintf("A message may have up to %d bytes; COPY takes data of any length.", limit),
 		}
 	}
 	b, err := in.take(in.left)

@@ -44,7 +44,13 @@ func (c *conn) portal(name string) (*portal, error) {
 	return p, nil
 }
 
-func (c *conn) roomForStatement(name string, size int) error {
+// maxParams is what the count of a message holds.
+const maxParams = 1<<16 - 1
+
+func (c *conn) roomForStatement(name string, size, params int) error {
+	if params > maxParams {
+		return &Error{Code: "54023", Message: fmt.Sprintf("a statement can have at most %d parameters", maxParams)}
+	}
 	if _, ok := c.statements[name]; ok {
 		return &Error{Code: "42P05", Message: fmt.Sprintf("prepared statement \"%s\" already exists", name)}
 	}

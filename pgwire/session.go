@@ -83,8 +83,7 @@ type Column struct {
 
 // ResultWriter takes what an execution produces, until Execute returns. Rows stay in a
 // bounded buffer that is sent when full, on Flush, and when the server waits for the client.
-// An error of any method ends the execution: the client is told of the first, whatever
-// Execute returns.
+// An execution in which a method failed fails, whatever Execute returns.
 type ResultWriter interface {
 	RowSink
 	CopySink

@@ -95,14 +95,17 @@ func unsupported(nc net.Conn, code uint32) error {
 
 // readUntyped reads a packet without a type byte: its code and what follows.
 func readUntyped(in *inbound) (uint32, []byte, error) {
-	if err := in.fill(8); err != nil {
+	if err := in.fill(4); err != nil {
 		return 0, nil, err
 	}
-	head := in.buf[in.r:]
-	n, code := binary.BigEndian.Uint32(head), binary.BigEndian.Uint32(head[4:])
+	n := binary.BigEndian.Uint32(in.buf[in.r:])
 	if n < 8 || n > maxStartupPacket+4 {
 		return 0, nil, violation("invalid length of startup packet")
 	}
+	if err := in.fill(8); err != nil {
+		return 0, nil, err
+	}
+	code := binary.BigEndian.Uint32(in.buf[in.r+4:])
 	in.r += 8
 	body, err := in.take(int(n) - 8)
 	return code, body, err
