@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"broadsheet.dev/broadsheet/internal/supervise"
 )
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 		c.OnReady = func(pid int) { fmt.Println(pid) }
 		_ = c.Run(context.Background())
 	default:
-		os.Exit(m.Run())
+		goleak.VerifyTestMain(m)
 	}
 }
 
