@@ -222,15 +222,7 @@ func (s *rowSink) unknownOutcome(made []string, unknown string, rest []string, c
 // appendError is the error of an append that certainly left nothing behind.
 func (s *rowSink) appendError(err error) error {
 	if e, ok := errors.AsType[*protocol.StatusError](err); ok {
-		code := "58000"
-		switch e.Status {
-		case protocol.Status_JOURNAL_NOT_FOUND:
-			code = "42P01"
-		case protocol.Status_NOT_ALLOWED:
-			code = "25006"
-		default:
-		}
-		return sqlError(code, "table %q: %v", s.table.Name, err)
+		return sqlError(brokerCode(e.Status), "table %q: %v", s.table.Name, err)
 	}
 	return fmt.Errorf("table %q: %w", s.table.Name, err)
 }

@@ -265,7 +265,7 @@ func TestSinkNamesWhatItDid(t *testing.T) {
 // TestSinkTellsWhatTheBrokerSaid: refusals have codes of their own.
 func TestSinkTellsWhatTheBrokerSaid(t *testing.T) {
 	for status, code := range map[protocol.Status]string{
-		protocol.Status_JOURNAL_NOT_FOUND: "42P01", protocol.Status_NOT_ALLOWED: "25006", protocol.Status_INSUFFICIENT_JOURNAL_BROKERS: "58000",
+		protocol.Status_JOURNAL_NOT_FOUND: "42P01", protocol.Status_NOT_ALLOWED: "25006", protocol.Status_INSUFFICIENT_JOURNAL_BROKERS: "57P03",
 	} {
 		f := newFakeJournals()
 		f.fail["open j"] = &protocol.StatusError{Status: status}

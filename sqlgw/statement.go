@@ -6,9 +6,14 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
+	"broadsheet.dev/broadsheet/sqlgw/parse"
 )
 
 // statement is a prepared statement of any kind: what it takes and returns, and how it is
@@ -133,10 +138,42 @@ func statementError(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(context.Cause(ctx), error(errTimeout)) {
 		return errTimeout
 	}
-	if e, ok := errors.AsType[*duck.Error](err); ok && !isWire(err) {
+	if isWire(err) {
+		return err
+	}
+	if e, ok := errors.AsType[*duck.Error](err); ok {
+		if bound := parse.Raised(e.Raw); bound != nil {
+			return parseError(bound)
+		}
 		return &pgwire.Error{Code: e.SQLSTATE, Message: e.Message}
 	}
+	return brokerError(err)
+}
+
+// brokerError gives what a broker answered, or that none answers, its SQLSTATE. Any other
+// error stays as it is.
+func brokerError(err error) error {
+	if e, ok := errors.AsType[*protocol.StatusError](err); ok {
+		return sqlError(brokerCode(e.Status), "%v", err)
+	}
+	if status.Code(errors.Unwrap(err)) == codes.Unavailable || status.Code(err) == codes.Unavailable {
+		return hinted(sqlError("57P03", "%v", err), "The broker is starting, or away. Try again in a moment.")
+	}
 	return err
+}
+
+// brokerCode is the SQLSTATE of a broker's status.
+func brokerCode(s protocol.Status) string {
+	switch s {
+	case protocol.Status_JOURNAL_NOT_FOUND:
+		return "42P01"
+	case protocol.Status_NOT_ALLOWED:
+		return "25006"
+	case protocol.Status_NO_JOURNAL_PRIMARY_BROKER, protocol.Status_INSUFFICIENT_JOURNAL_BROKERS, protocol.Status_SUSPENDED:
+		return "57P03"
+	default:
+		return "58000"
+	}
 }
 
 func isWire(err error) bool {

@@ -1,0 +1,43 @@
+package sqlgw
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/sqlgw/duck"
+)
+
+// TestStatementErrors: what fails below a statement reaches the client with a SQLSTATE.
+func TestStatementErrors(t *testing.T) {
+	late, cancel := context.WithCancelCause(t.Context())
+	cancel(errTimeout)
+	other := errors.New("something else")
+	for name, c := range map[string]struct {
+		ctx  context.Context
+		err  error
+		code string
+	}{
+		"a journal that is gone":    {t.Context(), fmt.Errorf("cut: %w", protocol.Status_JOURNAL_NOT_FOUND.Err()), "42P01"},
+		"a journal without primary": {t.Context(), fmt.Errorf("cut: %w", protocol.Status_NO_JOURNAL_PRIMARY_BROKER.Err()), "57P03"},
+		"a journal for reading":     {t.Context(), protocol.Status_NOT_ALLOWED.Err(), "25006"},
+		"another status":            {t.Context(), protocol.Status_FRAGMENT_STORE_UNHEALTHY.Err(), "58000"},
+		"no broker":                 {t.Context(), fmt.Errorf("fragments: %w", status.Error(codes.Unavailable, "refused")), "57P03"},
+		"the engine":                {t.Context(), &duck.Error{SQLSTATE: "22003", Message: "too large"}, "22003"},
+		"a series that is too long": {t.Context(), &duck.Error{SQLSTATE: "22023", Raw: "Invalid Input Error: generate_series would make more than 10000 values at once"}, "54000"},
+		"the timeout":               {late, context.Canceled, "57014"},
+		"an outcome unknown":        {late, &pgwire.Error{Code: "40003"}, "40003"},
+	} {
+		var e *pgwire.Error
+		require.ErrorAs(t, statementError(c.ctx, c.err), &e, name)
+		require.Equal(t, c.code, e.Code, name)
+	}
+	require.Equal(t, other, statementError(t.Context(), other))
+}
