@@ -132,7 +132,9 @@ func (d *demo) show(ctx context.Context, r *running) error {
 	go func() { feeding <- f.run(ctx) }()
 	defer func() {
 		cancel()
-		_ = <-feeding // told already, if it is one
+		if err := <-feeding; err != nil && !errors.Is(err, context.Canceled) {
+			_, _ = fmt.Fprintln(os.Stderr, "nexmark: the feed ended:", err)
+		}
 	}()
 	if err := d.acts(ctx, f.sql); err != nil {
 		return err
