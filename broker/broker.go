@@ -105,11 +105,18 @@ func (b *Broker) Serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(b.serveDir(ctx), unlock())
+	err = b.open(ctx)
+	switch {
+	case ctx.Err() != nil:
+		err = nil // It was stopped before it served.
+	case err == nil:
+		err = b.run(ctx)
+	}
+	return errors.Join(err, unlock())
 }
 
-// serveDir is Serve once the directory is ours.
-func (b *Broker) serveDir(ctx context.Context) error {
+// open makes what Serve needs, once the directory is ours.
+func (b *Broker) open(ctx context.Context) error {
 	if err := os.MkdirAll(b.gatherDir, 0o750); err != nil {
 		return fmt.Errorf("broker: %w", err)
 	}
@@ -150,7 +157,7 @@ func (b *Broker) serveDir(ctx context.Context) error {
 		advertise: b.advertise,
 	}
 	b.roster.Store(newRoster(directory{b.cfg.Prefix, b.keys.View()}))
-	return b.run(ctx)
+	return nil
 }
 
 func (b *Broker) journalExists(name string) bool {

@@ -241,6 +241,17 @@ func TestDirectoryIsLocked(t *testing.T) {
 	require.Error(t, second.Serve(bounded(t)), "a broker runs once")
 }
 
+// TestStoppedBeforeItServes is no failure.
+func TestStoppedBeforeItServes(t *testing.T) {
+	b := brokertest.New(t, brokertest.Config{})
+	b.Stop()
+	second, err := broker.New(config(t, b))
+	require.NoError(t, err)
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, second.Serve(stopped))
+}
+
 // TestEtcdOfAnotherTime: a directory isn't used with an etcd that can't know what is
 // in it, since that would be taken for deleted.
 func TestEtcdOfAnotherTime(t *testing.T) {
@@ -392,4 +403,6 @@ func TestKilledUnderLoad(t *testing.T) {
 			require.Equal(t, line, content[begin:begin+int64(len(line))])
 		}
 	}
+	// What was closed, and found again by a restart, is stored in the end.
+	awaitCondition(ctx, t, func() bool { return len(b.SpoolFiles("a/journal")) <= 2 })
 }

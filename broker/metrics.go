@@ -52,13 +52,16 @@ func newJournalMetrics() journalMetrics {
 	}
 }
 
+// journalCollector tells what each journal of a broker is at.
+type journalCollector struct{ broker *Broker }
+
 // register everything that a broker tells. A nil registerer is none.
 func (b *Broker) register(r prometheus.Registerer) error {
 	if r == nil {
 		return nil
 	}
 	for _, c := range []prometheus.Collector{
-		b.metrics.started, b.metrics.completed, b.metrics.readBytes, b.metrics.refreshFailures, b,
+		b.metrics.started, b.metrics.completed, b.metrics.readBytes, b.metrics.refreshFailures, journalCollector{b},
 	} {
 		if err := r.Register(c); err != nil {
 			return err
@@ -68,15 +71,16 @@ func (b *Broker) register(r prometheus.Registerer) error {
 }
 
 // Describe as of prometheus.Collector.
-func (b *Broker) Describe(out chan<- *prometheus.Desc) {
-	out <- b.journalMetrics.writeHead
-	out <- b.journalMetrics.unstoredBytes
-	out <- b.journalMetrics.unstoredAge
+func (c journalCollector) Describe(out chan<- *prometheus.Desc) {
+	m := c.broker.journalMetrics
+	out <- m.writeHead
+	out <- m.unstoredBytes
+	out <- m.unstoredAge
 }
 
-// Collect as of prometheus.Collector: what each journal of this broker is at.
-func (b *Broker) Collect(out chan<- prometheus.Metric) {
-	roster := b.roster.Load()
+// Collect as of prometheus.Collector.
+func (c journalCollector) Collect(out chan<- prometheus.Metric) {
+	roster, m := c.broker.roster.Load(), c.broker.journalMetrics
 	if roster == nil {
 		return
 	}
@@ -88,9 +92,9 @@ func (b *Broker) Collect(out chan<- prometheus.Metric) {
 		gauge := func(d *prometheus.Desc, v float64) {
 			out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, name)
 		}
-		gauge(b.journalMetrics.writeHead, float64(u.head))
-		gauge(b.journalMetrics.unstoredBytes, float64(u.bytes))
-		gauge(b.journalMetrics.unstoredAge, u.age.Seconds())
+		gauge(m.writeHead, float64(u.head))
+		gauge(m.unstoredBytes, float64(u.bytes))
+		gauge(m.unstoredAge, u.age.Seconds())
 	}
 }
 

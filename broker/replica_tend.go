@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 )
@@ -81,6 +82,9 @@ func (r *replica) flush(ctx context.Context) (time.Time, error) {
 // flushOpen closes the open fragment if that is still due once the pipeline is ours.
 func (r *replica) flushOpen(ctx context.Context, interval time.Duration) error {
 	p, err := r.acquire(ctx)
+	if errors.Is(err, errReplicaClosed) {
+		return nil // Closing makes all of it durable.
+	}
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,72 @@
+package broker
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/protobuf/proto"
+
+	"broadsheet.dev/broadsheet/allocator"
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+// TestDecodeKeys: values have to be of their keys.
+func TestDecodeKeys(t *testing.T) {
+	encode := func(m proto.Message) string {
+		b, err := proto.Marshal(m)
+		require.NoError(t, err)
+		return string(b)
+	}
+	spec := encode(specWith(func(*protocol.JournalSpec_Fragment) {}))
+	id := &protocol.ProcessSpec_ID{Zone: "zone", Suffix: "broker"}
+	member := encode(&protocol.BrokerSpec{ProcessSpec: &protocol.ProcessSpec{Id: id, Endpoint: "http://host"}, JournalLimit: 5, Exiting: true})
+	route := encode(&protocol.Route{Members: []*protocol.ProcessSpec_ID{id}})
+	for _, tc := range []struct{ key, value, err string }{
+		{"/p/items/a/journal", spec, ""},
+		{"/p/items/b/journal", spec, `allocator: item b/journal: spec is named "a/journal"`},
+		{"/p/items/a/journal", "", "Name: "},
+		{"/p/items/a/journal", "\xff", "allocator: item a/journal: proto:"},
+		{"/p/members/zone#broker", member, ""},
+		{"/p/members/zone#other", member, "allocator: member zone#other: spec is of process zone#broker"},
+		{"/p/members/zone#broker", "", "ProcessSpec"},
+		{"/p/assign/a/journal#zone#broker#0", route, ""},
+		{"/p/assign/a/journal#zone#broker#0", "", ""},
+		{"/p/assign/a/journal#zone#broker#0", "\x10\x05", "Primary"},
+		{"/p/else", "", "is not a key of an allocator"},
+	} {
+		value, err := decodeKey("/p")(&mvccpb.KeyValue{Key: []byte(tc.key), Value: []byte(tc.value)})
+		if tc.err != "" {
+			require.ErrorContains(t, err, tc.err, tc.key)
+			continue
+		}
+		require.NoError(t, err, tc.key)
+		switch v := value.(type) {
+		case allocator.Item:
+			require.Equal(t, 1, v.Value.DesiredReplication())
+		case allocator.Member:
+			require.Equal(t, 5, v.Value.ItemLimit())
+			require.True(t, v.Value.Exiting())
+		}
+	}
+	for level, want := range map[protocol.JournalSpec_Suspend_Level]int{
+		protocol.JournalSpec_Suspend_NONE: 1, protocol.JournalSpec_Suspend_PARTIAL: 1, protocol.JournalSpec_Suspend_FULL: 0,
+	} {
+		suspended := specWith(func(*protocol.JournalSpec_Fragment) {})
+		suspended.Suspend = &protocol.JournalSpec_Suspend{Level: level}
+		require.Equal(t, want, journalItem{spec: suspended}.DesiredReplication())
+	}
+}
+
+// FuzzDecodeKey: whatever is in etcd, it is decoded or refused.
+func FuzzDecodeKey(f *testing.F) {
+	for _, key := range []string{"/p/items/a/journal", "/p/members/zone#broker", "/p/assign/a/journal#zone#broker#0"} {
+		f.Add(key, []byte("\x0a\x09a/journal\x10\x01"))
+	}
+	f.Fuzz(func(t *testing.T, key string, value []byte) {
+		decoded, err := decodeKey("/p")(&mvccpb.KeyValue{Key: []byte(key), Value: value})
+		if err == nil && decoded == nil {
+			t.Fatal("neither value nor error")
+		}
+	})
+}
