@@ -56,7 +56,7 @@ func gatewayCommand() *cobra.Command {
 	p.StringVar(&f.broker, "broker.address", "", "address of a broker: unix:///path, or http://host:port")
 	p.StringVar(&f.listen, "sql-listen", "127.0.0.1:5433", "address for Postgres clients, or fd:N for a listener that was handed down")
 	p.StringVar(&f.fragments, "file-root", "", "directory that file:/// stores are rooted at")
-	p.StringVar(&f.dir, "temp-dir", "", "directory for what doesn't fit into memory; emptied at the start")
+	p.StringVar(&f.dir, "temp-dir", "", "directory of its own: for what doesn't fit into memory, and proofs of fragments")
 	p.StringVar(&f.memory, "memory", "4GiB", "most memory of this process")
 	f.log.add(p)
 	bindEnv(cmd)
