@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -59,11 +58,11 @@ func (c *wireClient) next() (byte, []byte, error) {
 // bytes reads bytes that aren't messages.
 func (c *wireClient) bytes(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
-	n, err := strconv.Atoi(d.CmdArgs[0].Key)
-	require.NoError(t, err)
+	var n int
+	d.ScanArgs(t, "n", &n)
 	b := make([]byte, n)
 	_ = c.SetReadDeadline(time.Now().Add(patience))
-	_, err = io.ReadFull(c, b)
+	_, err := io.ReadFull(c, b)
 	require.NoError(t, err)
 	return fmt.Sprintf("%q\n", b)
 }

@@ -1,6 +1,7 @@
 package pgwire
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -87,11 +88,10 @@ func TestStartupTimeout(t *testing.T) {
 // TestStartupTimeoutOfTheBackend: opening a session is bounded too, and the client is told.
 func TestStartupTimeoutOfTheBackend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, ln := startPiped(t, Config{StartupTimeout: time.Second})
-		s.backend.open = func(ctx context.Context) error {
+		_, ln := startPiped(t, Config{StartupTimeout: time.Second, Backend: &fakeBackend{open: func(ctx context.Context) error {
 			<-ctx.Done()
 			return ctx.Err()
-		}
+		}}})
 		c := ln.dial(t)
 		require.Contains(t, c.start(protocol3, map[string]string{"user": "u"}), "FATAL 57014 canceling authentication due to timeout")
 	})
@@ -99,13 +99,12 @@ func TestStartupTimeoutOfTheBackend(t *testing.T) {
 
 // TestShutdownDuringStartup: a client that is about to begin is told that it can't.
 func TestShutdownDuringStartup(t *testing.T) {
-	s := startServer(t, Config{})
 	opening := make(chan struct{})
-	s.backend.open = func(ctx context.Context) error {
+	s := startServer(t, Config{Backend: &fakeBackend{open: func(ctx context.Context) error {
 		close(opening)
 		<-ctx.Done()
 		return ctx.Err()
-	}
+	}}})
 	c := dial(t, s.address())
 	b, err := encodePhrase("Startup 3.0 user=u")
 	require.NoError(t, err)
@@ -254,6 +253,33 @@ func bareConnections(t *testing.T, n int) int64 {
 		require.NoError(t, c.Close())
 	}
 	return each
+}
+
+// TestAnswersToAPipelineAreBounded: short messages with long answers, from a client that
+// doesn't read them, take one buffer, and wait.
+func TestAnswersToAPipelineAreBounded(t *testing.T) {
+	for name, phrase := range map[string]string{
+		"extended": `Describe S "wide"`,
+		"notices":  `Query "` + strings.Repeat("do $$begin raise notice '"+strings.Repeat("x", 2000)+"'; end$$;", 1000) + `"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, ln := startPiped(t, Config{})
+			c := pipeSession(t, ln)
+			require.Contains(t, c.ask(t, `Parse "wide" "!wide 1000"`, "Sync"), "ParseComplete")
+			one, err := encodePhrase(phrase)
+			require.NoError(t, err)
+			before := inUse()
+			sent := make(chan struct{})
+			go func() {
+				defer close(sent)
+				c.send(bytes.Repeat(one, 1+sessionBuffer/len(one))) // all of it is read at once
+			}()
+			readSome(t, c, 1)
+			require.Less(t, inUse()-before, int64(2<<20))
+			require.NoError(t, c.Close())
+			<-sent
+		})
+	}
 }
 
 // failingListener fails some times before it accepts.

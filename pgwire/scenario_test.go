@@ -31,7 +31,7 @@ import (
 //	                                             the last ReadyForQuery that they ask for
 //	write [name]                                 phrases, and no answer
 //	receive [name] until=message                 the answer
-//	bytes n                                      bytes that aren't messages
+//	bytes [name] n=1                             bytes that aren't messages
 //	cancel [name] [pid=wrong] [secret=wrong]     asks to cancel what the session does
 //	close [name]                                 the client goes away
 //	await                                        waits for an event of the session
@@ -81,9 +81,6 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 		name = d.CmdArgs[0].Key
 	}
 	c := s.clients[name]
-	if d.Cmd == "bytes" {
-		c = s.clients["a"]
-	}
 	switch d.Cmd {
 	case "server":
 		return ""
@@ -295,17 +292,18 @@ func startTCP(t *testing.T, cfg Config) *testServer {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	s := startServerOn(t, cfg, ln)
-	s.backend.settings = [][2]string{{"client_encoding", "UTF8"}, {"standard_conforming_strings", "on"}, {"server_version", "15.0"}}
-	return s
+	cfg.Backend = &fakeBackend{known: learn(), settings: [][2]string{
+		{"client_encoding", "UTF8"}, {"standard_conforming_strings", "on"}, {"server_version", "15.0"},
+	}}
+	return startServerOn(t, cfg, ln)
 }
 
 func startServerOn(t *testing.T, cfg Config, ln net.Listener) *testServer {
 	t.Helper()
-	s := &testServer{ln: ln, backend: &fakeBackend{known: learn()}}
 	if cfg.Backend == nil {
-		cfg.Backend = s.backend
+		cfg.Backend = &fakeBackend{known: learn()}
 	}
+	s := &testServer{ln: ln, backend: cfg.Backend.(*fakeBackend)}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.NewTextHandler(s, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey || a.Key == "stack" {
