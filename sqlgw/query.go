@@ -147,6 +147,7 @@ func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []column
 		return nil, nil, err
 	}
 	defer g.disconnect(conn)
+	defer q.session.gateway.overrun(ctx)()
 	stmt, err := conn.Prepare(ctx, sql)
 	if err != nil {
 		return nil, nil, err
@@ -360,12 +361,19 @@ func (e *queryExecution) start(ctx context.Context, sql string, args *columnar.B
 	if e.conn, err = e.query.session.gateway.connect(ctx); err != nil {
 		return err
 	}
+	defer e.query.session.gateway.overrun(ctx)()
 	stmt, err := e.conn.Prepare(ctx, sql)
 	if err != nil {
 		return err
 	}
 	e.rows, err = stmt.Query(life, args)
 	return err
+}
+
+// next returns the next rows of the engine.
+func (e *queryExecution) next(ctx context.Context) (*columnar.Batch, error) {
+	defer e.query.session.gateway.overrun(ctx)()
+	return e.rows.Next(ctx)
 }
 
 // bound lets ctx end the rows until the returned function is called.
@@ -410,7 +418,7 @@ func (e *queryExecution) send(ctx context.Context, w pgwire.ResultWriter, maxRow
 		if e.batch == nil || e.sent == e.batch.Len {
 			var err error
 			e.sent = 0
-			if e.batch, err = e.rows.Next(ctx); errors.Is(err, io.EOF) {
+			if e.batch, err = e.next(ctx); errors.Is(err, io.EOF) {
 				w.Complete(tag("SELECT", int64(n)))
 				return true, nil
 			} else if err != nil {
@@ -435,7 +443,7 @@ func (e *queryExecution) send(ctx context.Context, w pgwire.ResultWriter, maxRow
 func (e *queryExecution) stream(ctx context.Context, write func(*columnar.Batch) error, _ func() error) error {
 	defer e.bound(ctx)()
 	for {
-		b, err := e.rows.Next(ctx)
+		b, err := e.next(ctx)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
@@ -78,6 +79,29 @@ func (g *Gateway) breakDown(cause error) {
 	g.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "the SQL gateway can't be trusted any more", slog.Any("error", cause))
 	if g.cfg.Fatal != nil {
 		g.cfg.Fatal(cause)
+	}
+}
+
+// engineGrace is how long the engine may go on after a statement was ended. There are things
+// that it does without looking whether it was interrupted.
+const engineGrace = 5 * time.Second
+
+// overrun watches a call of the engine until the returned function is called: if the call goes on
+// for engineGrace after ctx has ended, the gateway breaks down, because nothing else ends it.
+func (g *Gateway) overrun(ctx context.Context) func() {
+	returned := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		grace := time.NewTimer(engineGrace)
+		defer grace.Stop()
+		select {
+		case <-returned:
+		case <-grace.C:
+			g.breakDown(fmt.Errorf("a statement goes on %v after it was ended: %w", engineGrace, context.Cause(ctx)))
+		}
+	})
+	return func() {
+		stop()
+		close(returned)
 	}
 }
 

@@ -144,3 +144,25 @@ func TestGatewayHasAMemoryCeiling(t *testing.T) {
 	}
 	t.Fatal("the limit isn't listed")
 }
+
+// TestStatementThatNothingInterrupts: one that goes on after its timeout ends with the gateway's
+// process, and the next one serves.
+func TestStatementThatNothingInterrupts(t *testing.T) {
+	s := start(t)
+	run(t, s, "CREATE TABLE kept (id BIGINT)")
+	run(t, s, "INSERT INTO kept VALUES (1)")
+	first, err := s.GatewayPID()
+	require.NoError(t, err)
+	conn := connect(t, s)
+	_, err = conn.Exec(t.Context(), "SET statement_timeout = '500ms'")
+	require.NoError(t, err)
+	began := time.Now()
+	_, err = conn.Exec(t.Context(), "SELECT repeat('a', 100000) LIKE repeat('%a', 5000) || 'b'")
+	require.Error(t, err)
+	require.Less(t, time.Since(began), 30*time.Second)
+	require.Equal(t, []int64{1}, ids(t, s, "SELECT id FROM kept"))
+	require.Eventually(t, func() bool {
+		now, err := s.GatewayPID()
+		return err == nil && now != first && !alive(first)
+	}, 10*time.Second, 10*time.Millisecond)
+}
