@@ -1,11 +1,13 @@
 package broker
 
 import (
-	"fmt"
 	"iter"
 	"net/url"
 	"path"
 	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"broadsheet.dev/broadsheet/protocol"
 )
@@ -96,6 +98,7 @@ func checkNesting(existing iter.Seq[*protocol.JournalSpec], changes []*protocol.
 }
 
 func nestingError(outer, inner string, t territory) error {
-	return fmt.Errorf("journals %s and %s can't both keep fragments below %s: those of %s would be taken for fragments of %s",
+	return status.Errorf(codes.FailedPrecondition,
+		"journals %s and %s can't both keep fragments below %s: those of %s would be taken for fragments of %s",
 		outer, inner, t, inner, outer)
 }

@@ -31,6 +31,10 @@ func (h *handler) append(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, err.Error(), "an append takes no arguments")
 		return
 	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		writeError(w, http.StatusUnsupportedMediaType, fmt.Sprintf("content encoding %q is not supported", e), "send the bytes that are to be appended")
+		return
+	}
 	source := &putSource{
 		journal:  journalOf(r),
 		body:     r.Body,

@@ -88,7 +88,7 @@ func transient(err error) bool {
 // refused reports whether an RPC failed before its handler did anything.
 func refused(err error) bool {
 	switch status.Code(err) {
-	case codes.InvalidArgument, codes.Unauthenticated, codes.PermissionDenied, codes.Unimplemented:
+	case codes.InvalidArgument, codes.FailedPrecondition, codes.Unauthenticated, codes.PermissionDenied, codes.Unimplemented:
 		return true
 	default:
 		return false

@@ -156,8 +156,12 @@ func brokerError(err error) error {
 	if e, ok := errors.AsType[*protocol.StatusError](err); ok {
 		return sqlError(brokerCode(e.Status), "%v", err)
 	}
-	if status.Code(errors.Unwrap(err)) == codes.Unavailable || status.Code(err) == codes.Unavailable {
+	switch status.Code(err) {
+	case codes.Unavailable:
 		return hinted(sqlError("57P03", "%v", err), "The broker is starting, or away. Try again in a moment.")
+	case codes.FailedPrecondition:
+		return sqlError("55000", "%v", err)
+	default:
 	}
 	return err
 }

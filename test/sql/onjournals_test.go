@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -45,4 +46,28 @@ func TestTableOverJournals(t *testing.T) {
 	list, err := brokers.List(t.Context(), &protocol.LabelSelector{Include: protocol.MustLabelSet("prefix", "acme/rides/")})
 	require.NoError(t, err)
 	require.Len(t, list, 2)
+}
+
+// TestJournalInTheWay: a journal that somebody named like a schema keeps tables of that schema
+// from being made, and the error says which.
+func TestJournalInTheWay(t *testing.T) {
+	conn := connect(t)
+	brokers, err := client.Dial(t.Context(), client.Config{Endpoint: "http://" + server.Broker})
+	require.NoError(t, err)
+	defer brokers.Close()
+	_, err = brokers.Apply(t.Context(), []*protocol.ApplyRequest_Change{{Upsert: &protocol.JournalSpec{
+		Name: "inway", Replication: 1, Labels: &protocol.LabelSet{},
+		Fragment: &protocol.JournalSpec_Fragment{
+			Length: 1 << 10, CompressionCodec: protocol.CompressionCodec_NONE, Stores: []string{"file:///"},
+			RefreshInterval: durationpb.New(1e9), Retention: durationpb.New(0),
+		},
+	}}})
+	require.NoError(t, err)
+	exec(t, conn, "CREATE SCHEMA inway")
+	_, err = conn.Exec(t.Context(), "CREATE TABLE inway.t (v TEXT)")
+	var e *pgconn.PgError
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, "55000", e.Code)
+	require.Contains(t, e.Message, "journals inway and inway/t.")
+	require.Empty(t, rows(t, conn, "SELECT journal FROM bs_catalog.journals WHERE table_schema = 'inway'"))
 }

@@ -2,10 +2,8 @@ package system_test
 
 import (
 	"bytes"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -59,7 +57,7 @@ func TestDemo(t *testing.T) {
 func childrenOf(t *testing.T, pid int) []int {
 	t.Helper()
 	var all []int
-	for _, child := range directChildren(pid) {
+	for _, child := range system.Children(pid) {
 		all = append(all, child)
 		all = append(all, childrenOf(t, child)...)
 	}
@@ -82,22 +80,4 @@ func (b *lockedText) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
-}
-
-// directChildren of a process, of any of its threads.
-func directChildren(pid int) []int {
-	files, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
-	var out []int
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			continue // the thread has ended
-		}
-		for word := range strings.FieldsSeq(string(b)) {
-			if child, err := strconv.Atoi(word); err == nil {
-				out = append(out, child)
-			}
-		}
-	}
-	return out
 }

@@ -117,16 +117,30 @@ func (s *Server) readAddresses(lines *bufio.Scanner) error {
 // PID of the server.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
-// GatewayPID is the process id of the gateway that said last that it is ready.
+// GatewayPID is the process id of the gateway: the server's one child.
 func (s *Server) GatewayPID() (int, error) {
-	log := s.Log()
-	i := strings.LastIndex(log, `msg="gateway is ready" pid=`)
-	if i < 0 {
-		return 0, errors.New("no gateway has been ready")
+	for _, pid := range Children(s.PID()) {
+		return pid, nil
 	}
-	line, _, _ := strings.Cut(log[i:], "\n")
-	_, pid, _ := strings.Cut(line, "pid=")
-	return strconv.Atoi(strings.TrimSpace(pid))
+	return 0, errors.New("the server has no child")
+}
+
+// Children of a process that run, of any of its threads.
+func Children(pid int) []int {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	var out []int
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue // the thread has ended
+		}
+		for word := range strings.FieldsSeq(string(b)) {
+			if child, err := strconv.Atoi(word); err == nil {
+				out = append(out, child)
+			}
+		}
+	}
+	return out
 }
 
 // Kill ends the server by SIGKILL and waits until it is gone.
