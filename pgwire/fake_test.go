@@ -20,6 +20,7 @@ type fakeBackend struct {
 	// settings are reported when a session opens.
 	settings [][2]string
 	open     func(ctx context.Context) error // delays Open
+	closing  func()                          // delays Close
 }
 
 func (b *fakeBackend) Open(ctx context.Context, s Startup) (Session, error) {
@@ -129,6 +130,9 @@ func (s *fakeSession) Sync(context.Context) error {
 func (s *fakeSession) Close() {
 	if s.parameters["failing"] == "close" {
 		panic("closing")
+	}
+	if s.backend.closing != nil {
+		s.backend.closing()
 	}
 	s.events.add("session closed")
 }

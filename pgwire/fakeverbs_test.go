@@ -95,6 +95,12 @@ func verbs(n int) map[string]runner {
 			_, _ = countCopy(p, w)
 			return done(w)
 		},
+		"notices": func(_ context.Context, _ *fakePortal, w ResultWriter, _ int) (bool, error) {
+			for range n {
+				w.Notice(&Error{Message: strings.Repeat("x", 1000)})
+			}
+			return done(w)
+		},
 		"odd-error": func(context.Context, *fakePortal, ResultWriter, int) (bool, error) { return false, errors.New("odd") },
 		"wrapped": func(context.Context, *fakePortal, ResultWriter, int) (bool, error) {
 			return false, fmt.Errorf("table t: %w", &Error{Code: "42P01", Message: "gone", Detail: "d", Hint: "h"})

@@ -42,7 +42,10 @@ func TestConfigIsValidated(t *testing.T) {
 // leave those of sessions alone.
 func TestTooManyStarting(t *testing.T) {
 	s := startServer(t, Config{MaxStarting: 2})
-	begun := session(t, s.address())
+	var begun *wireClient
+	for range 5 { // sessions don't count
+		begun = session(t, s.address())
+	}
 	silent, half := dial(t, s.address()), dial(t, s.address())
 	half.send([]byte{0, 0, 0, 99, 0, 3})
 	silent.send([]byte{0})
@@ -57,6 +60,29 @@ func TestTooManyStarting(t *testing.T) {
 		c := dial(t, s.address())
 		return strings.Contains(c.start(protocol3, map[string]string{"user": "u"}), "ReadyForQuery")
 	}, patience, time.Millisecond)
+}
+
+// TestAPlaceIsFreeWhenAllIsReleased, and not before.
+func TestAPlaceIsFreeWhenAllIsReleased(t *testing.T) {
+	closing, release := make(chan struct{}), make(chan struct{})
+	s := startServer(t, Config{MaxSessions: 1, Backend: &fakeBackend{closing: func() {
+		close(closing)
+		<-release
+	}}})
+	require.NoError(t, session(t, s.address()).Close())
+	<-closing
+	require.Contains(t, dial(t, s.address()).start(protocol3, map[string]string{"user": "u"}), "53300")
+	close(release)
+}
+
+// TestNoConnectionBeginsAfterTheEnd: one that was accepted in the last moment.
+func TestNoConnectionBeginsAfterTheEnd(t *testing.T) {
+	all := &connections{conns: map[*conn]struct{}{}}
+	c := newConn(t.Context(), &Config{}, newPool(), silence{})
+	require.True(t, all.add(c))
+	all.shutDown()
+	require.ErrorIs(t, context.Cause(c.life.ctx), errShutdown)
+	require.False(t, all.add(newConn(t.Context(), &Config{}, newPool(), silence{})))
 }
 
 // TestStartupTimeout: a connection that is no session in time is closed, at whatever step.
@@ -260,7 +286,7 @@ func bareConnections(t *testing.T, n int) int64 {
 func TestAnswersToAPipelineAreBounded(t *testing.T) {
 	for name, phrase := range map[string]string{
 		"extended": `Describe S "wide"`,
-		"notices":  `Query "` + strings.Repeat("do $$begin raise notice '"+strings.Repeat("x", 2000)+"'; end$$;", 1000) + `"`,
+		"notices":  `Query "!notices 3000"`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, ln := startPiped(t, Config{})
@@ -275,7 +301,7 @@ func TestAnswersToAPipelineAreBounded(t *testing.T) {
 				c.send(bytes.Repeat(one, 1+sessionBuffer/len(one))) // all of it is read at once
 			}()
 			readSome(t, c, 1)
-			require.Less(t, inUse()-before, int64(2<<20))
+			require.Less(t, inUse()-before, int64(1<<20))
 			require.NoError(t, c.Close())
 			<-sent
 		})
