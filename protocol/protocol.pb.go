@@ -1389,7 +1389,14 @@ type ReplicateRequest struct {
 	// Acknowledge: the peer is to answer this proposal.
 	Acknowledge bool `protobuf:"varint,6,opt,name=acknowledge,proto3" json:"acknowledge,omitempty"`
 	// Registers proposed with the fragment.
-	Registers     *LabelSet `protobuf:"bytes,7,opt,name=registers,proto3" json:"registers,omitempty"`
+	Registers *LabelSet `protobuf:"bytes,7,opt,name=registers,proto3" json:"registers,omitempty"`
+	// Poll, with a header and nothing else. An addition of Broadsheet, as all from 100.
+	Poll *ReplicateRequest_Poll `protobuf:"bytes,100,opt,name=poll,proto3" json:"poll,omitempty"`
+	// Align, with nothing else, on a stream that began with a poll.
+	Align *ReplicateRequest_Align `protobuf:"bytes,101,opt,name=align,proto3" json:"align,omitempty"`
+	// Watermark is the offset up to which all members hold the journal, as far as the
+	// primary knows. It goes with any message after an align, or alone.
+	Watermark     int64 `protobuf:"varint,102,opt,name=watermark,proto3" json:"watermark,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1473,7 +1480,28 @@ func (x *ReplicateRequest) GetRegisters() *LabelSet {
 	return nil
 }
 
-// ReplicateResponse answers an acknowledged proposal.
+func (x *ReplicateRequest) GetPoll() *ReplicateRequest_Poll {
+	if x != nil {
+		return x.Poll
+	}
+	return nil
+}
+
+func (x *ReplicateRequest) GetAlign() *ReplicateRequest_Align {
+	if x != nil {
+		return x.Align
+	}
+	return nil
+}
+
+func (x *ReplicateRequest) GetWatermark() int64 {
+	if x != nil {
+		return x.Watermark
+	}
+	return 0
+}
+
+// ReplicateResponse answers an acknowledged proposal, a poll or an align.
 type ReplicateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Status of the proposal.
@@ -1483,7 +1511,9 @@ type ReplicateResponse struct {
 	// Fragment of the peer, with PROPOSAL_MISMATCH.
 	Fragment *Fragment `protobuf:"bytes,3,opt,name=fragment,proto3" json:"fragment,omitempty"`
 	// Registers of the peer, with PROPOSAL_MISMATCH.
-	Registers     *LabelSet `protobuf:"bytes,4,opt,name=registers,proto3" json:"registers,omitempty"`
+	Registers *LabelSet `protobuf:"bytes,4,opt,name=registers,proto3" json:"registers,omitempty"`
+	// State, in the answer to a poll or an align.
+	State         *ReplicateResponse_State `protobuf:"bytes,100,opt,name=state,proto3" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1546,6 +1576,161 @@ func (x *ReplicateResponse) GetRegisters() *LabelSet {
 	return nil
 }
 
+func (x *ReplicateResponse) GetState() *ReplicateResponse_State {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+// Epoch is a span of a journal's life with the same members. Each append of it is
+// acknowledged once all of them hold it.
+type Epoch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of the epoch, from 1.
+	Number int64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Members in order of their ids. Without any, the epoch only says where the one
+	// before it ended.
+	Members []*Epoch_Member `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
+	// Start is the offset of its first append.
+	Start int64 `protobuf:"varint,3,opt,name=start,proto3" json:"start,omitempty"`
+	// Registers at its start.
+	Registers *LabelSet `protobuf:"bytes,4,opt,name=registers,proto3" json:"registers,omitempty"`
+	// Reset: an operator gave up what the epochs before may have held up to its start.
+	Reset_        bool `protobuf:"varint,5,opt,name=reset,proto3" json:"reset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Epoch) Reset() {
+	*x = Epoch{}
+	mi := &file_broker_protocol_protocol_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Epoch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Epoch) ProtoMessage() {}
+
+func (x *Epoch) ProtoReflect() protoreflect.Message {
+	mi := &file_broker_protocol_protocol_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Epoch.ProtoReflect.Descriptor instead.
+func (*Epoch) Descriptor() ([]byte, []int) {
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Epoch) GetNumber() int64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Epoch) GetMembers() []*Epoch_Member {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *Epoch) GetStart() int64 {
+	if x != nil {
+		return x.Start
+	}
+	return 0
+}
+
+func (x *Epoch) GetRegisters() *LabelSet {
+	if x != nil {
+		return x.Registers
+	}
+	return nil
+}
+
+func (x *Epoch) GetReset_() bool {
+	if x != nil {
+		return x.Reset_
+	}
+	return false
+}
+
+// EpochList is a journal's epochs: the value of {prefix}/epochs/{journal} in etcd.
+type EpochList struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version of this format: 1.
+	Version int32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// Create revision of the journal's spec. The list of another one is void.
+	CreateRevision int64 `protobuf:"varint,2,opt,name=create_revision,json=createRevision,proto3" json:"create_revision,omitempty"`
+	// Epochs in order, numbered without gaps. Of older ones all is in the stores.
+	Epochs        []*Epoch `protobuf:"bytes,3,rep,name=epochs,proto3" json:"epochs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EpochList) Reset() {
+	*x = EpochList{}
+	mi := &file_broker_protocol_protocol_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EpochList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EpochList) ProtoMessage() {}
+
+func (x *EpochList) ProtoReflect() protoreflect.Message {
+	mi := &file_broker_protocol_protocol_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EpochList.ProtoReflect.Descriptor instead.
+func (*EpochList) Descriptor() ([]byte, []int) {
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *EpochList) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *EpochList) GetCreateRevision() int64 {
+	if x != nil {
+		return x.CreateRevision
+	}
+	return 0
+}
+
+func (x *EpochList) GetEpochs() []*Epoch {
+	if x != nil {
+		return x.Epochs
+	}
+	return nil
+}
+
 // ListRequest asks for journals that match a selector.
 type ListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1561,7 +1746,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_broker_protocol_protocol_proto_msgTypes[14]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1573,7 +1758,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_protocol_protocol_proto_msgTypes[14]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1586,7 +1771,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{14}
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListRequest) GetSelector() *LabelSelector {
@@ -1625,7 +1810,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_broker_protocol_protocol_proto_msgTypes[15]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1637,7 +1822,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_protocol_protocol_proto_msgTypes[15]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1650,7 +1835,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{15}
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListResponse) GetStatus() Status {
@@ -1685,7 +1870,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_broker_protocol_protocol_proto_msgTypes[16]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1697,7 +1882,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_protocol_protocol_proto_msgTypes[16]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1710,7 +1895,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{16}
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ApplyRequest) GetChanges() []*ApplyRequest_Change {
@@ -1733,7 +1918,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_broker_protocol_protocol_proto_msgTypes[17]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1745,7 +1930,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_protocol_protocol_proto_msgTypes[17]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1758,7 +1943,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{17}
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ApplyResponse) GetStatus() Status {
@@ -1800,7 +1985,7 @@ type FragmentsRequest struct {
 
 func (x *FragmentsRequest) Reset() {
 	*x = FragmentsRequest{}
-	mi := &file_broker_protocol_protocol_proto_msgTypes[18]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1812,7 +1997,7 @@ func (x *FragmentsRequest) String() string {
 func (*FragmentsRequest) ProtoMessage() {}
 
 func (x *FragmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_protocol_protocol_proto_msgTypes[18]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1825,7 +2010,7 @@ func (x *FragmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FragmentsRequest.ProtoReflect.Descriptor instead.
 func (*FragmentsRequest) Descriptor() ([]byte, []int) {
-	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{18}
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FragmentsRequest) GetHeader() *Header {
@@ -1901,7 +2086,7 @@ type FragmentsResponse struct {
 
 func (x *FragmentsResponse) Reset() {
 	*x = FragmentsResponse{}
-	mi := &file_broker_protocol_protocol_proto_msgTypes[19]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1913,7 +2098,7 @@ func (x *FragmentsResponse) String() string {
 func (*FragmentsResponse) ProtoMessage() {}
 
 func (x *FragmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_protocol_protocol_proto_msgTypes[19]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1926,7 +2111,7 @@ func (x *FragmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FragmentsResponse.ProtoReflect.Descriptor instead.
 func (*FragmentsResponse) Descriptor() ([]byte, []int) {
-	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{19}
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FragmentsResponse) GetStatus() Status {
@@ -1972,7 +2157,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_broker_protocol_protocol_proto_msgTypes[20]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +2169,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_protocol_protocol_proto_msgTypes[20]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +2182,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{20}
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Route) GetMembers() []*ProcessSpec_ID {
@@ -2036,7 +2221,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_broker_protocol_protocol_proto_msgTypes[21]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2048,7 +2233,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_protocol_protocol_proto_msgTypes[21]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2061,7 +2246,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{21}
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Header) GetProcessId() *ProcessSpec_ID {
@@ -2100,7 +2285,7 @@ type FragmentStoreHealthRequest struct {
 
 func (x *FragmentStoreHealthRequest) Reset() {
 	*x = FragmentStoreHealthRequest{}
-	mi := &file_broker_protocol_protocol_proto_msgTypes[22]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2112,7 +2297,7 @@ func (x *FragmentStoreHealthRequest) String() string {
 func (*FragmentStoreHealthRequest) ProtoMessage() {}
 
 func (x *FragmentStoreHealthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_protocol_protocol_proto_msgTypes[22]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2125,7 +2310,7 @@ func (x *FragmentStoreHealthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FragmentStoreHealthRequest.ProtoReflect.Descriptor instead.
 func (*FragmentStoreHealthRequest) Descriptor() ([]byte, []int) {
-	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{22}
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *FragmentStoreHealthRequest) GetFragmentStore() string {
@@ -2164,7 +2349,7 @@ type FragmentStoreHealthResponse struct {
 
 func (x *FragmentStoreHealthResponse) Reset() {
 	*x = FragmentStoreHealthResponse{}
-	mi := &file_broker_protocol_protocol_proto_msgTypes[23]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2176,7 +2361,7 @@ func (x *FragmentStoreHealthResponse) String() string {
 func (*FragmentStoreHealthResponse) ProtoMessage() {}
 
 func (x *FragmentStoreHealthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_protocol_protocol_proto_msgTypes[23]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2189,7 +2374,7 @@ func (x *FragmentStoreHealthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FragmentStoreHealthResponse.ProtoReflect.Descriptor instead.
 func (*FragmentStoreHealthResponse) Descriptor() ([]byte, []int) {
-	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{23}
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *FragmentStoreHealthResponse) GetStatus() Status {
@@ -2236,7 +2421,7 @@ type JournalSpec_Fragment struct {
 
 func (x *JournalSpec_Fragment) Reset() {
 	*x = JournalSpec_Fragment{}
-	mi := &file_broker_protocol_protocol_proto_msgTypes[24]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2433,7 @@ func (x *JournalSpec_Fragment) String() string {
 func (*JournalSpec_Fragment) ProtoMessage() {}
 
 func (x *JournalSpec_Fragment) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_protocol_protocol_proto_msgTypes[24]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2326,7 +2511,7 @@ type JournalSpec_Suspend struct {
 
 func (x *JournalSpec_Suspend) Reset() {
 	*x = JournalSpec_Suspend{}
-	mi := &file_broker_protocol_protocol_proto_msgTypes[25]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2338,7 +2523,7 @@ func (x *JournalSpec_Suspend) String() string {
 func (*JournalSpec_Suspend) ProtoMessage() {}
 
 func (x *JournalSpec_Suspend) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_protocol_protocol_proto_msgTypes[25]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2381,7 +2566,7 @@ type ProcessSpec_ID struct {
 
 func (x *ProcessSpec_ID) Reset() {
 	*x = ProcessSpec_ID{}
-	mi := &file_broker_protocol_protocol_proto_msgTypes[26]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2393,7 +2578,7 @@ func (x *ProcessSpec_ID) String() string {
 func (*ProcessSpec_ID) ProtoMessage() {}
 
 func (x *ProcessSpec_ID) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_protocol_protocol_proto_msgTypes[26]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2423,6 +2608,254 @@ func (x *ProcessSpec_ID) GetSuffix() string {
 	return ""
 }
 
+// Poll is the first step of forming an epoch. It changes nothing at the peer, but
+// that it refuses every older epoch from then on.
+type ReplicateRequest_Poll struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Epoch that is to be formed.
+	Epoch int64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Create revision of the journal's spec.
+	CreateRevision int64 `protobuf:"varint,2,opt,name=create_revision,json=createRevision,proto3" json:"create_revision,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ReplicateRequest_Poll) Reset() {
+	*x = ReplicateRequest_Poll{}
+	mi := &file_broker_protocol_protocol_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplicateRequest_Poll) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplicateRequest_Poll) ProtoMessage() {}
+
+func (x *ReplicateRequest_Poll) ProtoReflect() protoreflect.Message {
+	mi := &file_broker_protocol_protocol_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplicateRequest_Poll.ProtoReflect.Descriptor instead.
+func (*ReplicateRequest_Poll) Descriptor() ([]byte, []int) {
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{12, 0}
+}
+
+func (x *ReplicateRequest_Poll) GetEpoch() int64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ReplicateRequest_Poll) GetCreateRevision() int64 {
+	if x != nil {
+		return x.CreateRevision
+	}
+	return 0
+}
+
+// Align is the last step: the epoch is in etcd, and the peer joins it.
+type ReplicateRequest_Align struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Epochs of the journal as they are in etcd. The last is the one to join.
+	Epochs        *EpochList `protobuf:"bytes,1,opt,name=epochs,proto3" json:"epochs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplicateRequest_Align) Reset() {
+	*x = ReplicateRequest_Align{}
+	mi := &file_broker_protocol_protocol_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplicateRequest_Align) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplicateRequest_Align) ProtoMessage() {}
+
+func (x *ReplicateRequest_Align) ProtoReflect() protoreflect.Message {
+	mi := &file_broker_protocol_protocol_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplicateRequest_Align.ProtoReflect.Descriptor instead.
+func (*ReplicateRequest_Align) Descriptor() ([]byte, []int) {
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{12, 1}
+}
+
+func (x *ReplicateRequest_Align) GetEpochs() *EpochList {
+	if x != nil {
+		return x.Epochs
+	}
+	return nil
+}
+
+// State of the peer's replica.
+type ReplicateResponse_State struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Disk that the replica is on.
+	Disk []byte `protobuf:"bytes,1,opt,name=disk,proto3" json:"disk,omitempty"`
+	// Epoch that it logged last; 0 for none.
+	Epoch int64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// End offset of what it holds.
+	End int64 `protobuf:"varint,3,opt,name=end,proto3" json:"end,omitempty"`
+	// Suspect: bytes may be missing at the end, as its machine went down.
+	Suspect bool `protobuf:"varint,4,opt,name=suspect,proto3" json:"suspect,omitempty"`
+	// Promised is the epoch below which it refuses all.
+	Promised int64 `protobuf:"varint,5,opt,name=promised,proto3" json:"promised,omitempty"`
+	// Registers at its end.
+	Registers     *LabelSet `protobuf:"bytes,6,opt,name=registers,proto3" json:"registers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplicateResponse_State) Reset() {
+	*x = ReplicateResponse_State{}
+	mi := &file_broker_protocol_protocol_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplicateResponse_State) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplicateResponse_State) ProtoMessage() {}
+
+func (x *ReplicateResponse_State) ProtoReflect() protoreflect.Message {
+	mi := &file_broker_protocol_protocol_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplicateResponse_State.ProtoReflect.Descriptor instead.
+func (*ReplicateResponse_State) Descriptor() ([]byte, []int) {
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{13, 0}
+}
+
+func (x *ReplicateResponse_State) GetDisk() []byte {
+	if x != nil {
+		return x.Disk
+	}
+	return nil
+}
+
+func (x *ReplicateResponse_State) GetEpoch() int64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ReplicateResponse_State) GetEnd() int64 {
+	if x != nil {
+		return x.End
+	}
+	return 0
+}
+
+func (x *ReplicateResponse_State) GetSuspect() bool {
+	if x != nil {
+		return x.Suspect
+	}
+	return false
+}
+
+func (x *ReplicateResponse_State) GetPromised() int64 {
+	if x != nil {
+		return x.Promised
+	}
+	return 0
+}
+
+func (x *ReplicateResponse_State) GetRegisters() *LabelSet {
+	if x != nil {
+		return x.Registers
+	}
+	return nil
+}
+
+// Member of an epoch: a broker, and the disk on which it holds the journal.
+type Epoch_Member struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Process of the broker.
+	Id *ProcessSpec_ID `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Disk of its spools.
+	Disk          []byte `protobuf:"bytes,2,opt,name=disk,proto3" json:"disk,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Epoch_Member) Reset() {
+	*x = Epoch_Member{}
+	mi := &file_broker_protocol_protocol_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Epoch_Member) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Epoch_Member) ProtoMessage() {}
+
+func (x *Epoch_Member) ProtoReflect() protoreflect.Message {
+	mi := &file_broker_protocol_protocol_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Epoch_Member.ProtoReflect.Descriptor instead.
+func (*Epoch_Member) Descriptor() ([]byte, []int) {
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{14, 0}
+}
+
+func (x *Epoch_Member) GetId() *ProcessSpec_ID {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Epoch_Member) GetDisk() []byte {
+	if x != nil {
+		return x.Disk
+	}
+	return nil
+}
+
 // Journal is one listed journal.
 type ListResponse_Journal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2440,7 +2873,7 @@ type ListResponse_Journal struct {
 
 func (x *ListResponse_Journal) Reset() {
 	*x = ListResponse_Journal{}
-	mi := &file_broker_protocol_protocol_proto_msgTypes[27]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2452,7 +2885,7 @@ func (x *ListResponse_Journal) String() string {
 func (*ListResponse_Journal) ProtoMessage() {}
 
 func (x *ListResponse_Journal) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_protocol_protocol_proto_msgTypes[27]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2465,7 +2898,7 @@ func (x *ListResponse_Journal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse_Journal.ProtoReflect.Descriptor instead.
 func (*ListResponse_Journal) Descriptor() ([]byte, []int) {
-	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{15, 0}
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{17, 0}
 }
 
 func (x *ListResponse_Journal) GetSpec() *JournalSpec {
@@ -2511,7 +2944,7 @@ type ApplyRequest_Change struct {
 
 func (x *ApplyRequest_Change) Reset() {
 	*x = ApplyRequest_Change{}
-	mi := &file_broker_protocol_protocol_proto_msgTypes[28]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2523,7 +2956,7 @@ func (x *ApplyRequest_Change) String() string {
 func (*ApplyRequest_Change) ProtoMessage() {}
 
 func (x *ApplyRequest_Change) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_protocol_protocol_proto_msgTypes[28]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2536,7 +2969,7 @@ func (x *ApplyRequest_Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest_Change.ProtoReflect.Descriptor instead.
 func (*ApplyRequest_Change) Descriptor() ([]byte, []int) {
-	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{16, 0}
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{18, 0}
 }
 
 func (x *ApplyRequest_Change) GetExpectModRevision() int64 {
@@ -2573,7 +3006,7 @@ type FragmentsResponse_XFragment struct {
 
 func (x *FragmentsResponse_XFragment) Reset() {
 	*x = FragmentsResponse_XFragment{}
-	mi := &file_broker_protocol_protocol_proto_msgTypes[29]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2585,7 +3018,7 @@ func (x *FragmentsResponse_XFragment) String() string {
 func (*FragmentsResponse_XFragment) ProtoMessage() {}
 
 func (x *FragmentsResponse_XFragment) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_protocol_protocol_proto_msgTypes[29]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2598,7 +3031,7 @@ func (x *FragmentsResponse_XFragment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FragmentsResponse_XFragment.ProtoReflect.Descriptor instead.
 func (*FragmentsResponse_XFragment) Descriptor() ([]byte, []int) {
-	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{19, 0}
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{21, 0}
 }
 
 func (x *FragmentsResponse_XFragment) GetSpec() *Fragment {
@@ -2632,7 +3065,7 @@ type Header_Etcd struct {
 
 func (x *Header_Etcd) Reset() {
 	*x = Header_Etcd{}
-	mi := &file_broker_protocol_protocol_proto_msgTypes[30]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2644,7 +3077,7 @@ func (x *Header_Etcd) String() string {
 func (*Header_Etcd) ProtoMessage() {}
 
 func (x *Header_Etcd) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_protocol_protocol_proto_msgTypes[30]
+	mi := &file_broker_protocol_protocol_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2657,7 +3090,7 @@ func (x *Header_Etcd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header_Etcd.ProtoReflect.Descriptor instead.
 func (*Header_Etcd) Descriptor() ([]byte, []int) {
-	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{21, 0}
+	return file_broker_protocol_protocol_proto_rawDescGZIP(), []int{23, 0}
 }
 
 func (x *Header_Etcd) GetClusterId() uint64 {
@@ -2802,7 +3235,7 @@ const file_broker_protocol_protocol_proto_rawDesc = "" +
 	"\tregisters\x18\x04 \x01(\v2\x12.protocol.LabelSetR\tregisters\x12!\n" +
 	"\ftotal_chunks\x18\x05 \x01(\x03R\vtotalChunks\x12%\n" +
 	"\x0edelayed_chunks\x18\x06 \x01(\x03R\rdelayedChunks\x12,\n" +
-	"\x12store_health_error\x18\a \x01(\tR\x10storeHealthError\"\xae\x02\n" +
+	"\x12store_health_error\x18\a \x01(\tR\x10storeHealthError\"\xb6\x04\n" +
 	"\x10ReplicateRequest\x12(\n" +
 	"\x06header\x18\x01 \x01(\v2\x10.protocol.HeaderR\x06header\x12-\n" +
 	"\x12deprecated_journal\x18\x02 \x01(\tR\x11deprecatedJournal\x12.\n" +
@@ -2810,12 +3243,41 @@ const file_broker_protocol_protocol_proto_rawDesc = "" +
 	"\acontent\x18\x04 \x01(\fR\acontent\x12#\n" +
 	"\rcontent_delta\x18\x05 \x01(\x03R\fcontentDelta\x12 \n" +
 	"\vacknowledge\x18\x06 \x01(\bR\vacknowledge\x120\n" +
-	"\tregisters\x18\a \x01(\v2\x12.protocol.LabelSetR\tregisters\"\xc9\x01\n" +
+	"\tregisters\x18\a \x01(\v2\x12.protocol.LabelSetR\tregisters\x123\n" +
+	"\x04poll\x18d \x01(\v2\x1f.protocol.ReplicateRequest.PollR\x04poll\x126\n" +
+	"\x05align\x18e \x01(\v2 .protocol.ReplicateRequest.AlignR\x05align\x12\x1c\n" +
+	"\twatermark\x18f \x01(\x03R\twatermark\x1aE\n" +
+	"\x04Poll\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12'\n" +
+	"\x0fcreate_revision\x18\x02 \x01(\x03R\x0ecreateRevision\x1a4\n" +
+	"\x05Align\x12+\n" +
+	"\x06epochs\x18\x01 \x01(\v2\x13.protocol.EpochListR\x06epochs\"\xb0\x03\n" +
 	"\x11ReplicateResponse\x12(\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x10.protocol.StatusR\x06status\x12(\n" +
 	"\x06header\x18\x02 \x01(\v2\x10.protocol.HeaderR\x06header\x12.\n" +
 	"\bfragment\x18\x03 \x01(\v2\x12.protocol.FragmentR\bfragment\x120\n" +
-	"\tregisters\x18\x04 \x01(\v2\x12.protocol.LabelSetR\tregisters\"\x99\x01\n" +
+	"\tregisters\x18\x04 \x01(\v2\x12.protocol.LabelSetR\tregisters\x127\n" +
+	"\x05state\x18d \x01(\v2!.protocol.ReplicateResponse.StateR\x05state\x1a\xab\x01\n" +
+	"\x05State\x12\x12\n" +
+	"\x04disk\x18\x01 \x01(\fR\x04disk\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x03R\x05epoch\x12\x10\n" +
+	"\x03end\x18\x03 \x01(\x03R\x03end\x12\x18\n" +
+	"\asuspect\x18\x04 \x01(\bR\asuspect\x12\x1a\n" +
+	"\bpromised\x18\x05 \x01(\x03R\bpromised\x120\n" +
+	"\tregisters\x18\x06 \x01(\v2\x12.protocol.LabelSetR\tregisters\"\xf7\x01\n" +
+	"\x05Epoch\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x03R\x06number\x120\n" +
+	"\amembers\x18\x02 \x03(\v2\x16.protocol.Epoch.MemberR\amembers\x12\x14\n" +
+	"\x05start\x18\x03 \x01(\x03R\x05start\x120\n" +
+	"\tregisters\x18\x04 \x01(\v2\x12.protocol.LabelSetR\tregisters\x12\x14\n" +
+	"\x05reset\x18\x05 \x01(\bR\x05reset\x1aF\n" +
+	"\x06Member\x12(\n" +
+	"\x02id\x18\x01 \x01(\v2\x18.protocol.ProcessSpec.IDR\x02id\x12\x12\n" +
+	"\x04disk\x18\x02 \x01(\fR\x04disk\"w\n" +
+	"\tEpochList\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x05R\aversion\x12'\n" +
+	"\x0fcreate_revision\x18\x02 \x01(\x03R\x0ecreateRevision\x12'\n" +
+	"\x06epochs\x18\x03 \x03(\v2\x0f.protocol.EpochR\x06epochs\"\x99\x01\n" +
 	"\vListRequest\x123\n" +
 	"\bselector\x18\x01 \x01(\v2\x17.protocol.LabelSelectorR\bselector\x12\x14\n" +
 	"\x05watch\x18\x04 \x01(\bR\x05watch\x123\n" +
@@ -2930,7 +3392,7 @@ func file_broker_protocol_protocol_proto_rawDescGZIP() []byte {
 }
 
 var file_broker_protocol_protocol_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_broker_protocol_protocol_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_broker_protocol_protocol_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_broker_protocol_protocol_proto_goTypes = []any{
 	(Status)(0),                         // 0: protocol.Status
 	(CompressionCodec)(0),               // 1: protocol.CompressionCodec
@@ -2951,103 +3413,118 @@ var file_broker_protocol_protocol_proto_goTypes = []any{
 	(*AppendResponse)(nil),              // 16: protocol.AppendResponse
 	(*ReplicateRequest)(nil),            // 17: protocol.ReplicateRequest
 	(*ReplicateResponse)(nil),           // 18: protocol.ReplicateResponse
-	(*ListRequest)(nil),                 // 19: protocol.ListRequest
-	(*ListResponse)(nil),                // 20: protocol.ListResponse
-	(*ApplyRequest)(nil),                // 21: protocol.ApplyRequest
-	(*ApplyResponse)(nil),               // 22: protocol.ApplyResponse
-	(*FragmentsRequest)(nil),            // 23: protocol.FragmentsRequest
-	(*FragmentsResponse)(nil),           // 24: protocol.FragmentsResponse
-	(*Route)(nil),                       // 25: protocol.Route
-	(*Header)(nil),                      // 26: protocol.Header
-	(*FragmentStoreHealthRequest)(nil),  // 27: protocol.FragmentStoreHealthRequest
-	(*FragmentStoreHealthResponse)(nil), // 28: protocol.FragmentStoreHealthResponse
-	(*JournalSpec_Fragment)(nil),        // 29: protocol.JournalSpec.Fragment
-	(*JournalSpec_Suspend)(nil),         // 30: protocol.JournalSpec.Suspend
-	(*ProcessSpec_ID)(nil),              // 31: protocol.ProcessSpec.ID
-	(*ListResponse_Journal)(nil),        // 32: protocol.ListResponse.Journal
-	(*ApplyRequest_Change)(nil),         // 33: protocol.ApplyRequest.Change
-	(*FragmentsResponse_XFragment)(nil), // 34: protocol.FragmentsResponse._Fragment
-	(*Header_Etcd)(nil),                 // 35: protocol.Header.Etcd
-	(*durationpb.Duration)(nil),         // 36: google.protobuf.Duration
+	(*Epoch)(nil),                       // 19: protocol.Epoch
+	(*EpochList)(nil),                   // 20: protocol.EpochList
+	(*ListRequest)(nil),                 // 21: protocol.ListRequest
+	(*ListResponse)(nil),                // 22: protocol.ListResponse
+	(*ApplyRequest)(nil),                // 23: protocol.ApplyRequest
+	(*ApplyResponse)(nil),               // 24: protocol.ApplyResponse
+	(*FragmentsRequest)(nil),            // 25: protocol.FragmentsRequest
+	(*FragmentsResponse)(nil),           // 26: protocol.FragmentsResponse
+	(*Route)(nil),                       // 27: protocol.Route
+	(*Header)(nil),                      // 28: protocol.Header
+	(*FragmentStoreHealthRequest)(nil),  // 29: protocol.FragmentStoreHealthRequest
+	(*FragmentStoreHealthResponse)(nil), // 30: protocol.FragmentStoreHealthResponse
+	(*JournalSpec_Fragment)(nil),        // 31: protocol.JournalSpec.Fragment
+	(*JournalSpec_Suspend)(nil),         // 32: protocol.JournalSpec.Suspend
+	(*ProcessSpec_ID)(nil),              // 33: protocol.ProcessSpec.ID
+	(*ReplicateRequest_Poll)(nil),       // 34: protocol.ReplicateRequest.Poll
+	(*ReplicateRequest_Align)(nil),      // 35: protocol.ReplicateRequest.Align
+	(*ReplicateResponse_State)(nil),     // 36: protocol.ReplicateResponse.State
+	(*Epoch_Member)(nil),                // 37: protocol.Epoch.Member
+	(*ListResponse_Journal)(nil),        // 38: protocol.ListResponse.Journal
+	(*ApplyRequest_Change)(nil),         // 39: protocol.ApplyRequest.Change
+	(*FragmentsResponse_XFragment)(nil), // 40: protocol.FragmentsResponse._Fragment
+	(*Header_Etcd)(nil),                 // 41: protocol.Header.Etcd
+	(*durationpb.Duration)(nil),         // 42: google.protobuf.Duration
 }
 var file_broker_protocol_protocol_proto_depIdxs = []int32{
 	5,  // 0: protocol.LabelSet.labels:type_name -> protocol.Label
 	6,  // 1: protocol.LabelSelector.include:type_name -> protocol.LabelSet
 	6,  // 2: protocol.LabelSelector.exclude:type_name -> protocol.LabelSet
 	6,  // 3: protocol.JournalSpec.labels:type_name -> protocol.LabelSet
-	29, // 4: protocol.JournalSpec.fragment:type_name -> protocol.JournalSpec.Fragment
-	30, // 5: protocol.JournalSpec.suspend:type_name -> protocol.JournalSpec.Suspend
-	31, // 6: protocol.ProcessSpec.id:type_name -> protocol.ProcessSpec.ID
+	31, // 4: protocol.JournalSpec.fragment:type_name -> protocol.JournalSpec.Fragment
+	32, // 5: protocol.JournalSpec.suspend:type_name -> protocol.JournalSpec.Suspend
+	33, // 6: protocol.ProcessSpec.id:type_name -> protocol.ProcessSpec.ID
 	9,  // 7: protocol.BrokerSpec.process_spec:type_name -> protocol.ProcessSpec
 	11, // 8: protocol.Fragment.sum:type_name -> protocol.SHA1Sum
 	1,  // 9: protocol.Fragment.compression_codec:type_name -> protocol.CompressionCodec
-	26, // 10: protocol.ReadRequest.header:type_name -> protocol.Header
+	28, // 10: protocol.ReadRequest.header:type_name -> protocol.Header
 	0,  // 11: protocol.ReadResponse.status:type_name -> protocol.Status
-	26, // 12: protocol.ReadResponse.header:type_name -> protocol.Header
+	28, // 12: protocol.ReadResponse.header:type_name -> protocol.Header
 	12, // 13: protocol.ReadResponse.fragment:type_name -> protocol.Fragment
-	26, // 14: protocol.AppendRequest.header:type_name -> protocol.Header
+	28, // 14: protocol.AppendRequest.header:type_name -> protocol.Header
 	7,  // 15: protocol.AppendRequest.check_registers:type_name -> protocol.LabelSelector
 	6,  // 16: protocol.AppendRequest.union_registers:type_name -> protocol.LabelSet
 	6,  // 17: protocol.AppendRequest.subtract_registers:type_name -> protocol.LabelSet
 	4,  // 18: protocol.AppendRequest.suspend:type_name -> protocol.AppendRequest.Suspend
 	0,  // 19: protocol.AppendResponse.status:type_name -> protocol.Status
-	26, // 20: protocol.AppendResponse.header:type_name -> protocol.Header
+	28, // 20: protocol.AppendResponse.header:type_name -> protocol.Header
 	12, // 21: protocol.AppendResponse.commit:type_name -> protocol.Fragment
 	6,  // 22: protocol.AppendResponse.registers:type_name -> protocol.LabelSet
-	26, // 23: protocol.ReplicateRequest.header:type_name -> protocol.Header
+	28, // 23: protocol.ReplicateRequest.header:type_name -> protocol.Header
 	12, // 24: protocol.ReplicateRequest.proposal:type_name -> protocol.Fragment
 	6,  // 25: protocol.ReplicateRequest.registers:type_name -> protocol.LabelSet
-	0,  // 26: protocol.ReplicateResponse.status:type_name -> protocol.Status
-	26, // 27: protocol.ReplicateResponse.header:type_name -> protocol.Header
-	12, // 28: protocol.ReplicateResponse.fragment:type_name -> protocol.Fragment
-	6,  // 29: protocol.ReplicateResponse.registers:type_name -> protocol.LabelSet
-	7,  // 30: protocol.ListRequest.selector:type_name -> protocol.LabelSelector
-	26, // 31: protocol.ListRequest.watch_resume:type_name -> protocol.Header
-	0,  // 32: protocol.ListResponse.status:type_name -> protocol.Status
-	26, // 33: protocol.ListResponse.header:type_name -> protocol.Header
-	32, // 34: protocol.ListResponse.journals:type_name -> protocol.ListResponse.Journal
-	33, // 35: protocol.ApplyRequest.changes:type_name -> protocol.ApplyRequest.Change
-	0,  // 36: protocol.ApplyResponse.status:type_name -> protocol.Status
-	26, // 37: protocol.ApplyResponse.header:type_name -> protocol.Header
-	26, // 38: protocol.FragmentsRequest.header:type_name -> protocol.Header
-	36, // 39: protocol.FragmentsRequest.signatureTTL:type_name -> google.protobuf.Duration
-	0,  // 40: protocol.FragmentsResponse.status:type_name -> protocol.Status
-	26, // 41: protocol.FragmentsResponse.header:type_name -> protocol.Header
-	34, // 42: protocol.FragmentsResponse.fragments:type_name -> protocol.FragmentsResponse._Fragment
-	31, // 43: protocol.Route.members:type_name -> protocol.ProcessSpec.ID
-	31, // 44: protocol.Header.process_id:type_name -> protocol.ProcessSpec.ID
-	25, // 45: protocol.Header.route:type_name -> protocol.Route
-	35, // 46: protocol.Header.etcd:type_name -> protocol.Header.Etcd
-	0,  // 47: protocol.FragmentStoreHealthResponse.status:type_name -> protocol.Status
-	26, // 48: protocol.FragmentStoreHealthResponse.header:type_name -> protocol.Header
-	1,  // 49: protocol.JournalSpec.Fragment.compression_codec:type_name -> protocol.CompressionCodec
-	36, // 50: protocol.JournalSpec.Fragment.refresh_interval:type_name -> google.protobuf.Duration
-	36, // 51: protocol.JournalSpec.Fragment.retention:type_name -> google.protobuf.Duration
-	36, // 52: protocol.JournalSpec.Fragment.flush_interval:type_name -> google.protobuf.Duration
-	3,  // 53: protocol.JournalSpec.Suspend.level:type_name -> protocol.JournalSpec.Suspend.Level
-	8,  // 54: protocol.ListResponse.Journal.spec:type_name -> protocol.JournalSpec
-	25, // 55: protocol.ListResponse.Journal.route:type_name -> protocol.Route
-	8,  // 56: protocol.ApplyRequest.Change.upsert:type_name -> protocol.JournalSpec
-	12, // 57: protocol.FragmentsResponse._Fragment.spec:type_name -> protocol.Fragment
-	19, // 58: protocol.Journal.List:input_type -> protocol.ListRequest
-	21, // 59: protocol.Journal.Apply:input_type -> protocol.ApplyRequest
-	13, // 60: protocol.Journal.Read:input_type -> protocol.ReadRequest
-	15, // 61: protocol.Journal.Append:input_type -> protocol.AppendRequest
-	17, // 62: protocol.Journal.Replicate:input_type -> protocol.ReplicateRequest
-	23, // 63: protocol.Journal.ListFragments:input_type -> protocol.FragmentsRequest
-	27, // 64: protocol.Journal.FragmentStoreHealth:input_type -> protocol.FragmentStoreHealthRequest
-	20, // 65: protocol.Journal.List:output_type -> protocol.ListResponse
-	22, // 66: protocol.Journal.Apply:output_type -> protocol.ApplyResponse
-	14, // 67: protocol.Journal.Read:output_type -> protocol.ReadResponse
-	16, // 68: protocol.Journal.Append:output_type -> protocol.AppendResponse
-	18, // 69: protocol.Journal.Replicate:output_type -> protocol.ReplicateResponse
-	24, // 70: protocol.Journal.ListFragments:output_type -> protocol.FragmentsResponse
-	28, // 71: protocol.Journal.FragmentStoreHealth:output_type -> protocol.FragmentStoreHealthResponse
-	65, // [65:72] is the sub-list for method output_type
-	58, // [58:65] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	34, // 26: protocol.ReplicateRequest.poll:type_name -> protocol.ReplicateRequest.Poll
+	35, // 27: protocol.ReplicateRequest.align:type_name -> protocol.ReplicateRequest.Align
+	0,  // 28: protocol.ReplicateResponse.status:type_name -> protocol.Status
+	28, // 29: protocol.ReplicateResponse.header:type_name -> protocol.Header
+	12, // 30: protocol.ReplicateResponse.fragment:type_name -> protocol.Fragment
+	6,  // 31: protocol.ReplicateResponse.registers:type_name -> protocol.LabelSet
+	36, // 32: protocol.ReplicateResponse.state:type_name -> protocol.ReplicateResponse.State
+	37, // 33: protocol.Epoch.members:type_name -> protocol.Epoch.Member
+	6,  // 34: protocol.Epoch.registers:type_name -> protocol.LabelSet
+	19, // 35: protocol.EpochList.epochs:type_name -> protocol.Epoch
+	7,  // 36: protocol.ListRequest.selector:type_name -> protocol.LabelSelector
+	28, // 37: protocol.ListRequest.watch_resume:type_name -> protocol.Header
+	0,  // 38: protocol.ListResponse.status:type_name -> protocol.Status
+	28, // 39: protocol.ListResponse.header:type_name -> protocol.Header
+	38, // 40: protocol.ListResponse.journals:type_name -> protocol.ListResponse.Journal
+	39, // 41: protocol.ApplyRequest.changes:type_name -> protocol.ApplyRequest.Change
+	0,  // 42: protocol.ApplyResponse.status:type_name -> protocol.Status
+	28, // 43: protocol.ApplyResponse.header:type_name -> protocol.Header
+	28, // 44: protocol.FragmentsRequest.header:type_name -> protocol.Header
+	42, // 45: protocol.FragmentsRequest.signatureTTL:type_name -> google.protobuf.Duration
+	0,  // 46: protocol.FragmentsResponse.status:type_name -> protocol.Status
+	28, // 47: protocol.FragmentsResponse.header:type_name -> protocol.Header
+	40, // 48: protocol.FragmentsResponse.fragments:type_name -> protocol.FragmentsResponse._Fragment
+	33, // 49: protocol.Route.members:type_name -> protocol.ProcessSpec.ID
+	33, // 50: protocol.Header.process_id:type_name -> protocol.ProcessSpec.ID
+	27, // 51: protocol.Header.route:type_name -> protocol.Route
+	41, // 52: protocol.Header.etcd:type_name -> protocol.Header.Etcd
+	0,  // 53: protocol.FragmentStoreHealthResponse.status:type_name -> protocol.Status
+	28, // 54: protocol.FragmentStoreHealthResponse.header:type_name -> protocol.Header
+	1,  // 55: protocol.JournalSpec.Fragment.compression_codec:type_name -> protocol.CompressionCodec
+	42, // 56: protocol.JournalSpec.Fragment.refresh_interval:type_name -> google.protobuf.Duration
+	42, // 57: protocol.JournalSpec.Fragment.retention:type_name -> google.protobuf.Duration
+	42, // 58: protocol.JournalSpec.Fragment.flush_interval:type_name -> google.protobuf.Duration
+	3,  // 59: protocol.JournalSpec.Suspend.level:type_name -> protocol.JournalSpec.Suspend.Level
+	20, // 60: protocol.ReplicateRequest.Align.epochs:type_name -> protocol.EpochList
+	6,  // 61: protocol.ReplicateResponse.State.registers:type_name -> protocol.LabelSet
+	33, // 62: protocol.Epoch.Member.id:type_name -> protocol.ProcessSpec.ID
+	8,  // 63: protocol.ListResponse.Journal.spec:type_name -> protocol.JournalSpec
+	27, // 64: protocol.ListResponse.Journal.route:type_name -> protocol.Route
+	8,  // 65: protocol.ApplyRequest.Change.upsert:type_name -> protocol.JournalSpec
+	12, // 66: protocol.FragmentsResponse._Fragment.spec:type_name -> protocol.Fragment
+	21, // 67: protocol.Journal.List:input_type -> protocol.ListRequest
+	23, // 68: protocol.Journal.Apply:input_type -> protocol.ApplyRequest
+	13, // 69: protocol.Journal.Read:input_type -> protocol.ReadRequest
+	15, // 70: protocol.Journal.Append:input_type -> protocol.AppendRequest
+	17, // 71: protocol.Journal.Replicate:input_type -> protocol.ReplicateRequest
+	25, // 72: protocol.Journal.ListFragments:input_type -> protocol.FragmentsRequest
+	29, // 73: protocol.Journal.FragmentStoreHealth:input_type -> protocol.FragmentStoreHealthRequest
+	22, // 74: protocol.Journal.List:output_type -> protocol.ListResponse
+	24, // 75: protocol.Journal.Apply:output_type -> protocol.ApplyResponse
+	14, // 76: protocol.Journal.Read:output_type -> protocol.ReadResponse
+	16, // 77: protocol.Journal.Append:output_type -> protocol.AppendResponse
+	18, // 78: protocol.Journal.Replicate:output_type -> protocol.ReplicateResponse
+	26, // 79: protocol.Journal.ListFragments:output_type -> protocol.FragmentsResponse
+	30, // 80: protocol.Journal.FragmentStoreHealth:output_type -> protocol.FragmentStoreHealthResponse
+	74, // [74:81] is the sub-list for method output_type
+	67, // [67:74] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_broker_protocol_protocol_proto_init() }
@@ -3061,7 +3538,7 @@ func file_broker_protocol_protocol_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_broker_protocol_protocol_proto_rawDesc), len(file_broker_protocol_protocol_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   31,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
