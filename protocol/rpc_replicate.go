@@ -1,11 +1,60 @@
 package protocol
 
-// Validate one message of a replication: either a proposal, or content. A proposal
-// without registers is one with none.
+// Validate one message of a replication: a poll, an align, a proposal, content, or
+// a watermark alone. A proposal without registers is one with none.
+//
+// A message to a replica that was aligned may have content with the proposal that
+// commits it: ValidateAligned accepts it.
 func (x *ReplicateRequest) Validate() error {
-	if x.GetProposal() == nil {
+	switch {
+	case x.GetPoll() != nil:
+		return x.validatePoll()
+	case x.GetAlign() != nil:
+		return x.validateAlign()
+	case x.GetProposal() == nil && len(x.GetContent()) == 0 && x.GetWatermark() > 0:
+		return nil
+	case x.GetProposal() == nil:
 		return x.validateContent()
+	case len(x.GetContent()) != 0:
+		return invalidField("Content", "unexpected Content with Proposal (length %d)", len(x.GetContent()))
+	case x.GetContentDelta() != 0:
+		return invalidField("ContentDelta", "unexpected ContentDelta with Proposal (%d)", x.GetContentDelta())
 	}
+	return x.validateProposal()
+}
+
+// ValidateAligned validates a message that follows an align.
+func (x *ReplicateRequest) ValidateAligned() error {
+	if x.GetProposal() == nil || len(x.GetContent()) == 0 {
+		return x.Validate()
+	}
+	if x.GetContentDelta() < 0 {
+		return invalidField("ContentDelta", "invalid ContentDelta (%d; expected >= 0)", x.GetContentDelta())
+	}
+	return x.validateProposal()
+}
+
+func (x *ReplicateRequest) validatePoll() error {
+	if err := x.GetHeader().Validate(); err != nil {
+		return within("Header", err)
+	}
+	if x.GetDeprecatedJournal() == "" {
+		return invalidField("DeprecatedJournal", "expected the journal's name with Poll")
+	}
+	if x.GetAlign() != nil || x.GetProposal() != nil || len(x.GetContent()) != 0 {
+		return invalidField("Poll", "expected no Align, Proposal or Content with it")
+	}
+	return within("Poll", x.GetPoll().Validate())
+}
+
+func (x *ReplicateRequest) validateAlign() error {
+	if x.GetHeader() != nil || x.GetProposal() != nil || len(x.GetContent()) != 0 {
+		return invalidField("Align", "expected no Header, Proposal or Content with it")
+	}
+	return within("Align", x.GetAlign().Validate())
+}
+
+func (x *ReplicateRequest) validateProposal() error {
 	if err := validateOptionalHeader(x.GetHeader()); err != nil {
 		return err
 	}
@@ -17,12 +66,6 @@ func (x *ReplicateRequest) Validate() error {
 	}
 	if err := x.GetRegisters().Validate(); err != nil {
 		return within("Registers", err)
-	}
-	if len(x.GetContent()) != 0 {
-		return invalidField("Content", "unexpected Content with Proposal (length %d)", len(x.GetContent()))
-	}
-	if x.GetContentDelta() != 0 {
-		return invalidField("ContentDelta", "unexpected ContentDelta with Proposal (%d)", x.GetContentDelta())
 	}
 	if x.GetDeprecatedJournal() != "" && x.GetDeprecatedJournal() != x.GetProposal().GetJournal() {
 		return invalidField("DeprecatedJournal", "isn't that of the proposal (%q; expected %q)", x.GetDeprecatedJournal(), x.GetProposal().GetJournal())
@@ -61,6 +104,11 @@ func (x *ReplicateResponse) Validate() error {
 	}
 	if err := validateOptionalHeader(x.GetHeader()); err != nil {
 		return err
+	}
+	if x.GetState() != nil {
+		if err := x.GetState().Validate(); err != nil {
+			return within("State", err)
+		}
 	}
 	if x.GetStatus() != Status_PROPOSAL_MISMATCH {
 		if x.GetFragment() != nil {
