@@ -16,7 +16,7 @@ type Config struct {
 	// with 53300.
 	MaxSessions int
 	// MaxStarting bounds connections that aren't sessions yet; zero is 100. Further ones
-	// are refused with 53300.
+	// are told 53300 once they said what they want, or after a second; at most 100 at a time.
 	MaxStarting int
 	// StartupTimeout bounds the time until a connection is a session; zero is 10 s.
 	StartupTimeout time.Duration

@@ -16,15 +16,18 @@
 //   - No bytes from a client crash the server, and a panic of a session ends that session
 //     only, with XX000.
 //   - Memory is taken as bytes arrive, never for a length that was announced. A connection
-//     holds at most 16 KiB until it is a session, and 64 KiB while it is idle; during a
+//     holds at most 24 KiB until it is a session: 10 for the longest startup packet, which is
+//     PostgreSQL's, a stack, and what Go has for a socket. While idle it holds 64 KiB; during a
 //     message, what its limits allow (Config.MaxMessage, MaxRow, MaxPreparedBytes). COPY
 //     data of any length needs 64 KiB.
+//   - A connection is never dropped without a word: one that is too many is told 53300, and
+//     waiting for what it wants holds up no other. See refusals.
 //   - A client that doesn't read stops its session when one buffer is full: a row may only
 //     add itself to it.
 //   - Calls to a Session never overlap. A cancel request ends the context of the call that
 //     runs when the request is answered by closing its connection, and never a later one; it
 //     also ends the call's waiting for the client, to send or to receive, and yet no message
-//     is torn by it.
+//     is torn by it. Wrong secrets are taken at a rate that doesn't find one.
 //   - A call's context ends soon after its client went away, on Linux at any time, elsewhere
 //     when it is next read from or written to; and at once when the server stops. The cause
 //     tells which.

@@ -238,7 +238,7 @@ func TestMemoryOfConnections(t *testing.T) {
 		bound int64
 		start func(c *wireClient)
 	}{
-		{"no sessions yet", n, 16 << 10, func(c *wireClient) { c.send(half) }},
+		{"no sessions yet", n, 24 << 10, func(c *wireClient) { c.send(half) }},
 		{"idle", n, 64 << 10, func(c *wireClient) {
 			require.Contains(t, c.start(protocol3, map[string]string{"user": "u"}), "ReadyForQuery")
 		}},

@@ -18,6 +18,8 @@ import (
 type Server struct {
 	cfg      Config
 	starting chan struct{} // a place for each connection that isn't a session yet
+	refusals *refusals     // connections for which there was none
+	guesses  guesses
 	pool     *pool
 
 	mu       sync.Mutex
@@ -32,7 +34,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg = cfg.withDefaults()
 	return &Server{
-		cfg: cfg, starting: make(chan struct{}, cfg.MaxStarting), pool: newPool(),
+		cfg: cfg, starting: make(chan struct{}, cfg.MaxStarting), refusals: newRefusals(), pool: newPool(),
 		sessions: map[uint32]*conn{},
 	}, nil
 }
@@ -76,33 +78,24 @@ func (s *Server) accept(ctx context.Context, g *task.Group, ln net.Listener, ope
 	}
 }
 
-// refusal is how long a client has to take the reason for which it isn't admitted, which
-// fits into the buffers of any socket.
-const refusal = 10 * time.Millisecond
-
-// admit serves a connection in a task of its own, or closes it if too many are starting.
+// admit serves a connection in a task of its own, or refuses it there if too many are starting.
 func (s *Server) admit(g *task.Group, nc net.Conn, open *connections) {
+	c := newConn(g.Context(), &s.cfg, s.pool, nc)
+	serve, leave := s.connection, sync.OnceFunc(func() { <-s.starting })
 	select {
 	case s.starting <- struct{}{}:
 	default:
-		w := writer{dst: nc, why: func(err error) error { return err }, pool: s.pool}
-		w.error(tooMany(fmt.Sprintf("The server takes %d connections at a time that have not started yet.", s.cfg.MaxStarting)))
-		_ = nc.SetDeadline(time.Now().Add(refusal))
-		_ = w.flush()
-		_ = nc.Close()
-		w.release()
-		return
+		s.refusals.enter(c, s.errNoPlace())
+		serve, leave = func(c *conn, _ func()) { s.refuse(c) }, func() { s.refusals.leave(c) }
 	}
-	g.Go("connection", func(ctx context.Context) error {
-		started := sync.OnceFunc(func() { <-s.starting })
-		defer started()
-		c := newConn(ctx, &s.cfg, s.pool, nc)
+	g.Go("connection", func(context.Context) error {
+		defer leave()
 		if !open.add(c) {
 			_ = nc.Close()
 			return nil
 		}
 		defer open.remove(c)
-		s.connection(c, started)
+		serve(c, leave)
 		return nil
 	})
 }
@@ -132,8 +125,7 @@ func (s *Server) start(c *conn) error {
 		return err
 	}
 	if p.cancel {
-		s.cancel(p.pid, p.secret)
-		return errTerminate
+		return s.cancel(c, p, s.cfg.StartupTimeout)
 	}
 	if err := s.register(c, p); err != nil {
 		return err
@@ -176,12 +168,26 @@ func (s *Server) forget(c *conn) {
 }
 
 // cancel ends the running call of a session, if the secret is right. There is no reply
-// either way, and the time doesn't tell how much of the secret was right.
-func (s *Server) cancel(pid uint32, secret []byte) {
+// either way, and the time doesn't tell how much of the secret was right. If many secrets were
+// wrong of late it waits, and for more than most it isn't done.
+func (s *Server) cancel(from *conn, p *startupPacket, most time.Duration) error {
+	wait, ok := s.guesses.reserve(time.Now(), most)
+	if !ok {
+		return errTerminate
+	}
+	if wait > 0 {
+		select {
+		case <-from.life.ctx.Done():
+			return context.Cause(from.life.ctx)
+		case <-time.After(wait):
+		}
+	}
 	s.mu.Lock()
-	c := s.sessions[pid]
+	c := s.sessions[p.pid]
 	s.mu.Unlock()
-	if c != nil && subtle.ConstantTimeCompare(c.secret, secret) == 1 {
+	if c != nil && subtle.ConstantTimeCompare(c.secret, p.secret) == 1 {
+		s.guesses.forgive()
 		c.life.cancel()
 	}
+	return errTerminate
 }
