@@ -14,9 +14,24 @@
 //   - An uncovered range is an error that names it, never skipped.
 //   - User text never reaches DuckDB unparsed, and names only tables, never files.
 //   - A row that doesn't fit never stops a query and is never lost: it is a reject.
-//   - An execution lets go of its engine connection, scans and turn when it ends, however
-//     it ends; at most Config.Queries read tables at the same time, first come first served.
+//   - An execution lets go of its engine connection, scans, turn and place when it ends, however
+//     it ends.
+//   - At most Config.Queries executions that read tables are in the engine at the same time, first
+//     come first served, and at most Config.Unread more are open. See below.
 //   - After a panic or a failed check of the engine nothing is answered any more.
+//
+// # Clients that don't read
+//
+// Rows go from the engine to the client one batch at a time. Where a client doesn't read, its
+// session waits in the socket with one batch, one buffer of the wire, and what the engine ran
+// ahead (1 MB, and the buffers of what it scans); the engine works for others. An execution is
+// away then, as it is between two fetches of a cursor. If others wait for a turn, one that has
+// been away for a tenth of a second loses its own, and waits for another before it goes to the
+// engine again: a result may be read at any pace, and is whole. Those that are open without a
+// turn are counted, since the engine's memory is; if a query is to begin and all places are taken, the
+// one that has been away longest, five seconds at least, is ended: its client is told 53000
+// when it reads on. Nothing is taken from anyone for whom nobody waits. The states are in turns;
+// who waits does what there is to do.
 //
 // # Goroutines
 //

@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/client"
 	"broadsheet.dev/broadsheet/fragments/store"
@@ -21,7 +19,7 @@ import (
 	"broadsheet.dev/broadsheet/sqlgw/pgcatalog"
 )
 
-// Config of a Gateway. HeadCache, Dir, Queries and Fatal may be left out.
+// Config of a Gateway. HeadCache, Dir, Queries, Unread and Fatal may be left out.
 type Config struct {
 	Brokers *client.Client
 	Catalog *catalog.Catalog
@@ -40,6 +38,9 @@ type Config struct {
 	// the engine: 32 MiB a thread where files are read in place. Further ones wait their turn.
 	// Zero is 8.
 	Queries int
+	// Unread bounds those that are open beside them, with as much memory, and wait for their
+	// clients to take rows. Zero is 8.
+	Unread int
 	// Fatal is called once, with what happened, when a session panicked or the engine failed a
 	// check of its own: neither can be trusted afterwards, so that it should end the process.
 	// The gateway refuses everything from then on. Nil does no more than that.
@@ -52,8 +53,8 @@ func (c *Config) Validate() error {
 	if c.Brokers == nil || c.Catalog == nil || c.Engine == nil || c.Stores == nil || c.Database == "" || c.Logger == nil {
 		return errors.New("sqlgw: Brokers, Catalog, Engine, Stores, Database and Logger are needed")
 	}
-	if c.Queries < 0 || c.HeadCache < 0 {
-		return errors.New("sqlgw: Queries and HeadCache can't be negative")
+	if c.Queries < 0 || c.Unread < 0 || c.HeadCache < 0 {
+		return errors.New("sqlgw: Queries, Unread and HeadCache can't be negative")
 	}
 	return nil
 }
@@ -66,9 +67,9 @@ type Gateway struct {
 	scans  *scanRegistry
 	views  map[viewName]*systemView
 	pg     *pgcatalog.Catalog
-	slots  *semaphore.Weighted // of Config.Queries
-	open   atomic.Int64        // engine connections
-	broken atomic.Bool         // Fatal was called
+	turns  *turns
+	open   atomic.Int64 // engine connections
+	broken atomic.Bool  // Fatal was called
 }
 
 // idleHead is how long a head stays decoded after its last use.
@@ -85,7 +86,10 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.Queries == 0 {
 		cfg.Queries = 8
 	}
-	g := &Gateway{slots: semaphore.NewWeighted(int64(cfg.Queries)), cfg: cfg, proofs: newProofs(cfg.Logger, cfg.Dir), scans: newScanRegistry(), views: viewsByName()}
+	if cfg.Unread == 0 {
+		cfg.Unread = 8
+	}
+	g := &Gateway{turns: newTurns(cfg.Queries, cfg.Unread), cfg: cfg, proofs: newProofs(cfg.Logger, cfg.Dir), scans: newScanRegistry(), views: viewsByName()}
 	g.heads = newHeadCache(g.openRange, cfg.HeadCache)
 	if err := g.addCatalog(); err != nil {
 		return nil, err

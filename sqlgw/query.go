@@ -234,10 +234,13 @@ func (q *query) beginAt(ctx context.Context, snap *catalog.Snapshot, args *colum
 func (e *queryExecution) begin(ctx context.Context, snap *catalog.Snapshot, args *columnar.Batch) error {
 	q := e.query
 	if slices.ContainsFunc(q.sources, func(x source) bool { return x.view == nil }) {
-		if err := q.session.takeTurn(ctx); err != nil {
+		var err error
+		if e.turn, err = q.session.newTurn(); err != nil {
 			return err
 		}
-		e.turn = true
+		if err := e.turn.take(ctx); err != nil {
+			return err
+		}
 	}
 	targets, err := q.targets(ctx, snap, e)
 	if err != nil {
@@ -250,7 +253,11 @@ func (e *queryExecution) begin(ctx context.Context, snap *catalog.Snapshot, args
 	if err != nil {
 		return err
 	}
-	return e.start(ctx, sql, args)
+	if err := e.start(ctx, sql, args); err != nil {
+		return err
+	}
+	e.leave()
+	return nil
 }
 
 // unchanged refuses to run a prepared query over tables that became others.
@@ -345,7 +352,7 @@ type queryExecution struct {
 	rows   *duck.Rows
 	cancel context.CancelCauseFunc // of what bounds the rows
 
-	turn bool // to read tables is the session's
+	turn *turn // nil if it reads no tables
 
 	batch *columnar.Batch // that is being sent
 	sent  int             // rows of batch that were
@@ -370,10 +377,20 @@ func (e *queryExecution) start(ctx context.Context, sql string, args *columnar.B
 	return err
 }
 
-// next returns the next rows of the engine.
+// next goes to the engine for the next rows, and away with them.
 func (e *queryExecution) next(ctx context.Context) (*columnar.Batch, error) {
+	if err := e.turn.take(ctx); err != nil {
+		return nil, err
+	}
+	defer e.leave()
 	defer e.query.session.gateway.overrun(ctx)()
 	return e.rows.Next(ctx)
+}
+
+// leave the engine: while it is away its turn may be taken, and its result too.
+func (e *queryExecution) leave() {
+	g, conn := e.query.session.gateway, e.conn
+	e.turn.leave(func() { g.closeUnread(conn) })
 }
 
 // bound lets ctx end the rows until the returned function is called.
@@ -392,10 +409,10 @@ func (e *queryExecution) close() {
 		g.disconnect(e.conn) // with its rows
 	}
 	g.dropScans(e.tokens)
-	if e.turn {
-		e.query.session.endTurn()
+	if e.turn != nil {
+		e.query.session.endTurn(e.turn)
 	}
-	e.rows, e.conn, e.tokens, e.batch, e.turn = nil, nil, nil, nil, false
+	e.rows, e.conn, e.tokens, e.batch, e.turn = nil, nil, nil, nil, nil
 }
 
 // run sends rows. It is done when there are no more, and lets go of everything then; with a

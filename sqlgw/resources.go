@@ -14,28 +14,31 @@ import (
 )
 
 // maxReading is how many queries over tables one session may have open, by portals that it
-// left unfinished. Only one of them runs at a time, so that together they take one turn.
+// left unfinished. Only one of them is in the engine at a time.
 const maxReading = 16
 
-// takeTurn waits until the session may read tables, first come first served.
-func (s *session) takeTurn(ctx context.Context) error {
+// newTurn is for a query of the session that is to read tables; it isn't taken yet.
+func (s *session) newTurn() (*turn, error) {
 	if s.reading == maxReading {
-		return sqlError("54000", "a session can't have more than %d unfinished queries", maxReading)
-	}
-	if s.reading == 0 {
-		if err := s.gateway.slots.Acquire(ctx, 1); err != nil {
-			return context.Cause(ctx)
-		}
+		return nil, sqlError("54000", "a session can't have more than %d unfinished queries", maxReading)
 	}
 	s.reading++
-	return nil
+	return &turn{of: s.gateway.turns}, nil
 }
 
-// endTurn is the counterpart of takeTurn.
-func (s *session) endTurn() {
-	if s.reading--; s.reading == 0 {
-		s.gateway.slots.Release(1)
-	}
+// endTurn is the counterpart of newTurn.
+func (s *session) endTurn(t *turn) {
+	t.end()
+	s.reading--
+}
+
+// closeUnread ends a query of which nobody takes the rows, while it is away from the engine.
+func (g *Gateway) closeUnread(conn *duck.Conn) {
+	g.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, "a query was ended because its rows weren't taken while others waited")
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	defer g.overrun(ended)()
+	_ = conn.Close() // it has no way to fail
 }
 
 // connect opens a connection of the engine, which disconnect closes.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/semaphore"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/pgwire"
@@ -42,14 +41,14 @@ func (d *discarded) End() error {
 }
 
 // engineGateway is a gateway without brokers, whose relation test.source has rows by rows.
-func engineGateway(t *testing.T, queries int64, rows func(ctx context.Context, add func(*columnar.Batch) error) error) *Gateway {
+func engineGateway(t *testing.T, queries int, rows func(ctx context.Context, add func(*columnar.Batch) error) error) *Gateway {
 	t.Helper()
 	engine, err := duck.Open(t.Context(), duck.Config{Threads: 2})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, engine.Close(), "the engine still holds something") })
 	g := &Gateway{
 		cfg: Config{Engine: engine, Database: "postgres", Logger: slog.New(slog.DiscardHandler)}, scans: newScanRegistry(),
-		views: map[viewName]*systemView{}, slots: semaphore.NewWeighted(queries),
+		views: map[viewName]*systemView{}, turns: newTurns(queries, queries),
 	}
 	require.NoError(t, g.addCatalog())
 	g.views[viewName{"test", "source"}] = &systemView{
@@ -85,25 +84,32 @@ func (s *session) testQuery(ctx context.Context, sql string) (*queryExecution, e
 	if err := q.describe(ctx, nil, nil); err != nil {
 		return nil, err
 	}
-	if err := s.takeTurn(ctx); err != nil {
-		return nil, err
+	e := &queryExecution{query: q, state: s.viewState(nil)}
+	if e.turn, err = s.newTurn(); err == nil {
+		err = e.turn.take(ctx)
 	}
-	e, err := q.beginAt(ctx, nil, &columnar.Batch{Len: 1})
+	if err == nil {
+		err = e.begin(ctx, nil, &columnar.Batch{Len: 1})
+	}
 	if err != nil {
-		s.endTurn()
+		e.close()
 		return nil, err
 	}
-	e.turn = true
 	return e, nil
 }
 
 // requireNothingHeld: no connection, scan or turn is held.
-func requireNothingHeld(t *testing.T, g *Gateway, queries int64) {
+func requireNothingHeld(t *testing.T, g *Gateway) {
 	t.Helper()
 	require.Zero(t, g.open.Load(), "connections")
 	require.Empty(t, g.scans.scans, "scans")
-	require.True(t, g.slots.TryAcquire(queries), "turns")
-	g.slots.Release(queries)
+	g.turns.mu.Lock()
+	defer g.turns.mu.Unlock()
+	require.Zero(t, g.turns.held, "turns")
+	require.Zero(t, g.turns.open, "places")
+	require.Zero(t, g.turns.leaving)
+	require.Empty(t, g.turns.waiting)
+	require.Empty(t, g.turns.away)
 }
 
 func numbers(n int) *columnar.Batch {
@@ -214,13 +220,13 @@ func TestNothingIsHeldAfterAStorm(t *testing.T) {
 	for err := range failures {
 		require.NoError(t, err)
 	}
-	requireNothingHeld(t, g, queries)
+	requireNothingHeld(t, g)
 }
 
-// TestTurns: a query over the bound waits with its context, and a session takes one turn for
-// all that it left unfinished.
-func TestTurns(t *testing.T) {
+// TestUnfinishedQueries: a session has a bound of them, and together they keep nobody waiting.
+func TestUnfinishedQueries(t *testing.T) {
 	g := engineGateway(t, 1, func(_ context.Context, add func(*columnar.Batch) error) error { return add(numbers(5)) })
+	g.turns.places = maxReading + 1
 	s, other := g.testSession(), g.testSession()
 	var open []*queryExecution
 	for range maxReading {
@@ -230,30 +236,18 @@ func TestTurns(t *testing.T) {
 	}
 	_, err := s.testQuery(t.Context(), "SELECT * FROM test.source")
 	require.Contains(t, errorText(err), "54000")
-
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Millisecond, errTimeout)
-	defer cancel()
-	_, err = other.testQuery(ctx, "SELECT * FROM test.source")
-	require.ErrorIs(t, err, error(errTimeout))
-
-	waited := make(chan error, 1)
-	go func() {
-		e, err := other.testQuery(t.Context(), "SELECT * FROM test.source")
-		if err == nil {
-			e.close()
+	for _, e := range append(open, nil) {
+		if e == nil {
+			e, err = other.testQuery(t.Context(), "SELECT * FROM test.source")
+			require.NoError(t, err)
 		}
-		waited <- err
-	}()
-	for _, e := range open {
-		select {
-		case err := <-waited:
-			t.Fatal("the turn was taken twice", err)
-		default:
-		}
-		e.close()
+		out := &discarded{}
+		done, err := e.run(t.Context(), out, 0)
+		require.NoError(t, err)
+		require.True(t, done)
+		require.Equal(t, 5, out.rows)
 	}
-	require.NoError(t, <-waited)
-	requireNothingHeld(t, g, 1)
+	requireNothingHeld(t, g)
 }
 
 // TestAQueryThatIsOverHasNoRows: executed again, it ends at once.
@@ -268,7 +262,7 @@ func TestAQueryThatIsOverHasNoRows(t *testing.T) {
 		require.True(t, done)
 		require.Equal(t, want, out.rows)
 	}
-	requireNothingHeld(t, g, 1)
+	requireNothingHeld(t, g)
 }
 
 // TestWhatCantBeTrustedEndsTheProcess: a panic, and what the engine calls fatal, are told to

@@ -20,6 +20,7 @@ import (
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/client"
+	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/fragments/store"
 	"broadsheet.dev/broadsheet/internal/supervise"
 	"broadsheet.dev/broadsheet/internal/task"
@@ -123,8 +124,9 @@ func serveGateway(ctx context.Context, f *gatewayFlags, ceiling int64, ln net.Li
 	}
 	// DuckDB gets two fifths of the process: the rest is for decoded heads, results on their
 	// way, and what it doesn't count.
+	memory := ceiling / 5 * 2
 	engine, err := duck.Open(ctx, duck.Config{
-		MemoryLimit: ceiling / 5 * 2, Threads: 2, TempDir: filepath.Join(f.dir, "duckdb"), FragmentRoot: f.fragments, Logger: log,
+		MemoryLimit: memory, Threads: engineThreads, TempDir: filepath.Join(f.dir, "duckdb"), FragmentRoot: f.fragments, Logger: log,
 	})
 	if err != nil {
 		return err
@@ -132,7 +134,7 @@ func serveGateway(ctx context.Context, f *gatewayFlags, ceiling int64, ln net.Li
 	defer func() { _ = engine.Close() }()
 	gateway, err := sqlgw.New(sqlgw.Config{
 		Brokers: brokers, Catalog: tables, Engine: engine, Stores: stores, Database: "postgres",
-		HeadCache: ceiling / 8, Dir: filepath.Join(f.dir, "proofs"), Logger: log,
+		Queries: openQueries(memory), Unread: openQueries(memory), HeadCache: ceiling / 8, Dir: filepath.Join(f.dir, "proofs"), Logger: log,
 		Fatal: func(error) { os.Exit(1) }, // it was logged; whoever started this process starts another
 	})
 	if err != nil {
@@ -152,6 +154,15 @@ func serveGateway(ctx context.Context, f *gatewayFlags, ceiling int64, ln net.Li
 		return errors.Join(err, g.Wait())
 	}
 	return g.Wait()
+}
+
+const engineThreads = 2
+
+// openQueries is how many queries may read tables with half of the engine's memory: as many work
+// at a time, and as many wait for their clients. It is eight, if they are sure to find theirs.
+func openQueries(memory int64) int {
+	const each = engineThreads * 2 * columnar.MaxLine // to read files in place
+	return int(min(8, memory/2/each))
 }
 
 // reserved is how much address space may be taken beyond the ceiling: by code, and by what is
