@@ -24,7 +24,7 @@
 //
 // Rows go from the engine to the client one batch at a time. Where a client doesn't read, its
 // session waits in the socket with one batch, one buffer of the wire, and what the engine ran
-// ahead (1 MB, and the buffers of what it scans); the engine works for others. An execution is
+// ahead (a batch or two, and the buffers of what it scans); the engine works for others. An execution is
 // away then, as it is between two fetches of a cursor. If others wait for a turn, one that has
 // been away for a tenth of a second loses its own, and waits for another before it goes to the
 // engine again: a result may be read at any pace, and is whole. Those that are open without a

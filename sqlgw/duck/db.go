@@ -130,6 +130,7 @@ func (d *DB) configure(ctx context.Context, config Config) error {
 		"SET GLOBAL TimeZone = 'UTC'",
 		"SET GLOBAL integer_division = true",
 		"SET GLOBAL default_null_order = 'nulls_last_on_asc_first_on_desc'",
+		"SET GLOBAL allowed_configs = ['streaming_buffer_size']", // see runAhead
 		"SET GLOBAL allowed_directories = " + directories,
 		"SET GLOBAL enable_external_access = false",
 		"SET GLOBAL lock_configuration = true",

@@ -16,8 +16,8 @@
 //
 // # Invariants
 //
-//   - A result is never held whole: DuckDB runs ahead of the reader by about 1 MB. Query
-//     returns once that much is there, or the end.
+//   - A result is never held whole: DuckDB runs ahead of the reader by 64 KiB, or a chunk of 2048
+//     rows with their texts if that is more. Query returns once that much is there, or the end.
 //   - Arrow.RegisterView is never used: it returns wrong columns.
 //   - Open runs a self-test of scan correctness, of what is refused, and fails if it
 //     doesn't hold.
