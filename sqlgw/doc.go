@@ -40,7 +40,8 @@
 // # Testing
 //
 // Scenario files for the cut planner, settings, assignment and COPY; sinks over journals that
-// fail at each step; storms of queries that end in every way; files of proofs cut and flipped
+// fail at each step; storms of queries that end in every way; turns under a fake clock, and
+// clients over loopback that don't read, read on, or go away; files of proofs cut and flipped
 // anywhere; whole sessions by psql and pgx against a real
 // server in test/.
 package sqlgw

@@ -33,7 +33,7 @@
 //   - What DuckDB holds of ours is counted; Close of the instance fails if any is left.
 //   - The settings are defence in depth, not authorization. testdata/sandbox shows what they refuse
 //     and what they don't: COPY into the fragment root and the temporary directory, ATTACH ':memory:', PRAGMA,
-//     CALL. Prepare, Query and Exec run whatever they are given: statements of users pass an
+//     CALL, SET streaming_buffer_size. Prepare, Query and Exec run whatever they are given: statements of users pass an
 //     allow-list first, and the fragment root is read-only by the file system.
 //
 // # Memory of two languages
