@@ -49,6 +49,7 @@ type Appender struct {
 	ctx     context.Context //nolint:containedctx // the lifetime of the append
 	cancel  context.CancelFunc
 	journal string
+	call    *call
 	stream  grpc.ClientStreamingClient[protocol.AppendRequest, protocol.AppendResponse]
 	chunk   protocol.AppendRequest // reused: sending encodes it
 	buf     []byte                 // less than minChunk bytes that aren't sent
@@ -72,7 +73,11 @@ func (c *Client) NewAppender(ctx context.Context, p AppendParams) (*Appender, er
 	}
 	a := &Appender{journal: p.Journal}
 	a.ctx, a.cancel = context.WithCancel(ctx)
-	stream, err := c.journals.Append(a.ctx)
+	var err error
+	if a.call, err = c.begin(a.ctx, p.Journal, CapabilityAppend, rolePrimary); err != nil {
+		return nil, a.end(err)
+	}
+	stream, err := a.call.journals.Append(a.call.ctx)
 	if err != nil {
 		return nil, a.end(err)
 	}
@@ -136,7 +141,9 @@ func (a *Appender) Commit() (*protocol.AppendResponse, error) {
 	if err != nil {
 		return a.response, a.end(err)
 	}
+	a.call.client.metrics.appendBytes.WithLabelValues(a.journal).Add(float64(a.written))
 	a.err = errEnded
+	a.call.end(nil)
 	a.cancel()
 	return a.response, nil
 }
@@ -152,6 +159,7 @@ func (a *Appender) Abort() {
 	}
 	a.cancel()
 	_ = a.stream.RecvMsg(new(protocol.AppendResponse)) // the stream's own resources
+	a.call.end(nil)
 }
 
 // flush sends what is buffered.
@@ -196,6 +204,7 @@ func (a *Appender) receive() error {
 		return err
 	}
 	a.response = r
+	a.call.learn(r.GetHeader())
 	return asError(r.GetStatus(), a.journal, r.GetStoreHealthError())
 }
 
@@ -209,6 +218,9 @@ func (a *Appender) end(err error) error {
 		a.err = fmt.Errorf("append to %s: %w: %w", a.journal, ErrUnknownOutcome, cause(a.ctx, err))
 	default:
 		a.err = fmt.Errorf("append to %s: %w", a.journal, cause(a.ctx, err))
+	}
+	if a.call != nil {
+		a.call.end(err)
 	}
 	a.cancel()
 	return a.err

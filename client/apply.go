@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"broadsheet.dev/broadsheet/protocol"
 )
@@ -15,7 +16,11 @@ func (c *Client) Apply(ctx context.Context, changes []*protocol.ApplyRequest_Cha
 	if err := req.Validate(); err != nil {
 		return nil, fmt.Errorf("apply specs: %w", err)
 	}
-	r, err := c.journals.Apply(ctx, req)
+	authorized, err := c.authorized(ctx, "", CapabilityApply)
+	if err != nil {
+		return nil, fmt.Errorf("apply specs: %w", err)
+	}
+	r, err := c.pool.homeJournals().Apply(authorized, req)
 	if err != nil && refused(err) {
 		return nil, fmt.Errorf("apply specs: %w", err)
 	}
@@ -31,36 +36,48 @@ func (c *Client) Apply(ctx context.Context, changes []*protocol.ApplyRequest_Cha
 	return r, nil
 }
 
-// Fragments returns all fragments of a journal that a broker knows, in ascending
-// order of their begin: stored ones, and local ones, which have no backing store.
-func (c *Client) Fragments(ctx context.Context, journal string) ([]*protocol.Fragment, error) {
-	req := &protocol.FragmentsRequest{Journal: journal}
-	if err := req.Validate(); err != nil {
-		return nil, fmt.Errorf("list fragments of %s: %w", journal, err)
+// BatchError is of changes of which some were made.
+type BatchError struct {
+	// Applied is how many changes, from the first on, certainly were made.
+	Applied int
+	// Err is of the batch that follows them.
+	Err error
+}
+
+// Error tells how many changes were made, and why no more.
+func (e *BatchError) Error() string {
+	return fmt.Sprintf("after %d changes that were made: %s", e.Applied, e.Err)
+}
+
+// Unwrap is why no more were made.
+func (e *BatchError) Unwrap() error { return e.Err }
+
+// ApplyInBatches changes journal specs in batches of at most size changes, each all or
+// none, in their order; size 0 is one batch. etcd bounds how many changes can be
+// made at once: see its --max-txn-ops. The first batch that fails ends it: with a
+// *BatchError if others were made before. The response is the last batch's.
+func (c *Client) ApplyInBatches(ctx context.Context, changes []*protocol.ApplyRequest_Change, size int) (*protocol.ApplyResponse, error) {
+	if size < 0 {
+		return nil, fmt.Errorf("apply specs: batches of %d changes: must not be negative", size)
 	}
-	var out []*protocol.Fragment
-	for {
-		r, err := c.journals.ListFragments(ctx, req)
-		if err != nil {
-			return nil, fmt.Errorf("list fragments of %s: %w", journal, cause(ctx, err))
-		}
-		if err = validated("ListFragments", r); err != nil {
-			return nil, fmt.Errorf("list fragments of %s: %w", journal, err)
-		}
-		if err = asError(r.GetStatus(), journal, ""); err != nil {
-			return nil, fmt.Errorf("list fragments: %w", err)
-		}
-		for _, f := range r.GetFragments() {
-			out = append(out, f.GetSpec())
-		}
-		next := r.GetNextPageToken()
-		if next == 0 {
-			return out, nil
-		}
-		if next <= req.GetNextPageToken() {
-			return nil, fmt.Errorf("list fragments of %s: %w", journal,
-				violation("ListFragments", "sent page token %d after %d", next, req.GetNextPageToken()))
-		}
-		req.NextPageToken = next
+	if size == 0 || len(changes) <= size {
+		return c.Apply(ctx, changes)
 	}
+	// What isn't valid is refused before anything is changed.
+	if err := (&protocol.ApplyRequest{Changes: changes}).Validate(); err != nil {
+		return nil, fmt.Errorf("apply specs: %w", err)
+	}
+	var last *protocol.ApplyResponse
+	applied := 0
+	for batch := range slices.Chunk(changes, size) {
+		r, err := c.Apply(ctx, batch)
+		switch {
+		case err != nil && applied != 0:
+			return r, &BatchError{Applied: applied, Err: err}
+		case err != nil:
+			return r, err
+		}
+		last, applied = r, applied+len(batch)
+	}
+	return last, nil
 }

@@ -2,18 +2,21 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/url"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
-	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/client/direct"
+	"broadsheet.dev/broadsheet/internal/task"
 )
 
 const (
@@ -31,33 +34,62 @@ const (
 
 // Config of a Client.
 type Config struct {
-	// Endpoint of a broker: "http://host:port" or "unix:///path". A host in a unix
-	// URL is ignored, as it is in the endpoints of routes.
+	// Endpoint of a broker: "http://host:port", "https://host:port" or "unix:///path". A
+	// host in a unix URL is ignored, as it is in the endpoints of routes.
 	Endpoint string
+	// TLS of https endpoints; nil trusts what the system does. If Endpoint is https, no
+	// broker is reached without TLS.
+	TLS *tls.Config
+	// Credentials of the process, if brokers ask for any.
+	Credentials Credentials
 	// Keepalive is how long a connection with running RPCs may be silent before it is
 	// probed. 0 is six minutes; less asks for a server that allows it.
 	Keepalive time.Duration
+	// Routes are remembered, and brokers asked for what they have, if it has a size.
+	Routes RouteCache
+	// Fragments are read from their stores, by the URLs that brokers tell, instead of
+	// through brokers, if it isn't nil. It needs Routes.
+	Fragments *direct.Config
 	// Logger for what is retried; nil logs nothing.
 	Logger *slog.Logger
+	// Metrics to register the client's with; nil registers none.
+	Metrics prometheus.Registerer
 }
 
-// Validate the endpoint and the keepalive.
+// Validate all that can be told without a broker.
 func (c Config) Validate() error {
-	if _, err := dialTarget(c.Endpoint); err != nil {
+	if _, err := parseEndpoint(c.Endpoint); err != nil {
 		return err
 	}
 	if c.Keepalive < 0 {
 		return fmt.Errorf("keepalive %s: must not be negative", c.Keepalive)
 	}
+	if err := c.Routes.Validate(); err != nil {
+		return err
+	}
+	if c.Fragments == nil {
+		return nil
+	}
+	if c.Routes.Size == 0 {
+		return errors.New("fragments are read directly only with a route cache")
+	}
+	if err := c.Fragments.Validate(); err != nil {
+		return fmt.Errorf("fragments: %w", err)
+	}
 	return nil
 }
 
-// Client talks to the brokers of one cluster through any one of them. Its methods
-// may be called concurrently.
+// Client talks to the brokers of one cluster: to the one of its endpoint, and with a
+// route cache to all. Its methods may be called concurrently.
 type Client struct {
-	conn     *grpc.ClientConn
-	journals protocol.JournalClient
-	log      *slog.Logger
+	pool        *pool
+	routes      *routes        // nil without a cache
+	stores      *direct.Stores // nil if fragments aren't read from their stores
+	tasks       *task.Group
+	zone        string
+	credentials Credentials
+	metrics     *metrics
+	log         *slog.Logger
 	// pause before the attempt after the given one, counted from 0. It ends early with
 	// the context's cause.
 	pause    func(ctx context.Context, attempt int) error
@@ -74,26 +106,36 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("dial: %w", err)
 	}
-	target, err := dialTarget(cfg.Endpoint)
-	if err != nil {
-		return nil, fmt.Errorf("dial: %w", err)
-	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Keepalive == 0 {
 		cfg.Keepalive = defaultKeepalive
 	}
-	conn, err := grpc.NewClient(target, dialOptions(cfg)...)
-	if err != nil {
+	c := &Client{
+		routes: newRoutes(cfg.Routes), zone: cfg.Routes.Zone, credentials: cfg.Credentials,
+		tasks: task.New(context.WithoutCancel(ctx), "client"), log: cfg.Logger, pause: pause,
+	}
+	var err error
+	if c.metrics, err = newMetrics(cfg.Metrics); err != nil {
 		return nil, fmt.Errorf("dial %s: %w", cfg.Endpoint, err)
 	}
-	return &Client{conn: conn, journals: protocol.NewJournalClient(conn), log: cfg.Logger, pause: pause}, nil
+	if cfg.Fragments != nil {
+		if c.stores, err = direct.New(*cfg.Fragments); err != nil {
+			return nil, fmt.Errorf("dial %s: fragments: %w", cfg.Endpoint, err)
+		}
+	}
+	if c.pool, err = newPool(cfg); err != nil {
+		return nil, fmt.Errorf("dial %s: %w", cfg.Endpoint, err)
+	}
+	if c.routes != nil {
+		c.tasks.Go("sweep", c.pool.sweep)
+	}
+	return c, nil
 }
 
 func dialOptions(cfg Config) []grpc.DialOption {
 	return []grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithUserAgent("broadsheet"),
 		// Brokers are reached directly, and no name server may change how.
 		grpc.WithNoProxy(),
@@ -110,35 +152,43 @@ func dialOptions(cfg Config) []grpc.DialOption {
 	}
 }
 
-// dialTarget returns what gRPC dials for an endpoint.
-func dialTarget(endpoint string) (string, error) {
+// target is what gRPC dials, and how.
+type target struct {
+	grpc string
+	tls  bool
+}
+
+// parseEndpoint returns what to dial for an endpoint.
+func parseEndpoint(endpoint string) (target, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
-		return "", fmt.Errorf("endpoint %q: isn't a URL", endpoint)
+		return target{}, fmt.Errorf("endpoint %q: isn't a URL", endpoint)
 	}
 	switch {
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return "", fmt.Errorf("endpoint %q: has more than a scheme, a host and a path", u.Redacted())
+		return target{}, fmt.Errorf("endpoint %q: has more than a scheme, a host and a path", u.Redacted())
 	case u.Scheme == "unix" && len(u.Path) > 1:
-		return "unix://" + u.Path, nil
+		return target{grpc: "unix://" + u.Path}, nil
 	case u.Scheme == "unix":
-		return "", fmt.Errorf("endpoint %q: names no socket", endpoint)
-	case u.Scheme != "http":
-		return "", fmt.Errorf("endpoint %q: scheme %q isn't supported (expected http or unix)", endpoint, u.Scheme)
+		return target{}, fmt.Errorf("endpoint %q: names no socket", endpoint)
+	case u.Scheme != "http" && u.Scheme != "https":
+		return target{}, fmt.Errorf("endpoint %q: scheme %q isn't supported (expected http, https or unix)", endpoint, u.Scheme)
 	case u.Hostname() == "" || u.Port() == "":
-		return "", fmt.Errorf("endpoint %q: must name a host and a port", endpoint)
+		return target{}, fmt.Errorf("endpoint %q: must name a host and a port", endpoint)
 	case u.Path != "" && u.Path != "/":
-		return "", fmt.Errorf("endpoint %q: has a path", endpoint)
+		return target{}, fmt.Errorf("endpoint %q: has a path", endpoint)
 	}
-	return "dns:///" + u.Host, nil
+	return target{grpc: "dns:///" + u.Host, tls: u.Scheme == "https"}, nil
 }
 
-// Close ends all RPCs and the connection.
+// Close ends all RPCs and the connections.
 func (c *Client) Close() error {
-	if err := c.conn.Close(); err != nil {
-		return fmt.Errorf("close %s: %w", c.conn.Target(), err)
+	c.tasks.Cancel()
+	err := errors.Join(c.pool.close(), c.tasks.Wait())
+	if c.stores != nil {
+		c.stores.Close()
 	}
-	return nil
+	return err
 }
 
 // pause doubles from attempt to attempt, and is spread by a half so that clients

@@ -53,6 +53,7 @@ func TestScenarios(t *testing.T) {
 		commands := map[string]func(*testing.T, *datadriven.TestData) string{
 			"append": s.append, "appender": s.appender, "read": s.read, "barrier": s.barrier,
 			"list": s.list, "watch": s.watch, "apply": s.apply, "fragments": s.fragments,
+			"get": s.get, "batches": s.batches, "health": s.health,
 		}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			t.Helper()
@@ -304,4 +305,42 @@ func (s *scene) fragments(t *testing.T, d *datadriven.TestData) string {
 		fmt.Fprintf(&out, "[%d, %d)\n", f.GetBegin(), f.GetEnd())
 	}
 	return out.String()
+}
+
+func (s *scene) get(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	j, err := s.client.GetJournal(t.Context(), d.Input)
+	if err != nil {
+		return explain(err)
+	}
+	return describeJournals([]*protocol.ListResponse_Journal{j})
+}
+
+func (s *scene) batches(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	var size, n int
+	d.ScanArgs(t, "size", &size)
+	d.ScanArgs(t, "changes", &n)
+	var changes []*protocol.ApplyRequest_Change
+	for i := range n {
+		changes = append(changes, &protocol.ApplyRequest_Change{Delete: fmt.Sprintf("acme/%d", i), ExpectModRevision: -1})
+	}
+	if d.HasArg("invalid") {
+		changes[n-1].ExpectModRevision = -2
+	}
+	r, err := s.client.ApplyInBatches(t.Context(), changes, size)
+	applied := 0
+	if b, ok := errors.AsType[*BatchError](err); ok {
+		applied = b.Applied
+	}
+	return fmt.Sprintf("at revision %d, %d applied before: ", r.GetHeader().GetEtcd().GetRevision(), applied) + explain(err)
+}
+
+func (s *scene) health(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	var prefix string
+	d.MaybeScanArgs(t, "prefix", &prefix)
+	err := s.client.FragmentStoreHealth(t.Context(), d.Input, d.HasArg("check-delete"), prefix)
+	_, unhealthy := errors.AsType[*StoreHealthError](err)
+	return fmt.Sprintf("unhealthy %t: ", unhealthy) + explain(err)
 }

@@ -23,14 +23,13 @@ func TestEndpoints(t *testing.T) {
 		"http://[::1]:8080":       "dns:///[::1]:8080",
 		"http://localhost:8080/?": "dns:///localhost:8080",
 	} {
-		got, err := dialTarget(endpoint)
+		got, err := parseEndpoint(endpoint)
 		require.NoError(t, err)
-		require.Equal(t, want, got)
+		require.Equal(t, want, got.grpc)
 	}
 	for endpoint, want := range map[string]string{
 		"":                            `scheme ""`,
 		"host:8080":                   `scheme "host" isn't supported`,
-		"https://host:8080":           `scheme "https" isn't supported`,
 		"http://host":                 "must name a host and a port",
 		"http://:8080":                "must name a host and a port",
 		"http://host:8080/path":       "has a path",

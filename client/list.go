@@ -83,11 +83,33 @@ func (c *Client) List(ctx context.Context, selector *protocol.LabelSelector) ([]
 	}
 }
 
+// GetJournal returns a journal by its name. If there is none, or it may not be seen, that
+// is a StatusError of JOURNAL_NOT_FOUND.
+func (c *Client) GetJournal(ctx context.Context, name string) (*protocol.ListResponse_Journal, error) {
+	if err := protocol.ValidateJournalName(name); err != nil {
+		return nil, fmt.Errorf("get journal %q: %w", name, err)
+	}
+	journals, err := c.List(ctx, &protocol.LabelSelector{Include: protocol.MustLabelSet(protocol.MetaLabelName, name)})
+	if err != nil {
+		return nil, fmt.Errorf("get journal %s: %w", name, err)
+	}
+	for _, j := range journals {
+		if j.GetSpec().GetName() == name {
+			return j, nil
+		}
+	}
+	return nil, fmt.Errorf("get journal: %w", asError(protocol.Status_JOURNAL_NOT_FOUND, name, ""))
+}
+
 func (c *Client) startList(ctx context.Context, req *protocol.ListRequest) (grpc.ServerStreamingClient[protocol.ListResponse], error) {
 	if err := req.Validate(); err != nil {
 		return nil, fmt.Errorf("list journals: %w", err)
 	}
-	stream, err := c.journals.List(ctx, req)
+	authorized, err := c.authorized(ctx, "", CapabilityList)
+	if err != nil {
+		return nil, fmt.Errorf("list journals: %w", err)
+	}
+	stream, err := c.pool.homeJournals().List(authorized, req)
 	if err != nil {
 		return nil, fmt.Errorf("list journals: %w", cause(ctx, err))
 	}
@@ -109,7 +131,15 @@ func orAll(s *protocol.LabelSelector) *protocol.LabelSelector {
 // otherwise goes on for ever: when the broker goes away it resumes after the last
 // snapshot that fn took.
 func (c *Client) Watch(ctx context.Context, selector *protocol.LabelSelector, fn func(*Snapshot) error) error {
+	return c.watch(ctx, selector, nil, fn)
+}
+
+// watch is Watch, after a snapshot if that isn't nil.
+func (c *Client) watch(ctx context.Context, selector *protocol.LabelSelector, after *Snapshot, fn func(*Snapshot) error) error {
 	w := watch{fn: fn, req: &protocol.ListRequest{Selector: orAll(selector), Watch: true}}
+	if after != nil {
+		w.req.WatchResume = after.Header
+	}
 	for idle := 0; ; idle++ {
 		before := w.req.GetWatchResume()
 		err := c.watchOnce(ctx, &w)

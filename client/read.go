@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"google.golang.org/grpc"
 
@@ -16,18 +17,23 @@ var errClosed = errors.New("reader is closed")
 
 // Reader returns the content of a journal from an offset on, each byte once and none
 // left out. When a stream breaks, or a broker hands the journal over, it goes on
-// with another at its offset. A Reader isn't safe for concurrent use, but for Close.
+// with another at its offset. What is stored it reads from its store, if the Client
+// does; through brokers, if that fails. A Reader isn't safe for concurrent use, but
+// for Close.
 type Reader struct {
 	client  *Client
 	ctx     context.Context //nolint:containedctx // the lifetime of the reader
 	cancel  context.CancelCauseFunc
+	busy    sync.Mutex // who holds it may use all that follows
 	fsm     *readFSM
+	call    *call                                             // of stream
 	stream  grpc.ServerStreamingClient[protocol.ReadResponse] // nil between RPCs
 	stop    context.CancelFunc                                // of stream
 	began   int64                                             // offset at which stream began
 	idle    int                                               // RPCs in a row that brought nothing
-	pending []byte                                            // content that wasn't returned yet
-	err     error                                             // ended the read
+	stored  storedRead
+	pending []byte // content that wasn't returned yet
+	err     error  // ended the read
 }
 
 // NewReader returns a reader of a request: its Journal from its Offset, or from the
@@ -47,8 +53,8 @@ func (c *Client) NewReader(ctx context.Context, req *protocol.ReadRequest) *Read
 		r.err = fmt.Errorf("read %s: %w", req.GetJournal(), err)
 	} else if req.GetHeader() != nil {
 		r.err = fmt.Errorf("read %s: a header is for brokers to attach", req.GetJournal())
-	} else if req.GetDoNotProxy() && !req.GetMetadataOnly() {
-		r.err = fmt.Errorf("read %s: do_not_proxy isn't supported but with metadata_only", req.GetJournal())
+	} else if req.GetDoNotProxy() && !req.GetMetadataOnly() && c.stores == nil {
+		r.err = fmt.Errorf("read %s: do_not_proxy asks for metadata_only, or for a client that reads fragments from their stores", req.GetJournal())
 	}
 	return r
 }
@@ -71,6 +77,8 @@ func (r *Reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	r.busy.Lock()
+	defer r.leave()
 	if err := r.fill(); err != nil {
 		return 0, err
 	}
@@ -82,6 +90,8 @@ func (r *Reader) Read(p []byte) (int, error) {
 // WriteTo writes content to w until the read ends, which isn't an error if it ends
 // with io.EOF. It spares a copy.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+	r.busy.Lock()
+	defer r.leave()
 	var total int64
 	for {
 		if err := r.fill(); err != nil {
@@ -102,7 +112,29 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 // Close ends the reader, and a Read that waits. It never fails.
 func (r *Reader) Close() error {
 	r.cancel(errClosed)
+	r.releaseIfIdle()
 	return nil
+}
+
+// leave gives the reader back. Whoever sees that it was closed meanwhile releases it.
+func (r *Reader) leave() {
+	r.busy.Unlock()
+	if r.ctx.Err() != nil {
+		r.releaseIfIdle()
+	}
+}
+
+// releaseIfIdle releases what a reader holds that was closed. If it is being read, leave
+// does.
+func (r *Reader) releaseIfIdle() {
+	if !r.busy.TryLock() {
+		return
+	}
+	defer r.busy.Unlock()
+	if r.err == nil {
+		r.err = context.Cause(r.ctx)
+		r.finish()
+	}
 }
 
 // fill makes some content pending, or ends the read.
@@ -121,7 +153,8 @@ func (r *Reader) fill() error {
 
 // finish releases what the read holds, and gives its error its place.
 func (r *Reader) finish() {
-	r.endStream()
+	r.endStream(r.err)
+	r.stored.close()
 	_, jumped := errors.AsType[*OffsetJumpError](r.err)
 	_, refused := errors.AsType[*protocol.StatusError](r.err)
 	switch {
@@ -134,8 +167,11 @@ func (r *Reader) finish() {
 	r.cancel(errClosed)
 }
 
-// next takes one step: it begins an RPC, or receives a message.
+// next takes one step: it begins an RPC, receives a message, or reads from a store.
 func (r *Reader) next() error {
+	if r.stored.file != nil {
+		return r.readStored()
+	}
 	if r.stream == nil {
 		if r.fsm.complete() {
 			return io.EOF
@@ -146,14 +182,30 @@ func (r *Reader) next() error {
 	if err != nil {
 		return r.ended(err)
 	}
-	r.pending, err = r.fsm.receive(m)
+	if r.pending, err = r.fsm.receive(m); err == nil {
+		r.call.learn(m.GetHeader())
+	}
+	r.client.metrics.readBytes.WithLabelValues(r.fsm.req.GetJournal()).Add(float64(len(r.pending)))
 	return err
 }
+
+// detour is after how many RPCs that brought nothing the broker at home is asked to read
+// for us, whatever routes tell.
+const detour = 2
 
 func (r *Reader) begin() error {
 	ctx, stop := context.WithCancel(r.ctx)
 	r.stop, r.began = stop, r.fsm.offset
-	stream, err := r.client.journals.Read(ctx, r.fsm.begin())
+	as := roleMember
+	if r.idle >= detour {
+		as = roleAny
+	}
+	direct := r.client.stores != nil && as == roleMember && !r.fsm.req.GetMetadataOnly() && !r.stored.avoids(r.fsm.offset)
+	var err error
+	if r.call, err = r.client.begin(ctx, r.fsm.req.GetJournal(), CapabilityRead, as); err != nil {
+		return err
+	}
+	stream, err := r.call.journals.Read(r.call.ctx, r.fsm.begin(direct))
 	if err != nil {
 		return r.ended(err)
 	}
@@ -163,24 +215,35 @@ func (r *Reader) begin() error {
 
 // ended decides on the end of an RPC, and pauses before another.
 func (r *Reader) ended(err error) error {
-	r.endStream()
+	r.endStream(err)
 	if r.ctx.Err() != nil {
 		return context.Cause(r.ctx)
 	}
 	what, err := r.fsm.ended(err)
-	if what == readEnds {
+	switch what {
+	case readEnds:
 		return err
+	case readStored:
+		r.idle = 0
+		return r.openStored()
+	case readResumes, readMoves:
 	}
 	if r.fsm.offset != r.began {
 		r.idle = 0
 	}
 	r.idle++
+	if what == readMoves && r.idle == 1 && r.client.routes != nil {
+		return nil // the broker told who has the journal
+	}
 	return r.client.await(r.ctx, r.idle-1, "read", r.fsm.req.GetJournal(), err)
 }
 
-func (r *Reader) endStream() {
+func (r *Reader) endStream(err error) {
 	if r.stop != nil {
 		r.stop()
 	}
-	r.stream, r.stop = nil, nil
+	if r.call != nil {
+		r.call.end(err)
+	}
+	r.stream, r.stop, r.call = nil, nil, nil
 }

@@ -20,10 +20,14 @@ type readFSM struct {
 	offset int64
 	head   int64 // the greatest write head that was told
 
+	missing int   // RPCs in a row that didn't find the journal
+
 	// Of the running RPC.
+	direct  bool // it asks for what isn't stored, only
 	started bool
 	until   int64
 	status  protocol.Status
+	at      *protocol.ReadResponse // the last metadata, until content follows it
 }
 
 func newReadFSM(req *protocol.ReadRequest) *readFSM {
@@ -35,14 +39,15 @@ func (f *readFSM) complete() bool {
 	return f.req.GetEndOffset() != 0 && f.offset >= f.req.GetEndOffset()
 }
 
-// begin an RPC, and return its request.
-func (f *readFSM) begin() *protocol.ReadRequest {
-	f.started, f.until, f.status = false, 0, protocol.Status_OK
+// begin an RPC, and return its request. If it is direct, the broker tells only where
+// stored content is.
+func (f *readFSM) begin(direct bool) *protocol.ReadRequest {
+	f.direct, f.started, f.until, f.status, f.at = direct, false, 0, protocol.Status_OK, nil
 	return &protocol.ReadRequest{
 		Journal:         f.req.GetJournal(),
 		Offset:          f.offset,
 		Block:           f.req.GetBlock(),
-		DoNotProxy:      f.req.GetDoNotProxy(),
+		DoNotProxy:      direct || f.req.GetDoNotProxy(),
 		MetadataOnly:    f.req.GetMetadataOnly(),
 		EndOffset:       f.req.GetEndOffset(),
 		BeginModTime:    f.req.GetBeginModTime(),
@@ -66,10 +71,7 @@ func (f *readFSM) receive(m *protocol.ReadResponse) ([]byte, error) {
 
 func (f *readFSM) content(m *protocol.ReadResponse) ([]byte, error) {
 	n := int64(len(m.GetContent()))
-	limit := f.until
-	if end := f.req.GetEndOffset(); end != 0 {
-		limit = min(limit, end)
-	}
+	limit := f.limit()
 	switch {
 	case !f.started:
 		return nil, violation("Read", "sent content before metadata")
@@ -81,6 +83,7 @@ func (f *readFSM) content(m *protocol.ReadResponse) ([]byte, error) {
 		return nil, violation("Read", "sent %d bytes at offset %d, beyond the end of its fragment or of the read at %d", n, f.offset, limit)
 	}
 	f.offset += n
+	f.at = nil
 	return m.GetContent(), nil
 }
 
@@ -107,9 +110,29 @@ func (f *readFSM) metadata(m *protocol.ReadResponse) error {
 	default:
 		f.offset = at // older fragments are to be skipped
 	}
-	f.until = m.GetFragment().GetEnd()
+	f.until, f.at, f.missing = m.GetFragment().GetEnd(), m, 0
 	return nil
 }
+
+// stored returns where content is stored at the offset, once an RPC has ended with
+// that; nil if it ended otherwise.
+func (f *readFSM) stored() *protocol.ReadResponse {
+	if !f.direct || f.status != protocol.Status_OK || f.at == nil || f.at.GetFragmentUrl() == "" || f.complete() {
+		return nil
+	}
+	return f.at
+}
+
+// limit is where to stop within the fragment at the offset.
+func (f *readFSM) limit() int64 {
+	if end := f.req.GetEndOffset(); end != 0 {
+		return min(f.until, end)
+	}
+	return f.until
+}
+
+// advance by content that was read from a store.
+func (f *readFSM) advance(n int) { f.offset += int64(n) }
 
 // readEnd is what the end of an RPC means for the read.
 type readEnd int
@@ -117,25 +140,48 @@ type readEnd int
 const (
 	// readResumes: the read goes on with another RPC.
 	readResumes readEnd = iota
+	// readMoves: the read goes on with another broker.
+	readMoves
+	// readStored: the read goes on where stored tells.
+	readStored
 	// readEnds: the read has ended, with io.EOF or an error.
 	readEnds
 )
+
+// missingTries is how often a blocking read asks for a journal that isn't found: it may be
+// new.
+const missingTries = 3
 
 // ended takes the end of the RPC, io.EOF if it was graceful, and tells what it means
 // and why.
 func (f *readFSM) ended(err error) (readEnd, error) {
 	graceful := err == io.EOF //nolint:errorlint // as gRPC returns it
 	switch {
-	case f.status == protocol.Status_INSUFFICIENT_JOURNAL_BROKERS:
-		return readResumes, asError(f.status, f.req.GetJournal(), "")
 	case f.status != protocol.Status_OK && (graceful || transient(err)):
-		return readEnds, asError(f.status, f.req.GetJournal(), "")
+		return f.refused(), asError(f.status, f.req.GetJournal(), "")
 	case !graceful && transient(err):
 		return readResumes, err
 	case !graceful:
 		return readEnds, err
 	case f.complete() || f.req.GetMetadataOnly() && f.started:
 		return readEnds, io.EOF
+	case f.stored() != nil:
+		return readStored, nil
 	}
 	return readResumes, io.ErrUnexpectedEOF
+}
+
+// refused tells what a status means.
+func (f *readFSM) refused() readEnd {
+	switch {
+	case f.status == protocol.Status_INSUFFICIENT_JOURNAL_BROKERS:
+		return readResumes
+	case f.status == protocol.Status_NOT_JOURNAL_BROKER && !f.req.GetDoNotProxy():
+		return readMoves
+	case f.status == protocol.Status_JOURNAL_NOT_FOUND && f.req.GetBlock():
+		if f.missing++; f.missing < missingTries {
+			return readResumes
+		}
+	}
+	return readEnds
 }

@@ -35,7 +35,7 @@ func TestReadReturnsEachByteOnce(t *testing.T) {
 			got = append(got, content...)
 		}
 		for !fsm.complete() {
-			req := fsm.begin()
+			req := fsm.begin(false)
 			require.Equal(t, begin+int64(len(got)), req.GetOffset())
 			at, header := req.GetOffset(), readHeader()
 			for at < end && !rapid.Bool().Draw(t, "break before metadata") {
@@ -90,7 +90,7 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		fsm := newReadFSM(req)
-		fsm.begin()
+		fsm.begin(false)
 		for _, b := range [][]byte{first, second} {
 			m := new(protocol.ReadResponse)
 			if proto.Unmarshal(b, m) != nil {

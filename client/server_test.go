@@ -412,6 +412,12 @@ func (s *scriptServer) ListFragments(ctx context.Context, req *protocol.Fragment
 	return &out, err
 }
 
+func (s *scriptServer) FragmentStoreHealth(ctx context.Context, req *protocol.FragmentStoreHealthRequest) (*protocol.FragmentStoreHealthResponse, error) {
+	var out protocol.FragmentStoreHealthResponse
+	err := s.play("FragmentStoreHealth", unaryWire(ctx, req, &out))
+	return &out, err
+}
+
 func unaryWire[Req any](ctx context.Context, req *Req, out proto.Message) wire {
 	recv := once(req)
 	return wire{
