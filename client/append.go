@@ -42,6 +42,17 @@ func (p AppendParams) request() *protocol.AppendRequest {
 	}
 }
 
+// Validate the journal, the offset and the labels.
+func (p AppendParams) Validate() error {
+	if p.Journal == "" {
+		return errors.New("append: no journal is named")
+	}
+	if err := p.request().Validate(); err != nil {
+		return fmt.Errorf("append to %s: %w", p.Journal, err)
+	}
+	return nil
+}
+
 // Appender is one append under way. What is written to it is applied as a whole by
 // Commit, or not at all. One of Commit and Abort must be called. An Appender isn't
 // safe for concurrent use.
@@ -64,12 +75,8 @@ type Appender struct {
 
 // NewAppender begins an append. The append ends if the context does.
 func (c *Client) NewAppender(ctx context.Context, p AppendParams) (*Appender, error) {
-	req := p.request()
-	if p.Journal == "" {
-		return nil, errors.New("append: no journal is named")
-	}
-	if err := req.Validate(); err != nil {
-		return nil, fmt.Errorf("append to %s: %w", p.Journal, err)
+	if err := p.Validate(); err != nil {
+		return nil, err
 	}
 	a := &Appender{journal: p.Journal}
 	a.ctx, a.cancel = context.WithCancel(ctx)
@@ -82,7 +89,7 @@ func (c *Client) NewAppender(ctx context.Context, p AppendParams) (*Appender, er
 		return nil, a.end(err)
 	}
 	a.stream = stream
-	if err = a.send(req); err != nil {
+	if err = a.send(p.request()); err != nil {
 		return nil, err
 	}
 	return a, nil

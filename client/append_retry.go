@@ -17,10 +17,35 @@ import (
 // ends, provided that the body is an io.Seeker that can be rewound. All other
 // failures are those of Appender.Commit, and are returned at once.
 func (c *Client) Append(ctx context.Context, p AppendParams, body io.Reader) (*protocol.AppendResponse, error) {
+	return c.appendUntil(ctx, p, body, isRepeatable)
+}
+
+// AppendAtLeastOnce is Append, but tries again also when the outcome is unknown: what it
+// returns without an error was applied once or more often. It is for content that
+// readers can tell duplicates of. Conditions of an append that are no longer true once
+// it was applied, such as an offset, may then refuse it: once an outcome was
+// unknown, any error is an ErrUnknownOutcome.
+func (c *Client) AppendAtLeastOnce(ctx context.Context, p AppendParams, body io.Reader) (*protocol.AppendResponse, error) {
+	unknown := false
+	response, err := c.appendUntil(ctx, p, body, func(err error) bool {
+		if isLost(err) {
+			unknown = true
+			return true
+		}
+		return isRepeatable(err)
+	})
+	if err != nil && unknown && !errors.Is(err, ErrUnknownOutcome) {
+		err = fmt.Errorf("%w, of an earlier attempt: %w", ErrUnknownOutcome, err)
+	}
+	return response, err
+}
+
+// appendUntil tries until an error isn't repeatable, or the context ends.
+func (c *Client) appendUntil(ctx context.Context, p AppendParams, body io.Reader, repeatable func(error) bool) (*protocol.AppendResponse, error) {
 	rewind := rewinder(body)
 	for attempt := 0; ; attempt++ {
 		response, err := c.appendOnce(ctx, p, body)
-		if err == nil || !isRepeatable(err) {
+		if err == nil || ctx.Err() != nil || !repeatable(err) {
 			return response, err
 		}
 		if rewind == nil {
@@ -95,4 +120,18 @@ func isRepeatable(err error) bool {
 			s.Status == protocol.Status_INSUFFICIENT_JOURNAL_BROKERS
 	}
 	return status.Code(err) == codes.Unavailable // and before the commit was sent
+}
+
+// isLost reports whether an append has an unknown outcome because the broker, or one of
+// its peers, failed or went away: not because it broke the protocol.
+func isLost(err error) bool {
+	if _, broke := errors.AsType[*ProtocolError](err); broke || !errors.Is(err, ErrUnknownOutcome) {
+		return false
+	}
+	switch status.Code(err) {
+	case codes.Unknown, codes.Internal: // how brokers say that they failed
+		return true
+	default:
+		return transient(err)
+	}
 }
