@@ -20,7 +20,7 @@ type readFSM struct {
 	offset int64
 	head   int64 // the greatest write head that was told
 
-	missing int   // RPCs in a row that didn't find the journal
+	missing int // RPCs in a row that didn't find the journal
 
 	// Of the running RPC.
 	direct  bool // it asks for what isn't stored, only
