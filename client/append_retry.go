@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,42 @@ type bodyError struct{ err error }
 func (e *bodyError) Error() string { return "read body: " + e.err.Error() }
 func (e *bodyError) Unwrap() error { return e.err }
 
+// appendOnce makes one attempt: by a stream, if that is possible and the body is small,
+// or by an RPC.
 func (c *Client) appendOnce(ctx context.Context, p AppendParams, body io.Reader) (*protocol.AppendResponse, error) {
+	if !c.streams.takes(p) {
+		return c.appendByRPC(ctx, p, body)
+	}
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	content, rest, err := gather(body)
+	if err != nil {
+		return nil, fmt.Errorf("append to %s: %w", p.Journal, &bodyError{err})
+	}
+	if rest == nil {
+		response, err := c.appendByStream(ctx, p, content)
+		if !errors.Is(err, errNoStream) {
+			return response, err
+		}
+		rest = bytes.NewReader(nil)
+	}
+	return c.appendByRPC(ctx, p, io.MultiReader(bytes.NewReader(content), rest))
+}
+
+// gather a body of up to maxStreamed bytes. If it has more, it returns the rest too.
+func gather(body io.Reader) ([]byte, io.Reader, error) {
+	if body == nil {
+		return nil, nil, nil
+	}
+	content, err := io.ReadAll(io.LimitReader(body, maxStreamed+1))
+	if err != nil || len(content) <= maxStreamed {
+		return content, nil, err
+	}
+	return content, body, nil
+}
+
+func (c *Client) appendByRPC(ctx context.Context, p AppendParams, body io.Reader) (*protocol.AppendResponse, error) {
 	a, err := c.NewAppender(ctx, p)
 	if err != nil {
 		return nil, err

@@ -50,6 +50,9 @@ type Config struct {
 	// Fragments are read from their stores, by the URLs that brokers tell, instead of
 	// through brokers, if it isn't nil. It needs Routes.
 	Fragments *direct.Config
+	// AppendStreams lets Append send small appends, many at once, over one stream to each
+	// broker that offers it.
+	AppendStreams bool
 	// Logger for what is retried; nil logs nothing.
 	Logger *slog.Logger
 	// Metrics to register the client's with; nil registers none.
@@ -85,6 +88,7 @@ type Client struct {
 	pool        *pool
 	routes      *routes        // nil without a cache
 	stores      *direct.Stores // nil if fragments aren't read from their stores
+	streams     *streams       // nil without append streams
 	tasks       *task.Group
 	zone        string
 	credentials Credentials
@@ -127,6 +131,9 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	}
 	if c.pool, err = newPool(cfg); err != nil {
 		return nil, fmt.Errorf("dial %s: %w", cfg.Endpoint, err)
+	}
+	if cfg.AppendStreams {
+		c.streams = newStreams(c.tasks)
 	}
 	if c.routes != nil {
 		c.tasks.Go("sweep", c.pool.sweep)
@@ -183,6 +190,7 @@ func parseEndpoint(endpoint string) (target, error) {
 
 // Close ends all RPCs and the connections.
 func (c *Client) Close() error {
+	c.streams.close()
 	c.tasks.Cancel()
 	err := errors.Join(c.pool.close(), c.tasks.Wait())
 	if c.stores != nil {

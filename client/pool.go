@@ -109,6 +109,13 @@ func (p *pool) take(endpoint string) (*conn, error) {
 // homeJournals is the service of the broker at home, whose connection lasts.
 func (p *pool) homeJournals() protocol.JournalClient { return p.first.journals }
 
+// hold a connection that was taken already, for another user that releases it too.
+func (p *pool) hold(c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.users++
+}
+
 func (p *pool) release(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

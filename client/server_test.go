@@ -41,7 +41,6 @@ import (
 type scriptServer struct {
 	protocol.UnimplementedJournalServer
 	listener *trackingListener
-	server   *grpc.Server
 	endpoint string
 
 	mu       sync.Mutex
@@ -60,22 +59,36 @@ type script struct {
 
 func startServer(t *testing.T) *scriptServer {
 	t.Helper()
+	s := &scriptServer{changed: make(chan struct{})}
+	s.endpoint = serveGRPC(t, func(r grpc.ServiceRegistrar) { protocol.RegisterJournalServer(r, s) },
+		func(l net.Listener) net.Listener {
+			s.listener = &trackingListener{Listener: l}
+			return s.listener
+		})
+	return s
+}
+
+// serveGRPC serves on a unix socket, until the test ends, and returns its endpoint.
+func serveGRPC(t *testing.T, register func(grpc.ServiceRegistrar), wrap ...func(net.Listener) net.Listener) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "bs") //nolint:usetesting // the path of a socket must be short
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	path := filepath.Join(dir, "s")
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", path)
 	require.NoError(t, err)
-
-	s := &scriptServer{listener: &trackingListener{Listener: l}, server: grpc.NewServer(), endpoint: "unix://" + path, changed: make(chan struct{})}
-	protocol.RegisterJournalServer(s.server, s)
+	for _, w := range wrap {
+		l = w(l)
+	}
+	server := grpc.NewServer()
+	register(server)
 	var serving sync.WaitGroup
-	serving.Go(func() { _ = s.server.Serve(s.listener) })
+	serving.Go(func() { _ = server.Serve(l) })
 	t.Cleanup(func() {
-		s.server.Stop()
+		server.Stop()
 		serving.Wait()
 	})
-	return s
+	return "unix://local" + path
 }
 
 // trackingListener knows its connections, to cut them.
