@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -44,7 +46,7 @@ func TestRoutesExpireAndAreForgotten(t *testing.T) {
 		require.Same(t, route, r.get("a/journal"), "a suffix makes no other journal")
 		time.Sleep(defaultRouteTTL - 1)
 		require.Same(t, route, r.get("a/journal;other"), "and being used doesn't prolong it")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		require.Nil(t, r.get("a/journal"))
 		require.Zero(t, r.order.Len())
 
@@ -209,12 +211,7 @@ func (m *member) header() *protocol.Header {
 }
 
 func (m *member) has() bool {
-	for _, e := range m.cluster.route.GetEndpoints() {
-		if e == m.endpoint {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(m.cluster.route.GetEndpoints(), m.endpoint)
 }
 
 func (m *member) Append(stream grpc.ClientStreamingServer[protocol.AppendRequest, protocol.AppendResponse]) error {
@@ -400,7 +397,7 @@ func TestAStoreThatFailsIsReadThroughBrokers(t *testing.T) {
 	const stored = "stored content of the journal"
 	sent := stored
 	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Length", fmt.Sprint(len(stored)))
+		w.Header().Set("Content-Length", strconv.Itoa(len(stored)))
 		_, _ = io.WriteString(w, sent)
 	}))
 	t.Cleanup(store.Close)

@@ -63,7 +63,8 @@ func TestWritesThatDifferAreAppendsOfTheirOwn(t *testing.T) {
 		"offset":      {client.AppendParams{Journal: "a/journal", Offset: 9}, client.AppendParams{Journal: "a/journal", Offset: 9}, nil, 2},
 		"registers": {
 			client.AppendParams{Journal: "a/journal", Union: protocol.MustLabelSet("author", "one")},
-			client.AppendParams{Journal: "a/journal", Union: protocol.MustLabelSet("author", "one")}, nil, 2,
+			client.AppendParams{Journal: "a/journal", Union: protocol.MustLabelSet("author", "one")},
+			nil, 2,
 		},
 		"waits for what the first does":   {to("a/journal"), to("a/journal"), []Operation{hold}, 1},
 		"waits for what the first doesnt": {to("a/journal"), to("a/journal"), []Operation{hold, other}, 2},

@@ -143,7 +143,7 @@ func (r *Reader) finish(err error) error {
 		var probe [1]byte
 		_, err = io.ReadFull(r.content, probe[:])
 	}
-	if err != io.EOF { //nolint:errorlint // as readers return it
+	if err != io.EOF {
 		return err
 	}
 	if r.sum == nil || r.fragment.GetSum().IsZero() {

@@ -116,7 +116,7 @@ func (s *Stores) get(ctx context.Context, f *protocol.Fragment, location string,
 	if part {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", offset-f.GetBegin(), end-f.GetBegin()-1))
 	}
-	resp, err := s.http.Do(req) //nolint:bodyclose // the source closes it
+	resp, err := s.http.Do(req)
 	if err != nil {
 		return nil, withoutURL(err)
 	}
