@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"broadsheet.dev/broadsheet/protocol"
@@ -414,4 +415,44 @@ func TestCloseEndsStreamedAppends(t *testing.T) {
 	close(release)
 	_, err := c.Append(t.Context(), AppendParams{Journal: "a/journal"}, strings.NewReader("x"))
 	require.ErrorIs(t, err, errPoolClosed)
+}
+
+// FuzzStream has a broker send arbitrary results: the client never panics, gives each
+// append at most one result, and none but in the order sent.
+func FuzzStream(f *testing.F) {
+	for _, r := range []*streaming.AppendStreamResponse_Result{
+		{Sequence: 1, Begin: 3, End: 4, Header: readHeader()},
+		{Sequence: 1, Status: protocol.Status_REGISTER_MISMATCH, Registers: protocol.MustLabelSet("author", "one")},
+		{Sequence: 2, NotApplied: true},
+		{Sequence: 1, Unknown: true, Error: "gone", Code: 14},
+	} {
+		b, err := proto.Marshal(&streaming.AppendStreamResponse{Results: []*streaming.AppendStreamResponse_Result{r}})
+		require.NoError(f, err)
+		f.Add(b, b)
+	}
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		fsm := newStreamFSM()
+		var queue []*streamAppend
+		for range 3 {
+			queue = append(queue, &streamAppend{params: AppendParams{Journal: "a/journal"}, content: []byte("x"), done: make(chan struct{})})
+		}
+		fsm.batch(queue)
+		for _, b := range [][]byte{first, second} {
+			m := new(streaming.AppendStreamResponse)
+			if proto.Unmarshal(b, m) != nil || fsm.receive(m) != nil {
+				break
+			}
+		}
+		last := true
+		for _, a := range queue {
+			has := a.response != nil
+			require.False(t, has && !last, "a result before an earlier one")
+			last = has
+		}
+		fsm.broken(io.ErrUnexpectedEOF)
+		for _, a := range queue {
+			<-a.done
+			require.True(t, a.err != nil || a.response.GetCommit() != nil)
+		}
+	})
 }

@@ -1,0 +1,2 @@
+// Package client tests the client library against a real broker.
+package client
