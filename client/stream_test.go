@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
@@ -455,4 +456,32 @@ func FuzzStream(f *testing.F) {
 			require.True(t, a.err != nil || a.response.GetCommit() != nil)
 		}
 	})
+}
+
+// TestStreamsComeBack: after one was idle, and after a broker without them had time to
+// be renewed.
+func TestStreamsComeBack(t *testing.T) {
+	s, c := newStreamScene(t, Config{})
+	put := func() {
+		_, err := c.Append(t.Context(), AppendParams{Journal: "a/journal"}, strings.NewReader("x"))
+		require.NoError(t, err)
+	}
+	put()
+	for _, as := range c.streams.byKey {
+		require.True(t, as.retire())
+	}
+	put()
+	require.Equal(t, 2, s.streams)
+
+	c.streams.mu.Lock()
+	c.streams.missing[c.pool.first] = time.Now().Add(time.Hour)
+	c.streams.mu.Unlock()
+	put()
+	require.Equal(t, 1, s.rpcs)
+	c.streams.mu.Lock()
+	c.streams.missing[c.pool.first] = time.Now()
+	c.streams.mu.Unlock()
+	put()
+	require.Equal(t, 1, s.rpcs)
+	require.Empty(t, c.streams.missing)
 }
