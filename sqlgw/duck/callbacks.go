@@ -7,6 +7,7 @@ void broadsheet_duck_bind(void *info);
 void broadsheet_duck_init(void *info);
 void broadsheet_duck_thread_init(void *info);
 void broadsheet_duck_fill(void *info, void *chunk);
+void broadsheet_duck_call(void *info, void *chunk, void *out);
 void broadsheet_duck_drop(void *held);
 */
 import "C"
@@ -49,6 +50,12 @@ func setCallbacks(f mapping.TableFunction, extra unsafe.Pointer) {
 	mapping.TableFunctionSetInit(f, C.broadsheet_duck_init)
 	mapping.TableFunctionSetLocalInit(f, C.broadsheet_duck_thread_init)
 	mapping.TableFunctionSetFunction(f, C.broadsheet_duck_fill)
+}
+
+// setScalarCallbacks is setCallbacks for a function of values.
+func setScalarCallbacks(f mapping.ScalarFunction, extra unsafe.Pointer) {
+	mapping.ScalarFunctionSetExtraInfo(f, extra, C.broadsheet_duck_drop)
+	mapping.ScalarFunctionSetFunction(f, C.broadsheet_duck_call)
 }
 
 // guard calls f and turns its panic, which must not unwind DuckDB's frames, into an error.
@@ -114,6 +121,16 @@ func broadsheet_duck_fill(p, c unsafe.Pointer) {
 	})
 	if err != nil {
 		mapping.FunctionSetError(info, t.conn.failed(err).Error())
+	}
+}
+
+//export broadsheet_duck_call
+func broadsheet_duck_call(p, c, out unsafe.Pointer) {
+	info := mapping.FunctionInfo{Ptr: p}
+	s := heldAs[*scalar](mapping.ScalarFunctionGetExtraInfo(info))
+	err := guard(func() error { return s.call(mapping.DataChunk{Ptr: c}, mapping.Vector{Ptr: out}) })
+	if err != nil {
+		mapping.ScalarFunctionSetError(info, raised(err))
 	}
 }
 

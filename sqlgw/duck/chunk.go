@@ -1,6 +1,7 @@
 package duck
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/bits"
@@ -70,7 +71,11 @@ func (l layout) copyVector(vector mapping.Vector, n int) (columnar.Vector, error
 		out.Intervals = copyFixed[columnar.IntervalValue](data, out.Null, n)
 	case mapping.TypeUUID:
 		out.I128 = copyUUIDs(data, out.Null, n)
-	case mapping.TypeVarchar, mapping.TypeBlob:
+	case mapping.TypeVarchar:
+		if out.Str, err = copyStrings(data, out.Null, n); err == nil && bytes.IndexByte(out.Str.Bytes, 0) >= 0 {
+			err = errNUL()
+		}
+	case mapping.TypeBlob:
 		out.Str, err = copyStrings(data, out.Null, n)
 	case mapping.TypeEnum:
 		out.Str, err = l.copyEnums(data, out.Null, n)
@@ -81,6 +86,12 @@ func (l layout) copyVector(vector mapping.Vector, n int) (columnar.Vector, error
 		out.I128, err = l.copyWide(data, out.Null, n)
 	}
 	return out, err
+}
+
+// errNUL is the error of a text with a character that no text of PostgreSQL's has.
+func errNUL() *Error {
+	const message = `invalid byte sequence for encoding "UTF8": 0x00`
+	return &Error{Class: "Conversion", SQLSTATE: "22021", Position: -1, Message: message, Raw: message}
 }
 
 // copyNulls turns a validity mask, whose set bits are values, into columnar's form.

@@ -119,11 +119,14 @@ func (d *DB) configure(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
+	if err := d.registerScalars(c); err != nil {
+		return errors.Join(err, c.Close())
+	}
 	directories := "[]"
 	if config.FragmentRoot != "" {
 		directories = "[" + quoteLiteral(filepath.Clean(config.FragmentRoot)+"/") + "]"
 	}
-	for _, statement := range []string{
+	for _, statement := range append(macros(), []string{
 		// Given to a configuration before the start, this one is shown but not kept to.
 		fmt.Sprintf("SET GLOBAL max_temp_directory_size = '%dB'", config.MaxTempSize),
 		// What PostgreSQL means by the same text.
@@ -134,7 +137,7 @@ func (d *DB) configure(ctx context.Context, config Config) error {
 		"SET GLOBAL allowed_directories = " + directories,
 		"SET GLOBAL enable_external_access = false",
 		"SET GLOBAL lock_configuration = true",
-	} {
+	}...) {
 		if err := c.Exec(ctx, statement); err != nil {
 			return errors.Join(fmt.Errorf("duck: %s: %w", statement, err), c.Close())
 		}

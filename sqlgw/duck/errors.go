@@ -99,7 +99,20 @@ func (s scrubber) newError(raw string) *Error {
 	if p, err := strconv.Atoi(r.Position); err == nil {
 		e.Position = p
 	}
+	if state, message, ok := cutRaised(e.Message); ok {
+		e.SQLSTATE, e.Message = state, message
+	}
 	return e
+}
+
+// cutRaised takes the message of an error that a statement raised itself apart.
+func cutRaised(message string) (state, rest string, ok bool) {
+	after, ok := strings.CutPrefix(message, raisedPrefix)
+	if !ok {
+		return "", "", false
+	}
+	state, rest, ok = strings.Cut(after, ": ")
+	return state, rest, ok && len(state) == len("22012")
 }
 
 // advice begins the parts of messages that name other objects, settings, or

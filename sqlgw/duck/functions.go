@@ -1,0 +1,298 @@
+package duck
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/duckdb/duckdb-go/v2/mapping"
+
+	"broadsheet.dev/broadsheet/fragments/columnar"
+)
+
+// raisedPrefix begins the message of an error that a statement raises itself, or a function
+// of this package: its SQLSTATE follows, then ": " and the message. Only trusted text can
+// call DuckDB's error().
+const raisedPrefix = "SQLSTATE "
+
+// scalar is a function of one argument that gives values PostgreSQL's form, where DuckDB's
+// is another. NULL gives NULL.
+type scalar struct {
+	name string
+	arg  mapping.Type // TypeAny for any
+	out  columnar.Type
+	// apply appends the value of each row that isn't NULL.
+	apply func(in cells, row int, out *columnar.VectorBuilder) error
+}
+
+// scalars are what statements may call beside DuckDB's own functions:
+//
+//	bs_text(any)            what PostgreSQL's cast to text gives
+//	bs_bytea(text)          what PostgreSQL's cast to bytea gives
+//	bs_jsonb(json)          the JSON in the normal form of jsonb
+//	bs_jsonb_text(json)     the text of a jsonb
+//	bs_jsonb_value(json)    the text of what a jsonb holds, as ->> tells it; NULL of null
+func scalars() []scalar {
+	text := columnar.Type{Kind: columnar.Text}
+	return []scalar{
+		{name: "bs_text", arg: mapping.TypeAny, out: text, apply: func(in cells, row int, out *columnar.VectorBuilder) error {
+			out.AppendBytes(in.outermost(row))
+			return nil
+		}},
+		{name: "bs_bytea", arg: mapping.TypeVarchar, out: columnar.Type{Kind: columnar.Bytea}, apply: parsed(columnar.Bytea)},
+		{name: "bs_jsonb", arg: mapping.TypeVarchar, out: columnar.Type{Kind: columnar.JSONB}, apply: parsed(columnar.JSONB)},
+		{name: "bs_jsonb_text", arg: mapping.TypeVarchar, out: text, apply: jsonbText},
+		{name: "bs_jsonb_value", arg: mapping.TypeVarchar, out: text, apply: jsonbValue},
+	}
+}
+
+// macros are the same in DuckDB's own words: bs_divisor(x) is x unless that is zero. Its
+// argument is computed once.
+func macros() []string {
+	return []string{
+		"CREATE MACRO bs_divisor(x) AS list_transform([x], lambda bs_d: CASE WHEN bs_d = 0" +
+			" THEN error('" + raisedPrefix + "22012: division by zero') ELSE bs_d END)[1]",
+	}
+}
+
+// registerScalars makes the functions known to every connection.
+func (d *DB) registerScalars(c *Conn) error {
+	for _, s := range scalars() {
+		if err := d.registerScalar(c, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *DB) registerScalar(c *Conn, s scalar) error {
+	f := mapping.CreateScalarFunction()
+	defer mapping.DestroyScalarFunction(&f)
+	mapping.ScalarFunctionSetName(f, s.name)
+	arg := mapping.CreateLogicalType(s.arg)
+	defer mapping.DestroyLogicalType(&arg)
+	mapping.ScalarFunctionAddParameter(f, arg)
+	out, err := newLogicalType(s.out)
+	if err != nil {
+		return err
+	}
+	defer mapping.DestroyLogicalType(&out)
+	mapping.ScalarFunctionSetReturnType(f, out)
+	setScalarCallbacks(f, d.hold(&s))
+	if mapping.RegisterScalarFunction(c.native, f) != mapping.StateSuccess {
+		return fmt.Errorf("duck: register function %s: refused", s.name)
+	}
+	return nil
+}
+
+func (*scalar) drop() {}
+
+// call computes the function for a chunk of arguments.
+func (s *scalar) call(chunk mapping.DataChunk, out mapping.Vector) error {
+	n := int(mapping.DataChunkGetSize(chunk))
+	in, err := readCells(mapping.DataChunkGetVector(chunk, 0), n)
+	if err != nil {
+		return err
+	}
+	b := columnar.NewVectorBuilder(s.out)
+	for row := range n {
+		if in.isNull(row) {
+			b.AppendNull()
+			continue
+		}
+		if err := s.apply(in, row, b); err != nil {
+			return err
+		}
+	}
+	v := b.Vector()
+	return vectorWriter{vector: out, n: n}.write(&v)
+}
+
+// raised is the message of an error of a function.
+func raised(err error) string {
+	state, message := "XX000", err.Error()
+	if e, ok := errors.AsType[*columnar.InputError](err); ok {
+		state, message = e.Code, e.Message
+	} else if e, ok := errors.AsType[*Error](err); ok {
+		state = e.SQLSTATE
+	}
+	return raisedPrefix + state + ": " + message
+}
+
+// parsed reads a text as the type's input function does.
+func parsed(kind columnar.Kind) func(cells, int, *columnar.VectorBuilder) error {
+	return func(in cells, row int, out *columnar.VectorBuilder) error {
+		return columnar.ParseText(columnar.Type{Kind: kind}, string(in.append(nil, row)), out)
+	}
+}
+
+// jsonb is a vector of one value.
+func jsonb(in cells, row int) (columnar.Vector, error) {
+	b := columnar.NewVectorBuilder(columnar.Type{Kind: columnar.JSONB})
+	err := columnar.ParseText(b.Type(), string(in.append(nil, row)), b)
+	return b.Vector(), err
+}
+
+func jsonbText(in cells, row int, out *columnar.VectorBuilder) error {
+	v, err := jsonb(in, row)
+	if err != nil {
+		return err
+	}
+	out.AppendBytes(columnar.AppendText(nil, &v, 0))
+	return nil
+}
+
+func jsonbValue(in cells, row int, out *columnar.VectorBuilder) error {
+	v, err := jsonb(in, row)
+	if err != nil {
+		return err
+	}
+	switch text := v.Str.Value(0); {
+	case string(text) == "null":
+		out.AppendNull()
+	case text[0] == '"':
+		var s string
+		if err := json.Unmarshal(text, &s); err != nil {
+			return err
+		}
+		out.AppendString(s)
+	default:
+		out.AppendBytes(columnar.AppendText(nil, &v, 0))
+	}
+	return nil
+}
+
+// cells prints the values of a vector as PostgreSQL's output functions do.
+type cells struct {
+	null   []bool
+	append func(dst []byte, row int) []byte
+	// truth: booleans, which a cast to text spells out.
+	truth []uint8
+	array bool
+}
+
+func (c cells) isNull(row int) bool { return c.null != nil && c.null[row] }
+
+// outermost prints a value that stands in nothing else.
+func (c cells) outermost(row int) []byte {
+	switch {
+	case c.truth == nil:
+		return c.append(nil, row)
+	case c.truth[row] != 0:
+		return []byte("true")
+	default:
+		return []byte("false")
+	}
+}
+
+// readCells reads the first n values of a vector.
+func readCells(vector mapping.Vector, n int) (cells, error) {
+	lt := mapping.VectorGetColumnType(vector)
+	defer mapping.DestroyLogicalType(&lt)
+	switch mapping.GetTypeId(lt) {
+	case mapping.TypeList:
+		return readLists(vector, n)
+	case mapping.TypeStruct:
+		return readStructs(vector, int(mapping.StructTypeChildCount(lt)), n)
+	}
+	l := layoutOf(lt)
+	if l.typ.Kind == 0 {
+		e := unsupported("cannot cast type %s to text", typeName(lt))
+		e.SQLSTATE = "42846"
+		return cells{}, e
+	}
+	v, err := l.copyVector(vector, n)
+	if err != nil {
+		return cells{}, err
+	}
+	return cells{
+		null: v.Null, truth: v.Bools,
+		append: func(dst []byte, row int) []byte { return columnar.AppendText(dst, &v, row) },
+	}, nil
+}
+
+// listEntry is a duckdb_list_entry: where a list's elements are in the vector of all.
+type listEntry struct{ offset, length uint64 }
+
+func readLists(vector mapping.Vector, n int) (cells, error) {
+	elements, err := readCells(mapping.ListVectorGetChild(vector), int(mapping.ListVectorGetSize(vector)))
+	if err != nil {
+		return cells{}, err
+	}
+	entries := copyFixed[listEntry](mapping.VectorGetData(vector), nil, n)
+	return cells{
+		null: copyNulls(mapping.VectorGetValidity(vector), n), array: true,
+		append: func(dst []byte, row int) []byte {
+			dst = append(dst, '{')
+			for i := range int(entries[row].length) {
+				if i > 0 {
+					dst = append(dst, ',')
+				}
+				dst = elements.appendElement(dst, int(entries[row].offset)+i)
+			}
+			return append(dst, '}')
+		},
+	}, nil
+}
+
+// appendElement prints a value inside an array, in quotes where it needs them.
+func (c cells) appendElement(dst []byte, row int) []byte {
+	if c.isNull(row) {
+		return append(dst, "NULL"...)
+	}
+	if c.array {
+		return c.append(dst, row)
+	}
+	value := c.append(nil, row)
+	return appendInside(dst, value, len(value) == 0 || strings.EqualFold(string(value), "null"), `{},"\`+blanks, `\`)
+}
+
+// blanks are what PostgreSQL takes for such inside of arrays and rows.
+const blanks = " \t\n\r\v\f"
+
+// appendInside prints a value inside of another, in quotes if it must be or has one of some
+// characters. In quotes, mark stands before a quote, and a backslash is twice.
+func appendInside(dst, value []byte, must bool, special, mark string) []byte {
+	if !must && !bytes.ContainsAny(value, special) {
+		return append(dst, value...)
+	}
+	dst = append(dst, '"')
+	for _, c := range value {
+		switch c {
+		case '"':
+			dst = append(dst, mark...)
+		case '\\':
+			dst = append(dst, '\\')
+		}
+		dst = append(dst, c)
+	}
+	return append(dst, '"')
+}
+
+func readStructs(vector mapping.Vector, fields, n int) (cells, error) {
+	columns := make([]cells, fields)
+	for i := range columns {
+		var err error
+		if columns[i], err = readCells(mapping.StructVectorGetChild(vector, mapping.IdxT(i)), n); err != nil {
+			return cells{}, err
+		}
+	}
+	return cells{
+		null: copyNulls(mapping.VectorGetValidity(vector), n),
+		append: func(dst []byte, row int) []byte {
+			dst = append(dst, '(')
+			for i, c := range columns {
+				if i > 0 {
+					dst = append(dst, ',')
+				}
+				if !c.isNull(row) {
+					value := c.append(nil, row)
+					dst = appendInside(dst, value, len(value) == 0, `(),"\`+blanks, `"`)
+				}
+			}
+			return append(dst, ')')
+		},
+	}, nil
+}
