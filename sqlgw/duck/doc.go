@@ -12,7 +12,8 @@
 // Conn prepares Stmts, a Stmt's Query gives Rows. A scan is registered once under a name
 // and told apart by tokens: SELECT ... FROM name('token'). Settings give a few
 // texts PostgreSQL's meaning: 7/2 is 3, NULLs are ordered as if they were the greatest,
-// the time zone is UTC.
+// the time zone is UTC. Functions whose names begin with bs_ (functions.go) print and read values
+// as PostgreSQL does where DuckDB has another form: text of any value, bytea, jsonb.
 //
 // # Invariants
 //
@@ -38,7 +39,7 @@
 //
 // # Memory of two languages
 //
-// The calls are those of the pinned driver's bindings; our own cgo is the five callbacks in
+// The calls are those of the pinned driver's bindings; our own cgo is the six callbacks in
 // callbacks.go. Go reads and writes DuckDB's vectors as slices over its memory (view), only
 // while DuckDB lends them, and never stores a Go pointer there. DuckDB holds handles
 // (runtime/cgo) in C memory, and gives each back once.

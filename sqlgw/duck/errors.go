@@ -99,20 +99,12 @@ func (s scrubber) newError(raw string) *Error {
 	if p, err := strconv.Atoi(r.Position); err == nil {
 		e.Position = p
 	}
-	if state, message, ok := cutRaised(e.Message); ok {
-		e.SQLSTATE, e.Message = state, message
+	if after, ok := strings.CutPrefix(e.Message, raisedPrefix); ok { // what the statement raised itself
+		if state, message, ok := strings.Cut(after, ": "); ok {
+			e.SQLSTATE, e.Message = state, message
+		}
 	}
 	return e
-}
-
-// cutRaised takes the message of an error that a statement raised itself apart.
-func cutRaised(message string) (state, rest string, ok bool) {
-	after, ok := strings.CutPrefix(message, raisedPrefix)
-	if !ok {
-		return "", "", false
-	}
-	state, rest, ok = strings.Cut(after, ": ")
-	return state, rest, ok && len(state) == len("22012")
 }
 
 // advice begins the parts of messages that name other objects, settings, or
@@ -121,7 +113,7 @@ func advice() []string {
 	return []string{
 		"\n\nLINE ", "\nDid you mean", "\n\nDid you mean", "\nPossible solutions", "\n\nPossible solutions", " Try setting ",
 		"  Try increasing", " Try auto-detecting", "\nIf this error", "  If this error", "\n\nUse \"SET ", "\n* ", " - file system operations are disabled",
-		"\nCandidate tables", "\nCandidate bindings", "\n\nCandidate bindings", "\nEither add it", "\nUnused blocks", "\nPlease make sure", "\nDatabase is launched", "\nThis limit was set by",
+		"\n\tCandidate functions", "\nCandidate tables", "\nCandidate bindings", "\n\nCandidate bindings", "\nEither add it", "\nUnused blocks", "\nPlease make sure", "\nDatabase is launched", "\nThis limit was set by",
 	}
 }
 

@@ -1,6 +1,9 @@
 package duck
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // rule gives the SQLSTATE of messages of a class that contain a text.
 type rule struct{ contains, state string }
@@ -32,6 +35,12 @@ func messageStates() map[Class][]rule {
 			{"No function matches", "42883"},
 			{"Could not choose a best candidate", "42725"},
 			{"must appear in the GROUP BY", "42803"},
+			{"calls cannot be nested", "42803"},
+			{"ORDER term out of range", "42P10"},
+			{"LIMIT/OFFSET cannot be negative", "2201W"},
+			{"Subquery returns", "42601"},
+			{"same number of result columns", "42601"},
+			{"interval cannot be 0", "22023"},
 			{"cannot contain aggregates", "42803"},
 			{"cannot contain window functions", "42P20"},
 			{"Cannot compare values of type", "42804"},
@@ -50,6 +59,8 @@ func messageStates() map[Class][]rule {
 		"Conversion": {
 			{"Unimplemented type for cast", "42846"},
 			{"field value out of range", "22008"},
+			{"Time out of range", "22008"},
+			{"extract specifier", "22023"},
 			{"not in timestamp range", "22008"},
 			{"Date out of range", "22008"},
 			{"field format", "22007"},
@@ -77,7 +88,12 @@ func messageStates() map[Class][]rule {
 			{"cannot start a transaction", "25001"},
 			{"onflict", "40001"},
 		},
+		"Not implemented": {
+			{"Unknown TimeZone", "22023"},
+		},
 		"Invalid Input": {
+			{"Invalid UTF8 Codepoint -", "22023"},
+			{"Invalid UTF8 Codepoint", "54000"},
 			{"More than one row returned by a subquery", "21000"},
 			{"in file", "XX001"}, // a fragment that was proven clean isn't read the same by DuckDB
 			{"Malformed JSON", "22P02"},
@@ -104,6 +120,15 @@ func entryStates() map[string][2]string {
 	}
 }
 
+// badPatterns begin what the library of regular expressions says of one that isn't.
+func badPatterns() []string {
+	return []string{
+		"missing ): ", "unexpected ): ", "missing ]: ", "missing argument to repetition operator: ", "bad repetition operator: ",
+		"invalid escape sequence: ", "invalid character class range: ", "invalid perl operator: ", "invalid repetition size: ",
+		"invalid named capture group: ", "trailing \\ at end of regexp", "invalid UTF-8: ",
+	}
+}
+
 // sqlState chooses PostgreSQL's code for a report.
 func sqlState(r report) string {
 	if r.Subtype == "MISSING_ENTRY" || r.Subtype == "ENTRY_ALREADY_EXISTS" {
@@ -125,6 +150,10 @@ func sqlState(r report) string {
 		if strings.Contains(r.Message, rule.contains) {
 			return rule.state
 		}
+	}
+	isPrefix := func(p string) bool { return strings.HasPrefix(r.Message, p) }
+	if r.Type == "Invalid Input" && slices.ContainsFunc(badPatterns(), isPrefix) {
+		return "2201B"
 	}
 	if isTooLong(r.Message) {
 		return "22003"
