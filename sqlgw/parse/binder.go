@@ -27,6 +27,10 @@ type binder struct {
 
 	// recursive are the WITH queries whose columns the first part of a set operation tells.
 	recursive map[*pg.SelectStmt]*cte
+	// told are the types of expressions, where they can be told.
+	told map[*pg.Node]string
+	// results are the types of the query's.
+	results []string
 	// grown is how much the expressions around the one at hand multiply their input.
 	grown int64
 }
@@ -50,6 +54,7 @@ func (b *binder) leave() { b.depth-- }
 // columns of a query's result, or of a relation.
 type columns struct {
 	names []string
+	types []string // "" or missing where they can't be told
 	known bool
 }
 
@@ -104,9 +109,11 @@ func (b *binder) setOperation(q *pg.SelectStmt, sc *scope) (columns, error) {
 	if c := b.recursive[q]; c != nil && !c.columns.known {
 		c.columns = c.renamed(left)
 	}
-	if _, err := b.query(q.GetRarg(), sc); err != nil {
+	right, err := b.query(q.GetRarg(), sc)
+	if err != nil {
 		return columns{}, err
 	}
+	left.types = commonTypes(left.types, right.types)
 	return left, b.tail(q, sc.results(left))
 }
 
@@ -126,6 +133,7 @@ func (b *binder) values(q *pg.SelectStmt, sc *scope) (columns, error) {
 	cols := columns{known: true}
 	for i := range width {
 		cols.names = append(cols.names, "column"+itoa(int32(i+1)))
+		cols.types = append(cols.types, b.commonType(columnOf(q.GetValuesLists(), i)))
 	}
 	if err := b.tail(q, sc.results(cols)); err != nil {
 		return columns{}, err
@@ -171,17 +179,22 @@ func (b *binder) targets(q *pg.SelectStmt, sc *scope) (columns, error) {
 	}
 	cols, names := b.outputColumns(q.GetTargetList(), sc)
 	sc.outputs = cols.names
+	at := 0 // in cols
 	for i, node := range q.GetTargetList() {
 		t := node.GetResTarget()
 		if t == nil || len(t.GetIndirection()) > 0 {
 			return columns{}, refuse("this item of a SELECT list")
 		}
 		if isStar(t.GetVal()) {
+			shown, _ := sc.starColumns(t.GetVal().GetColumnRef())
+			at += len(shown.names)
 			continue
 		}
 		if err := b.expr(t.GetVal(), sc.inTargets()); err != nil {
 			return columns{}, err
 		}
+		cols.types[at] = b.told[t.GetVal()]
+		at++
 		if b.binds() && t.GetName() == "" && t.GetVal().GetColumnRef() == nil {
 			t.Name = names[i]
 		}

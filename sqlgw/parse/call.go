@@ -29,6 +29,7 @@ func (b *binder) call(n *pg.Node, c *pg.FuncCall, sc *scope) error {
 	if f.kind == setFunction {
 		return b.setCall(n, c, f, sc)
 	}
+	b.told[n] = b.resultType(f, c.GetArgs())
 	if refused := f.finish(n, c); refused != nil {
 		return b.src.at(refused, c.GetLocation())
 	}
@@ -115,7 +116,7 @@ func (f *function) check(name string, c *pg.FuncCall) *Error {
 	case c.GetOver() != nil && !aggregate && f.kind != windowFunction:
 		return errorf("42809", "OVER specified, but %s is not a window function nor an aggregate function", name)
 	case c.GetOver() == nil && f.kind == windowFunction:
-		return errorf("42P20", "window function %s requires an OVER clause", name)
+		return errorf("42809", "window function %s requires an OVER clause", name)
 	case c.GetAggDistinct() && !aggregate:
 		return errorf("42809", "DISTINCT specified, but %s is not an aggregate function", name)
 	case len(c.GetAggOrder()) > 0 && !aggregate:

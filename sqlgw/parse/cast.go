@@ -108,6 +108,11 @@ func (d duckDBType) names() []*pg.Node {
 	}
 }
 
+// isText tells whether values of the type are one text each.
+func (d duckDBType) isText() bool {
+	return d.dimensions == 0 && (d.typ.Kind == columnar.Text || d.typ.Kind == columnar.Varchar || d.typ.Kind == columnar.Char)
+}
+
 // cast makes a cast to the type. A length cuts, which DuckDB's types don't.
 func (d duckDBType) cast(arg *pg.Node) *pg.Node {
 	t := &pg.TypeName{Names: d.names(), Typemod: -1}
@@ -118,6 +123,9 @@ func (d duckDBType) cast(arg *pg.Node) *pg.Node {
 		t.ArrayBounds = append(t.ArrayBounds, &pg.Node{Node: &pg.Node_Integer{Integer: &pg.Integer{Ival: -1}}})
 	}
 	made := &pg.Node{Node: &pg.Node_TypeCast{TypeCast: &pg.TypeCast{Arg: arg, TypeName: t}}}
+	if d.isText() && arg.GetAConst() == nil && arg.GetParamRef() == nil {
+		made = callNode("bs_text", arg)
+	}
 	if d.typ.Length == 0 || d.dimensions > 0 {
 		return made
 	}
@@ -134,6 +142,7 @@ func (b *binder) cast(n *pg.Node, c *pg.TypeCast, sc *scope) error {
 	if p := c.GetArg().GetParamRef(); p != nil && !b.binds() {
 		b.noteParam(p, c.GetTypeName())
 	}
+	named := namesOfCast(c.GetArg())
 	if err := b.expr(c.GetArg(), sc); err != nil {
 		return err
 	}
@@ -154,6 +163,11 @@ func (b *binder) cast(n *pg.Node, c *pg.TypeCast, sc *scope) error {
 	if d.dimensions > 1 {
 		return b.src.at(refuseAll("arrays of more than one dimension"), c.GetTypeName().GetLocation())
 	}
+	if d.isText() && !named {
+		if err := b.printed(c.GetArg(), c.GetTypeName().GetLocation()); err != nil {
+			return err
+		}
+	}
 	made, err := b.castValue(c.GetArg(), d)
 	if err != nil {
 		return b.src.at(b.src.at(err, c.GetArg().GetAConst().GetLocation()), c.GetTypeName().GetLocation())
@@ -169,12 +183,58 @@ func (b *binder) castValue(arg *pg.Node, d duckDBType) (*pg.Node, *Error) {
 		return arrayConst(text, d)
 	case isText:
 		return inputConst(text, d)
+	case d.typ.Kind == columnar.Float64 || d.typ.Kind == columnar.Float32:
+		if number, ok := arg.GetAConst().GetVal().(*pg.A_Const_Fval); ok { // DuckDB's would be infinite
+			return inputConst(number.Fval.GetFval(), d)
+		}
 	case d.unbounded:
 		d.typ.Scale = constScale(arg)
-	case d.typ.Kind == columnar.Bytea && !arg.GetAConst().GetIsnull() && arg.GetParamRef() == nil:
-		return nil, refuse("a cast to bytea of what is not a constant")
+	case arg.GetAConst().GetIsnull(), arg.GetParamRef() != nil, d.dimensions > 0:
+	case d.typ.Kind == columnar.Bytea:
+		return b.castToBytea(arg, d)
+	case d.typ.Kind == columnar.JSONB:
+		return callNode("bs_jsonb", d.cast(arg)), nil
 	}
 	return d.cast(arg), nil
+}
+
+// namesOfCast tells whether a value, if it is of a type like regclass, is a name already: it is
+// where it was cast, and not from a constant.
+func namesOfCast(arg *pg.Node) bool {
+	cast := arg.GetTypeCast()
+	if cast == nil || !strings.HasPrefix(typeOf(cast.GetTypeName()).name, "reg") {
+		return false
+	}
+	_, constant := stringConst(cast.GetArg())
+	return !constant
+}
+
+// castToBytea: a text is read, not taken for the bytes.
+func (b *binder) castToBytea(arg *pg.Node, d duckDBType) (*pg.Node, *Error) {
+	switch b.told[arg] {
+	case "bytea":
+		return d.cast(arg), nil
+	case "text", "varchar", "bpchar", "name":
+		return callNode("bs_bytea", arg), nil
+	}
+	return nil, refuse("a cast of this expression to bytea").hinted("Cast it to text first.")
+}
+
+// printed replaces a value, whose text PostgreSQL prints in another way than its kin, by that text.
+func (b *binder) printed(arg *pg.Node, location int32) error {
+	t := b.told[arg]
+	switch {
+	case arg.GetAConst() != nil:
+	case t == "jsonb":
+		inner := &pg.Node{Node: arg.GetNode()}
+		arg.Node = callNode("bs_jsonb_text", inner).GetNode()
+	case strings.HasPrefix(t, "reg") && b.binding.Dialect != nil:
+		inner := &pg.Node{Node: arg.GetNode()}
+		tpl, err := b.binding.Dialect.Cast(Cast{Name: t, Value: Literal{Kind: Expression}})
+		_, err = b.filled(arg, tpl, err, []*pg.Node{inner}, location)
+		return err
+	}
+	return nil
 }
 
 // constScale is the number of decimals of a numeric constant.
@@ -225,10 +285,25 @@ func inputConst(text string, d duckDBType) (*pg.Node, *Error) {
 	case columnar.Bytea:
 		return callNode("from_hex", textConst(strings.TrimPrefix(string(columnar.AppendText(nil, &v, 0)), `\x`))), nil
 	case columnar.Text:
+	case columnar.Date, columnar.Timestamp, columnar.TimestampTZ:
+		text = duckTime(string(columnar.AppendText(nil, &v, 0)))
 	default:
 		text = string(columnar.AppendText(nil, &v, 0))
 	}
 	return d.cast(textConst(text)), nil
+}
+
+// duckTime writes a date or time as DuckDB reads it: what is before Christ says so behind the date.
+func duckTime(text string) string {
+	text, before := strings.CutSuffix(text, " BC")
+	if !before {
+		return text
+	}
+	date, clock, hasClock := strings.Cut(text, " ")
+	if hasClock {
+		clock = " " + clock
+	}
+	return date + " (BC)" + clock
 }
 
 // specialTime is a time that is written as a word.

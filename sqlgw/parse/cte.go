@@ -26,7 +26,7 @@ func renameColumns(cols columns, aliases []string) columns {
 			names = append(names, a)
 		}
 	}
-	return columns{names: names, known: cols.known}
+	return columns{names: names, types: cols.types, known: cols.known}
 }
 
 // cteEnv is a list of the WITH queries in sight, the innermost and latest first.

@@ -10,7 +10,8 @@
 //
 // For queries it is a Select: it lists the relations that it names, and SQL prints it as what
 // DuckDB runs, with what a Binding has in their places. Printing goes once through the tree
-// and turns PostgreSQL's meaning into DuckDB's words; a Dialect may add functions, types and
+// and turns PostgreSQL's meaning into DuckDB's words, some of which are functions that sqlgw/duck
+// adds; Print also tells the types of results that DuckDB has no types for. A Dialect may add functions, types and
 // operators (the system catalogs').
 //
 // # Invariants

@@ -24,6 +24,14 @@ func openDuckDB(t *testing.T) *sql.DB {
 	db.SetMaxOpenConns(1)
 	for _, statement := range []string{
 		"set timezone = 'UTC'",
+		// What sqlgw/duck adds, as far as these tests need it.
+		`create macro bs_text(x) as case typeof(x) when 'BLOB' then '\\x' || lower(hex(x::varchar::blob))
+			when 'DATE' then replace(x::varchar, ' (BC)', ' BC') else x::varchar end`,
+		"create macro bs_jsonb(x) as x::json",
+		"create macro bs_jsonb_text(x) as x::varchar",
+		"create macro bs_jsonb_value(x) as x ->> '$'",
+		"create macro bs_bytea(x) as x::blob",
+		"create macro bs_divisor(x) as list_transform([x], lambda d: case when d = 0 then error('SQLSTATE 22012: division by zero') else d end)[1]",
 		"create table t (a int, b text, c double)", "insert into t values (1, 'x', 1.5), (2, 'y', null), (null, 'z', 3), (10, 'x', 0)",
 		"create table u (a int, d text)", "insert into u values (1, 'one'), (2, 'two'), (2, 'zwei'), (5, null)",
 		"create table v (a int, b text, e date)", "insert into v values (1, 'x', '2020-01-01'), (3, 'y', null)",
@@ -193,8 +201,8 @@ func TestAggregates(t *testing.T) {
 func TestNames(t *testing.T) {
 	db := openDuckDB(t)
 	for _, name := range firstColumnOf(t, db, "select distinct function_name from duckdb_functions()") {
-		if !isWordStart(name[0]) || strings.HasPrefix(name, "__") {
-			continue // operators, and what the optimizer makes
+		if !isWordStart(name[0]) || strings.HasPrefix(name, "__") || strings.HasPrefix(name, "bs_") {
+			continue // operators, what the optimizer makes, and what openDuckDB does
 		}
 		if lookupFunction(name) != nil {
 			continue

@@ -29,6 +29,18 @@ func (b *binder) expr(n *pg.Node, sc *scope) error {
 	if err := exprLists(n); err != nil {
 		return err
 	}
+	was := pg.Node{Node: n.GetNode()}
+	if err := b.kind(n, sc); err != nil {
+		return err
+	}
+	if b.binds() {
+		b.tell(n, &was)
+	}
+	return nil
+}
+
+// kind handles an expression by its kind.
+func (b *binder) kind(n *pg.Node, sc *scope) error {
 	inner := sc.inside()
 	switch e := n.GetNode().(type) {
 	case *pg.Node_AConst:
@@ -44,7 +56,7 @@ func (b *binder) expr(n *pg.Node, sc *scope) error {
 	case *pg.Node_FuncCall:
 		return b.call(n, e.FuncCall, sc)
 	case *pg.Node_SubLink:
-		return b.subLink(e.SubLink, inner)
+		return b.subLink(n, e.SubLink, inner)
 	case *pg.Node_SqlvalueFunction:
 		return b.valueFunction(n, e.SqlvalueFunction)
 	case *pg.Node_AIndirection:
@@ -182,7 +194,7 @@ func (b *binder) noteParam(p *pg.ParamRef, cast *pg.TypeName) {
 }
 
 // subLink handles a query in an expression.
-func (b *binder) subLink(s *pg.SubLink, sc *scope) error {
+func (b *binder) subLink(n *pg.Node, s *pg.SubLink, sc *scope) error {
 	q := s.GetSubselect().GetSelectStmt()
 	if q == nil {
 		return b.src.at(refuse("a statement that changes data in an expression"), s.GetLocation())
@@ -194,11 +206,17 @@ func (b *binder) subLink(s *pg.SubLink, sc *scope) error {
 		len(q.GetValuesLists()) == 0 && q.GetOp() <= pg.SetOperation_SETOP_NONE {
 		q.TargetList = []*pg.Node{target(intConst(1), "")}
 	}
-	if _, err := b.query(q, sc); err != nil {
+	cols, err := b.query(q, sc)
+	if err != nil {
 		return b.located(err, s.GetLocation())
 	}
 	switch s.GetSubLinkType() {
-	case pg.SubLinkType_EXISTS_SUBLINK, pg.SubLinkType_EXPR_SUBLINK, pg.SubLinkType_ARRAY_SUBLINK:
+	case pg.SubLinkType_EXPR_SUBLINK:
+		if b.binds() && len(cols.names) == 1 {
+			b.told[n] = typeAt(cols.types, 0)
+		}
+		return nil
+	case pg.SubLinkType_EXISTS_SUBLINK, pg.SubLinkType_ARRAY_SUBLINK:
 		return nil
 	case pg.SubLinkType_ANY_SUBLINK, pg.SubLinkType_ALL_SUBLINK:
 		return b.subLinkOperator(s)

@@ -58,7 +58,7 @@ func (b *binder) add(it *item, sc *scope, location int32) ([]column, error) {
 	sc.known = sc.known && it.known
 	visible := make([]column, len(it.names))
 	for i, name := range it.names {
-		visible[i] = column{name: name, ref: columnRef(it.alias, name)}
+		visible[i] = column{name: name, ref: columnRef(it.alias, name), told: typeAt(it.types, i)}
 	}
 	return visible, nil
 }
@@ -88,7 +88,7 @@ func (b *binder) rangeVar(r *pg.RangeVar, sc *scope) ([]column, error) {
 			it.alias, len(cols.names), len(aliases)), r.GetLocation())
 	}
 	cols = renameColumns(cols, aliases)
-	it.names, it.known = cols.names, cols.known
+	it.names, it.types, it.known = cols.names, cols.types, cols.known
 	if b.binds() {
 		r.Inh = true // ONLY: nothing inherits
 		r.Alias = &pg.Alias{Aliasname: it.alias, Colnames: strNodes(aliases...)}
@@ -116,9 +116,11 @@ func (b *binder) relation(r *pg.RangeVar, it *item) (columns, error) {
 		it.schema = t.Schema
 	}
 	it.hidden = t.Hidden
+	shown := min(len(t.Columns), len(t.Types))
+	it.hiddenTypes = t.Types[shown:]
 	b.sources = append(b.sources, t.SQL)
 	r.Catalogname, r.Schemaname, r.Relname = "", "", b.placeholder(len(b.sources)-1)
-	return columns{names: t.Columns, known: true}, nil
+	return columns{names: t.Columns, types: t.Types[:shown], known: true}, nil
 }
 
 // target asks the binding for what stands for a relation.
@@ -152,7 +154,7 @@ func (b *binder) rangeSubselect(r *pg.RangeSubselect, sc *scope) ([]column, erro
 			r.GetAlias().GetAliasname(), len(cols.names), len(aliases))
 	}
 	cols = renameColumns(cols, aliases)
-	it := &item{alias: r.GetAlias().GetAliasname(), names: cols.names, known: cols.known, relation: -1}
+	it := &item{alias: r.GetAlias().GetAliasname(), names: cols.names, types: cols.types, known: cols.known, relation: -1}
 	if it.alias == "" { // PostgreSQL 16 allows none
 		it.alias = "bs_unnamed_" + itoa(int32(b.ctes))
 		b.ctes++
@@ -275,7 +277,7 @@ func mergeUsing(kind pg.JoinType, using []string, left, right []column) []column
 	}
 	var merged []column
 	for _, name := range using {
-		c := column{name: name}
+		c := column{name: name, told: toldOf(left, name)}
 		switch kind {
 		case pg.JoinType_JOIN_RIGHT:
 			c.ref = ref(right, name)

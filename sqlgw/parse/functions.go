@@ -24,6 +24,9 @@ type function struct {
 	withinGroup bool
 	// plain: DuckDB's is a macro, which can't have FILTER, DISTINCT, ORDER BY and OVER.
 	plain bool
+	// returns is the type of the result, where DuckDB's isn't PostgreSQL's: pg_type's name for it,
+	// or argumentsType.
+	returns string
 	// table: DuckDB has a table function for it.
 	table bool
 	// rewrite changes a call that already has DuckDB's name, or returns what stands for it.
@@ -62,14 +65,18 @@ func mathFunctions() map[string]*function {
 	list := map[string]*function{
 		"pow": renamed("power", 2, 2),
 		"div": {duck: "trunc", min: 2, max: 2, rewrite: func(c *pg.FuncCall) (*pg.Node, *Error) {
-			return callNode("trunc", operatorNode("//", c.GetArgs()[0], c.GetArgs()[1])), nil
+			return callNode("trunc", operatorNode("//", c.GetArgs()[0], divisor(c.GetArgs()[1]))), nil
+		}},
+		"mod": {duck: "mod", min: 2, max: 2, rewrite: func(c *pg.FuncCall) (*pg.Node, *Error) {
+			c.Args[1] = divisor(c.GetArgs()[1])
+			return nil, nil
 		}},
 	}
 	same(list, 0, 0, "pi", "random")
 	same(list, 1, 1, "abs", "ceil", "ceiling", "floor", "sign", "sqrt", "cbrt", "exp", "ln", "log10", "factorial",
 		"degrees", "radians", "sin", "cos", "tan", "cot", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh")
 	same(list, 1, 2, "round", "trunc", "log")
-	same(list, 2, 2, "power", "mod", "gcd", "lcm", "atan2")
+	same(list, 2, 2, "power", "gcd", "lcm", "atan2")
 	return list
 }
 
@@ -87,13 +94,14 @@ func textFunctions() map[string]*function {
 		"substring":             {duck: "substring", min: 2, max: 3, rewrite: substringCall},
 		"substr":                {duck: "substring", min: 2, max: 3, rewrite: substringCall},
 		"encode":                {duck: "hex", min: 2, max: 2, rewrite: encodeCall},
+		"chr":                   {duck: "chr", min: 1, max: 1, rewrite: chrCall},
 		"decode":                {duck: "from_hex", min: 2, max: 2, rewrite: decodeCall},
 		"regexp_replace":        {duck: "regexp_replace", min: 3, max: 4, rewrite: regexpReplaceCall},
 		"regexp_split_to_array": {duck: "regexp_split_to_array", min: 2, max: 3, rewrite: regexpCall(2)},
 		"string_to_array":       {duck: "string_to_array", min: 2, max: 2, rewrite: splitCall},
 	}
 	same(list, 0, 0, "gen_random_uuid")
-	same(list, 1, 1, "length", "lower", "upper", "reverse", "ascii", "chr", "md5")
+	same(list, 1, 1, "length", "lower", "upper", "reverse", "ascii", "md5")
 	same(list, 1, 2, "ltrim", "rtrim")
 	same(list, 1, -1, "concat")
 	same(list, 2, -1, "concat_ws")
@@ -134,15 +142,35 @@ func arrayFunctions() map[string]*function {
 
 func jsonFunctions() map[string]*function {
 	list := map[string]*function{
-		"to_jsonb":           renamed("to_json", 1, 1),
+		"to_jsonb":           normalized(renamed("to_json", 1, 1)),
 		"jsonb_array_length": renamed("json_array_length", 1, 1),
 		"json_build_object":  renamed("json_object", 0, -1),
-		"jsonb_build_object": renamed("json_object", 0, -1),
+		"jsonb_build_object": normalized(renamed("json_object", 0, -1)),
 		"json_build_array":   renamed("json_array", 0, -1),
-		"jsonb_build_array":  renamed("json_array", 0, -1),
+		"jsonb_build_array":  normalized(renamed("json_array", 0, -1)),
 	}
 	same(list, 1, 1, "to_json", "json_array_length", "row_to_json", "array_to_json")
 	return list
+}
+
+// normalized is a function that returns jsonb, made of one that gives JSON.
+func normalized(f *function) *function {
+	inner := f.rewrite
+	f.returns = "jsonb"
+	f.rewrite = func(c *pg.FuncCall) (*pg.Node, *Error) {
+		made := &pg.Node{Node: &pg.Node_FuncCall{FuncCall: c}}
+		if inner != nil {
+			changed, err := inner(c)
+			if err != nil {
+				return nil, err
+			}
+			if changed != nil {
+				made = changed
+			}
+		}
+		return callNode("bs_jsonb", made), nil
+	}
+	return f
 }
 
 func aggregateFunctions() map[string]*function {
@@ -151,11 +179,12 @@ func aggregateFunctions() map[string]*function {
 		"stddev", "stddev_samp", "stddev_pop", "variance", "var_samp", "var_pop", "bit_and", "bit_or", "bit_xor")
 	same(list, 2, 2, "string_agg", "corr", "covar_pop", "covar_samp", "regr_avgx", "regr_avgy", "regr_count",
 		"regr_intercept", "regr_r2", "regr_slope", "regr_sxx", "regr_sxy", "regr_syy")
-	for _, name := range []string{"json_agg", "jsonb_agg"} {
-		list[name] = &function{duck: "array_agg", min: 1, max: 1, rewrite: wrapIn("to_json")}
-	}
-	for _, name := range []string{"json_object_agg", "jsonb_object_agg"} {
-		list[name] = &function{duck: "json_group_object", min: 2, max: 2, plain: true}
+	arrays := func() *function { return &function{duck: "array_agg", min: 1, max: 1, rewrite: wrapIn("to_json")} }
+	list["json_agg"], list["jsonb_agg"] = arrays(), normalized(arrays())
+	objects := func() *function { return &function{duck: "json_group_object", min: 2, max: 2, plain: true} }
+	list["json_object_agg"], list["jsonb_object_agg"] = objects(), normalized(objects())
+	for _, name := range []string{"min", "max", "any_value"} {
+		list[name].returns = argumentsType
 	}
 	list["mode"] = &function{duck: "mode", withinGroup: true}
 	list["percentile_cont"] = &function{duck: "percentile_cont", min: 1, max: 1, withinGroup: true}
@@ -172,6 +201,9 @@ func windowFunctions() map[string]*function {
 	same(list, 1, 1, "ntile", "first_value", "last_value")
 	same(list, 1, 3, "lag", "lead")
 	same(list, 2, 2, "nth_value")
+	for _, name := range []string{"first_value", "last_value", "lag", "lead", "nth_value"} {
+		list[name].returns = argumentsType
+	}
 	for _, f := range list {
 		f.kind = windowFunction
 	}

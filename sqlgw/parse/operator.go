@@ -1,7 +1,9 @@
 package parse
 
 import (
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 )
@@ -48,9 +50,11 @@ func (b *binder) operator(n *pg.Node, e *pg.A_Expr, sc *scope) error {
 		return b.arrayOperator(n, e)
 	case pg.A_Expr_Kind_AEXPR_LIKE, pg.A_Expr_Kind_AEXPR_ILIKE:
 		return b.like(n, e)
-	case pg.A_Expr_Kind_AEXPR_DISTINCT, pg.A_Expr_Kind_AEXPR_NOT_DISTINCT, pg.A_Expr_Kind_AEXPR_NULLIF,
-		pg.A_Expr_Kind_AEXPR_IN, pg.A_Expr_Kind_AEXPR_BETWEEN, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN:
-		return nil // built into the grammar with an operator that can't be another
+	// Built into the grammar with an operator that can't be another:
+	case pg.A_Expr_Kind_AEXPR_DISTINCT, pg.A_Expr_Kind_AEXPR_NOT_DISTINCT, pg.A_Expr_Kind_AEXPR_NULLIF:
+		return b.readAs(e.GetLexpr(), e.GetRexpr())
+	case pg.A_Expr_Kind_AEXPR_IN, pg.A_Expr_Kind_AEXPR_BETWEEN, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN:
+		return b.readAs(append(slices.Clone(e.GetRexpr().GetList().GetItems()), e.GetLexpr())...)
 	default:
 		return b.src.at(refuse("this operator"), e.GetLocation())
 	}
@@ -77,11 +81,77 @@ func (b *binder) plainOperator(n *pg.Node, e *pg.A_Expr) error {
 	if refused != nil {
 		return b.src.at(refused, e.GetLocation())
 	}
+	if isComparison(op) {
+		if err := b.readAs(e.GetLexpr(), e.GetRexpr()); err != nil {
+			return err
+		}
+	}
+	switch op {
+	case "+", "-", "*", "/", "%":
+		b.typeParam(e.GetLexpr(), e.GetRexpr())
+		b.typeParam(e.GetRexpr(), e.GetLexpr())
+	}
+	text := op == "->>" || op == "#>>"
+	if isJSONB := b.told[e.GetLexpr()] == "jsonb"; !isJSONB {
+		text = false
+	} else if text {
+		op = strings.TrimSuffix(op, ">")
+	}
 	made, refused := duckOperator(op, e.GetLexpr(), e.GetRexpr())
 	if refused != nil {
 		return b.src.at(refused, e.GetLocation())
 	}
+	if text { // of objects and arrays it has blanks
+		made = callNode("bs_jsonb_value", made)
+	}
 	n.Node = made.GetNode()
+	return nil
+}
+
+// typeParam gives a parameter that has no type yet that of the number beside it: of several
+// functions of an operator's name DuckDB chooses none.
+func (b *binder) typeParam(p, other *pg.Node) {
+	if p.GetParamRef() == nil {
+		return
+	}
+	t := b.told[other]
+	if _, isInt := other.GetAConst().GetVal().(*pg.A_Const_Ival); isInt {
+		t = "int4"
+	}
+	switch t {
+	case "int2", "int4", "int8", "float4", "float8":
+		p.Node = castTo(&pg.Node{Node: p.GetNode()}, t).GetNode()
+	}
+}
+
+// readAs reads texts that are constants as PostgreSQL reads them where they are compared with a
+// value of a type whose texts DuckDB reads in another way.
+func (b *binder) readAs(values ...*pg.Node) error {
+	t := ""
+	for _, v := range values {
+		switch told := b.told[v]; told {
+		case "date", "timestamp", "timestamptz", "bytea":
+			t = told
+		}
+	}
+	if t == "" {
+		return nil
+	}
+	d, err := duckType(typeName{name: t})
+	if err != nil {
+		return err
+	}
+	for _, v := range values {
+		text, ok := stringConst(v)
+		if !ok {
+			continue
+		}
+		made, err := inputConst(text, d)
+		if err != nil {
+			return b.src.at(err, v.GetAConst().GetLocation())
+		}
+		v.Node = made.GetNode()
+	}
 	return nil
 }
 
@@ -92,12 +162,14 @@ func duckOperator(op string, left, right *pg.Node) (*pg.Node, *Error) {
 		return prefixOperator(op, right)
 	}
 	switch op {
-	case "+", "-", "*", "%", "^", "||", "&", "|", "<<", ">>", "@>", "<@", "&&", "=", "<", "<=", ">", ">=":
+	case "+", "-", "*", "^", "||", "&", "|", "<<", ">>", "@>", "<@", "&&", "=", "<", "<=", ">", ">=":
 		return operatorNode(op, left, right), nil
 	case "<>", "!=":
 		return operatorNode("<>", left, right), nil
 	case "/": // of integers it truncates, which DuckDB calls //
-		return operatorNode("//", left, right), nil
+		return operatorNode("//", left, divisor(right)), nil
+	case "%":
+		return operatorNode("%", left, divisor(right)), nil
 	case "#":
 		return callNode("xor", left, right), nil
 	case "~~", "!~~", "~~*", "!~~*":
@@ -220,8 +292,13 @@ func (b *binder) like(n *pg.Node, e *pg.A_Expr) error {
 	if call := pattern.GetFuncCall(); call != nil && isLikeEscape(call) {
 		pattern = call.GetArgs()[0]
 		text, ok := stringConst(call.GetArgs()[1])
-		if !ok || len(text) > 1 {
-			return b.src.at(refuse("ESCAPE with anything but one character"), e.GetLocation())
+		switch {
+		case !ok:
+			return b.src.at(refuse("ESCAPE with what is not a constant"), e.GetLocation())
+		case utf8.RuneCountInString(text) > 1:
+			return b.src.at(errorf("22025", "invalid escape string"), e.GetLocation()).hinted("Escape string must be empty or one character.")
+		case len(text) > 1:
+			return b.src.at(refuse("ESCAPE with a character that is not ASCII"), e.GetLocation())
 		}
 		escape = text
 	}

@@ -16,9 +16,11 @@ func (b *binder) outputColumns(targets []*pg.Node, sc *scope) (columns, []string
 		t := node.GetResTarget()
 		switch {
 		case isStar(t.GetVal()):
-			shown, known := sc.starNames(t.GetVal().GetColumnRef())
-			cols.names = append(cols.names, shown...)
+			shown, known := sc.starColumns(t.GetVal().GetColumnRef())
+			cols.names = append(cols.names, shown.names...)
+			cols.types = append(cols.types, shown.types...)
 			cols.known = cols.known && known
+			continue
 		case t.GetName() != "":
 			cols.names = append(cols.names, t.GetName())
 		default:
@@ -29,28 +31,34 @@ func (b *binder) outputColumns(targets []*pg.Node, sc *scope) (columns, []string
 			names[i] = name
 			cols.names = append(cols.names, name)
 		}
+		cols.types = append(cols.types, "")
 	}
 	return cols, names
 }
 
-// starNames are the names that a star stands for, and whether all are known.
-func (sc *scope) starNames(ref *pg.ColumnRef) ([]string, bool) {
+// starColumns are the columns that a star stands for, and whether all are known. They have as many
+// types as names.
+func (sc *scope) starColumns(ref *pg.ColumnRef) (columns, bool) {
 	if len(ref.GetFields()) == 1 {
-		names := make([]string, len(sc.visible))
-		for i, c := range sc.visible {
-			names[i] = c.name
+		shown := columns{}
+		for _, c := range sc.visible {
+			shown.names, shown.types = append(shown.names, c.name), append(shown.types, c.told)
 		}
-		return names, sc.known
+		return shown, sc.known
 	}
 	qualifier := strsOf(ref.GetFields()[:len(ref.GetFields())-1])
 	for at := sc; at != nil; at = at.parent {
 		for _, it := range at.items {
 			if it.is(qualifier) {
-				return it.names, it.known
+				shown := columns{names: it.names}
+				for i := range it.names {
+					shown.types = append(shown.types, typeAt(it.types, i))
+				}
+				return shown, it.known
 			}
 		}
 	}
-	return nil, false
+	return columns{}, false
 }
 
 // How good a derived name is: a weak one gives way to the name of what is inside.

@@ -33,6 +33,11 @@ func substringCall(c *pg.FuncCall) (*pg.Node, *Error) {
 	if _, ok := stringConst(c.GetArgs()[1]); ok {
 		return nil, refuse("substring with a pattern").hinted("Use regexp_replace.")
 	}
+	if len(c.GetArgs()) == 3 {
+		if length, ok := intValue(c.GetArgs()[2]); ok && length < 0 {
+			return nil, errorf("22011", "negative substring length not allowed")
+		}
+	}
 	start, constant := intValue(c.GetArgs()[1])
 	switch {
 	case constant && start >= 1:
@@ -128,7 +133,7 @@ func encodeCall(c *pg.FuncCall) (*pg.Node, *Error) {
 	case "base64":
 		return callNode("to_base64", c.GetArgs()[0]), nil
 	}
-	return nil, refuse("encode with a format other than hex and base64")
+	return nil, refuseFormat("encode", c.GetArgs()[1])
 }
 
 func decodeCall(c *pg.FuncCall) (*pg.Node, *Error) {
@@ -138,7 +143,15 @@ func decodeCall(c *pg.FuncCall) (*pg.Node, *Error) {
 	case "base64":
 		return callNode("from_base64", c.GetArgs()[0]), nil
 	}
-	return nil, refuse("decode with a format other than hex and base64")
+	return nil, refuseFormat("decode", c.GetArgs()[1])
+}
+
+// refuseFormat tells formats that PostgreSQL has from others.
+func refuseFormat(function string, format *pg.Node) *Error {
+	if name, ok := stringConst(format); ok && !strings.EqualFold(name, "escape") {
+		return errorf(CodeInvalidParameter, "unrecognized encoding: %q", name)
+	}
+	return refuse(function + " with a format other than hex and base64")
 }
 
 // extractCall: seconds have their fraction in PostgreSQL.
@@ -163,6 +176,18 @@ func extractCall(c *pg.FuncCall) (*pg.Node, *Error) {
 		return nil, refuse("julian")
 	}
 	return nil, errorf(CodeInvalidParameter, "unit %q not recognized", field)
+}
+
+// numericConst is the value of a number that is a constant.
+func numericConst(n *pg.Node) (float64, bool) {
+	if v, ok := n.GetAConst().GetVal().(*pg.A_Const_Fval); ok {
+		value, err := strconv.ParseFloat(v.Fval.GetFval(), 64)
+		return value, err == nil
+	}
+	if v, ok := n.GetAConst().GetVal().(*pg.A_Const_Ival); ok {
+		return float64(v.Ival.GetIval()), true
+	}
+	return 0, false
 }
 
 func floatConst(number string) *pg.Node {

@@ -13,6 +13,8 @@ type item struct {
 	names            []string
 	known            bool     // whether names is complete
 	hidden           []string // columns of the source that * doesn't show
+	types            []string // of names, where they can be told
+	hiddenTypes      []string // of hidden
 	relation         int      // index in binder.relations, -1 for other things
 }
 
@@ -25,6 +27,7 @@ func (it *item) has(name string) bool {
 type column struct {
 	name string
 	ref  *pg.Node
+	told string // the type, where it can be told
 }
 
 // scope is what the names of a SELECT may mean: first the things of its FROM, then those of the
@@ -113,7 +116,7 @@ func (b *binder) column(n *pg.Node, sc *scope) error {
 	if len(names) == 1 {
 		err = b.unqualified(n, names[0], sc)
 	} else {
-		err = b.qualified(ref, names, sc)
+		err = b.qualified(n, names, sc)
 	}
 	return err
 }
@@ -153,6 +156,7 @@ func (b *binder) unqualified(n *pg.Node, name string, sc *scope) error {
 			return b.src.at(errorf("42702", "column reference %q is ambiguous", name), location)
 		case count == 1:
 			n.Node = cloneNode(found.ref).GetNode()
+			b.told[n] = found.told
 			return nil
 		}
 		if it := at.item(name); it != nil {
@@ -181,7 +185,7 @@ func (sc *scope) find(name string) (column, int) {
 	}
 	for _, it := range sc.items {
 		if slices.Contains(it.hidden, name) {
-			found = column{name: name, ref: columnRef(it.alias, name)}
+			found = column{name: name, ref: columnRef(it.alias, name), told: it.typeOf(name)}
 			count++
 		}
 	}
@@ -214,7 +218,8 @@ func (b *binder) wholeRow(n *pg.Node, it *item) error {
 }
 
 // qualified resolves t.a, s.t.a and d.s.t.a, and leaves t.a.
-func (b *binder) qualified(ref *pg.ColumnRef, names []string, sc *scope) error {
+func (b *binder) qualified(n *pg.Node, names []string, sc *scope) error {
+	ref := n.GetColumnRef()
 	if len(names) > 4 {
 		return b.src.at(errorf(CodeSyntax, "improper qualified name (too many dotted names)"), ref.GetLocation())
 	}
@@ -229,6 +234,7 @@ func (b *binder) qualified(ref *pg.ColumnRef, names []string, sc *scope) error {
 				return b.src.at(errorf(CodeUndefinedColumn, "column %s.%s does not exist", table, name), ref.GetLocation())
 			}
 			ref.Fields = strNodes(it.alias, name)
+			b.told[n] = it.typeOf(name)
 			return nil
 		}
 		complete = complete && at.known

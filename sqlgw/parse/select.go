@@ -84,6 +84,9 @@ type Target struct {
 	Schema string
 	// Columns are those that the relation shows, in order: the first ones of what SQL gives.
 	Columns []string
+	// Types are what PostgreSQL calls the types of Columns and then of Hidden, as pg_type has
+	// them; "" or missing where nobody needs to know.
+	Types []string
 	// Hidden are the columns that come after them in SQL: they can be named, but * doesn't show them.
 	Hidden []string
 }
@@ -113,24 +116,42 @@ type Binding struct {
 //   - Columns are resolved where all relations in sight are known: an unknown one is 42703
 //     at its position, a missing table 42P01, an ambiguous one 42702.
 //
-// What still differs is DuckDB's arithmetic: x / 0 is NULL; numeric / numeric, avg and
-// what mixes numeric with double are double; sum of bigint is numeric(38,0).
+// What still differs is DuckDB's arithmetic: numeric / numeric, avg and what mixes numeric with double are double; sum of bigint is numeric(38,0).
 //
 // Errors are *Error, or the binding's.
 func (q *Select) SQL(b Binding) (string, error) {
+	p, err := q.Print(b)
+	return p.SQL, err
+}
+
+// Printed is a query as DuckDB runs it, with what DuckDB can't tell of its results.
+type Printed struct {
+	SQL string
+	// Types are what PostgreSQL calls the types of the results, where the query tells: ""
+	// where DuckDB's type is to be believed. There may be fewer of them than results.
+	Types []string
+}
+
+// Print is SQL with the types of the results that DuckDB has no types for, like oid and jsonb.
+func (q *Select) Print(b Binding) (Printed, error) {
 	bound, tree, err := q.bind(&b)
 	if err != nil {
-		return "", err
+		return Printed{}, err
 	}
-	return bound.print(tree)
+	sql, err := bound.print(tree)
+	return Printed{SQL: sql, Types: bound.results}, err
 }
 
 // bind turns a copy of the tree into DuckDB's.
 func (q *Select) bind(b *Binding) (*binder, *pg.Node, error) {
-	bound := &binder{src: q.src, binding: b, nonce: strconv.FormatUint(rand.Uint64(), 36)}
+	bound := &binder{src: q.src, binding: b, nonce: strconv.FormatUint(rand.Uint64(), 36), told: map[*pg.Node]string{}}
 	tree := proto.CloneOf(q.tree)
-	if _, err := bound.query(tree.GetSelectStmt(), nil); err != nil {
+	cols, err := bound.query(tree.GetSelectStmt(), nil)
+	if err != nil {
 		return nil, nil, err
+	}
+	if cols.known {
+		bound.results = cols.types
 	}
 	return bound, tree, nil
 }

@@ -63,7 +63,7 @@ func (b *binder) starColumns(ref *pg.ColumnRef, sc *scope) ([]column, bool, erro
 			ref.Fields = starRef(it.alias).GetColumnRef().GetFields()
 			shown := make([]column, len(it.names))
 			for i, name := range it.names {
-				shown[i] = column{name: name, ref: columnRef(it.alias, name)}
+				shown[i] = column{name: name, ref: columnRef(it.alias, name), told: typeAt(it.types, i)}
 			}
 			return shown, len(it.hidden) > 0, nil
 		}

@@ -61,6 +61,14 @@ type Operator struct {
 type Template struct {
 	expr    *pg.Node // a SelectStmt if it is a query
 	columns []string // of a query
+	typ     string
+}
+
+// As is the template with the name that pg_type has for the type of its value.
+func (t *Template) As(typ string) *Template {
+	told := *t
+	told.typ = typ
+	return &told
 }
 
 // NewTemplate makes a Template. The columns of a query must have names.
@@ -271,6 +279,7 @@ func (b *binder) filled(n *pg.Node, tpl *Template, err error, operands []*pg.Nod
 		return false, b.src.at(missing, location)
 	}
 	n.Node = made.GetNode()
+	b.told[n] = tpl.typ
 	if made.GetSelectStmt() != nil {
 		n.Node = &pg.Node_SubLink{SubLink: &pg.SubLink{SubLinkType: pg.SubLinkType_EXPR_SUBLINK, Subselect: made}}
 	}
