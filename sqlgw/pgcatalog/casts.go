@@ -18,19 +18,22 @@ type reg struct {
 
 func regTypes() map[string]reg {
 	return map[string]reg{
-		"regclass":     {(*snapshot).namedClass, regTemplate("relation", "classes", "bs_class")},
-		"regtype":      {(*snapshot).namedType, regTemplate("type", "types", "bs_type || bs_rest")},
-		"regnamespace": {(*snapshot).namedSchema, regTemplate("schema", "schemas", "bs_schema")},
-		"regrole":      {(*snapshot).namedRole, regTemplate("role", "roles", "bs_role")},
+		"regclass":     {(*snapshot).namedClass, regTemplate(missing{parse.CodeUndefinedTable, "relation"}, "classes", "bs_class")},
+		"regtype":      {(*snapshot).namedType, regTemplate(missing{parse.CodeUndefinedObject, "type"}, "types", "bs_type || bs_rest")},
+		"regnamespace": {(*snapshot).namedSchema, regTemplate(missing{"3F000", "schema"}, "schemas", "bs_schema")},
+		"regrole":      {(*snapshot).namedRole, regTemplate(missing{parse.CodeUndefinedObject, "role"}, "roles", "bs_role")},
 	}
 }
 
+// missing is the SQLSTATE of a thing that there isn't, and what it is.
+type missing struct{ code, what string }
+
 // regTemplate gives the name that a lookup has; 0 is "-", and an OID that nothing has is its
 // digits.
-func regTemplate(what, lookup, name string) string {
+func regTemplate(m missing, lookup, name string) string {
 	return "(SELECT CASE WHEN bs_key IS NOT NULL THEN " + name + " WHEN bs_asked = '0' THEN '-'" +
 		" WHEN bs_asked IS NULL OR regexp_full_match(bs_asked, '[0-9]+') THEN bs_asked" +
-		" ELSE CAST(error('" + what + " \"' || bs_asked || '\" does not exist') AS VARCHAR) END" +
+		" ELSE CAST(error('" + parse.RaisedMessage(m.code, m.what) + " \"' || bs_asked || '\" does not exist') AS VARCHAR) END" +
 		" FROM (SELECT CAST($1 AS VARCHAR)) AS bs_call (bs_asked) LEFT JOIN {" + lookup + "} ON bs_key = bs_asked)"
 }
 

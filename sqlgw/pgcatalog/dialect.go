@@ -70,6 +70,15 @@ func (d *dialect) Function(c parse.Call) (*parse.Template, error) {
 	if len(c.Args) < f.min || len(c.Args) > f.max {
 		return nil, nil // this package's function isn't meant; parse says that there is none
 	}
+	tpl, err := f.template(d, c)
+	if tpl == nil || err != nil || f.returns == "" {
+		return tpl, err
+	}
+	return tpl.As(f.returns), nil
+}
+
+// template of a call.
+func (f function) template(d *dialect, c parse.Call) (*parse.Template, error) {
 	text := f.text
 	if f.named != nil && c.Args[0].Kind == parse.String {
 		oid, err := f.named(d.snapshot(), c.Args[0].Text)

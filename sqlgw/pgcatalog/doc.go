@@ -11,7 +11,9 @@
 // where it is made of a quoted constant, so that it can be compared with OIDs, and the name
 // that it prints where it is made of anything else, so that it can be shown; of a parameter
 // it isn't made, since what that is for can't be told.
-// Columns of type regproc hold names. Arrays are lists; lists that no row has are NULL.
+// Clients are told the types' own names and OIDs, and get names in text and OIDs in
+// binary (Names), whichever of the two the value is.
+// Columns of type regproc hold names, and are told as text. Arrays are lists; lists that no row has are NULL.
 //
 // # Invariants
 //

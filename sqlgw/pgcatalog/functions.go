@@ -18,6 +18,8 @@ type function struct {
 	// named finds what the first argument names where it is a constant text; nil if it has to be
 	// an OID.
 	named func(*snapshot, string) (int64, error)
+	// returns is the type of the value, where DuckDB has no such type.
+	returns string
 	// relation: the answer is about that relation only.
 	relation bool
 	// rows is the text of the template of a call in FROM, where that is another one.
@@ -55,9 +57,24 @@ func (c *Catalog) prepareFunctions() (map[string]function, error) {
 		if strings.Contains(f.text, "{") {
 			f.fixed = nil
 		}
+		f.returns = returned(name)
 		all[name] = f
 	}
 	return all, nil
+}
+
+// returned is the type that a function returns, "" if DuckDB has it.
+func returned(function string) string {
+	switch function {
+	case "current_database", "current_catalog", "current_schema", "current_user", "session_user", "user", "current_role",
+		"pg_get_userbyid", "getdatabaseencoding", "pg_client_encoding", "pg_encoding_to_char":
+		return "name"
+	case "pg_my_temp_schema":
+		return "oid"
+	case "to_regclass", "to_regtype", "to_regnamespace", "to_regrole":
+		return strings.TrimPrefix(function, "to_")
+	}
+	return ""
 }
 
 // sessionFunctions tell of the session.

@@ -63,6 +63,22 @@ func (r *Relation) Hidden() []string {
 	return []string{tableOID}
 }
 
+// Types are what pg_type calls the types of Columns and then of Hidden: those of domains are
+// what they are made of, as clients are told.
+func (r *Relation) Types() []string {
+	out := make([]string, len(r.columns), len(r.columns)+1)
+	for i, c := range r.columns {
+		out[i] = c.typ.name
+		if c.typ.baseType != nil {
+			out[i] = c.typ.baseType.name
+		}
+	}
+	if !r.view {
+		out = append(out, "oid")
+	}
+	return out
+}
+
 // Query is DuckDB's text of the query that gives the relation's columns, hidden ones last, out of one
 // that gives its Scan columns.
 func (r *Relation) Query(scan string) string {

@@ -31,6 +31,8 @@ type typ struct {
 	full string
 	// elementType is what an array is of; nil for other types.
 	elementType *typ
+	// baseType is what a domain is made of; nil for other types.
+	baseType *typ
 	// scan holds its values, and list is DuckDB's type for those that are arrays, which are
 	// text in scan.
 	scan columnar.Type
@@ -69,6 +71,7 @@ func readTypes() (*types, error) {
 	}
 	for _, t := range out.all {
 		t.scan, t.list = out.representation(t)
+		t.baseType = out.byOID[t.base]
 	}
 	return out, nil
 }
