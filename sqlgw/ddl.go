@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -113,12 +114,11 @@ func (s *session) dropTables(ctx context.Context, w pgwire.ResultWriter, p *pars
 			tables = append(tables, t)
 			continue
 		}
+		e := missingTable(snap, n)
 		if !p.IfExists {
-			e := sqlError("42P01", "table %q does not exist", n.Name)
-			e.Position = n.Position
 			return e
 		}
-		w.Notice(&pgwire.Error{Severity: "NOTICE", Code: "00000", Message: fmt.Sprintf("table %q does not exist, skipping", n.Name)})
+		w.Notice(&pgwire.Error{Severity: "NOTICE", Code: "00000", Message: e.Message + ", skipping"})
 	}
 	for _, t := range tables {
 		if err := s.gateway.cfg.Catalog.DropTable(ctx, t.Schema, t.Name); err != nil {
@@ -127,6 +127,16 @@ func (s *session) dropTables(ctx context.Context, w pgwire.ResultWriter, p *pars
 	}
 	w.Complete("DROP TABLE")
 	return nil
+}
+
+// missingTable is the error of a table that can't be dropped because it, or its schema, isn't there.
+func missingTable(snap *catalog.Snapshot, n parse.Name) *pgwire.Error {
+	e := sqlError("42P01", "table %q does not exist", n.Name)
+	if n.Schema != "" && !slices.ContainsFunc(snap.Schemas(), func(x catalog.Schema) bool { return x.Name == n.Schema }) {
+		e = sqlError("3F000", "schema %q does not exist", n.Schema)
+	}
+	e.Position = n.Position
+	return e
 }
 
 func (s *session) createSchema(ctx context.Context, w pgwire.ResultWriter, p *parse.CreateSchema) error {

@@ -38,13 +38,13 @@ func (s *session) prepareInsert(ctx context.Context, p *parse.Insert, paramOIDs 
 				}
 				defer e.close()
 				return s.insertAll(ctx, w, p.Table, t, cols, func(add func(*columnar.Batch) error) error {
-					return e.(batchExecution).stream(ctx, func(b *columnar.Batch) error {
+					return e.(*queryExecution).each(ctx, func(b *columnar.Batch) error {
 						cast, err := castBatch(b, t, cols)
 						if err != nil {
 							return err
 						}
 						return add(cast)
-					}, func() error { return nil })
+					})
 				})
 			}), nil
 		},

@@ -42,6 +42,7 @@ type query struct {
 	sources []source // of each of the query's relations
 	params  []columnar.Type
 	columns []columnar.Column
+	told    []told // of each column
 }
 
 // prepareSelect resolves a query's names, and asks the engine for its types over relations
@@ -58,7 +59,7 @@ func (s *session) prepareSelect(ctx context.Context, p *parse.Select, paramOIDs 
 	if err := q.describe(ctx, snap, paramOIDs); err != nil {
 		return nil, err
 	}
-	return &statement{session: s, params: q.params, columns: describe(q.columns), begin: q.begin}, nil
+	return &statement{session: s, params: q.params, columns: describeTold(q.columns, q.told), begin: q.begin}, nil
 }
 
 func (s *session) resolveAll(snap *catalog.Snapshot, p *parse.Select) ([]source, error) {
@@ -105,7 +106,7 @@ func (q *query) describe(ctx context.Context, snap *catalog.Snapshot, paramOIDs 
 			declared[i] = t[0]
 		}
 	}
-	stmtParams, columns, err := q.ask(ctx, snap, declared)
+	stmtParams, err := q.ask(ctx, snap, declared)
 	if err != nil {
 		return err
 	}
@@ -118,48 +119,49 @@ func (q *query) describe(ctx context.Context, snap *catalog.Snapshot, paramOIDs 
 			declared[i], unknown = columnar.Type{Kind: columnar.Text}, true
 		}
 	}
-	if unknown || columns == nil {
-		if _, columns, err = q.ask(ctx, snap, declared); err != nil {
-			return err
-		}
+	q.params = declared
+	if unknown || q.columns == nil {
+		_, err = q.ask(ctx, snap, declared)
 	}
-	q.params, q.columns = declared, columns
-	return nil
+	return err
 }
 
-// ask prepares the query over empty relations, and returns what the engine says of it.
-func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []columnar.Type) ([]columnar.Type, []columnar.Column, error) {
+// ask prepares the query over empty relations, notes what the engine says of its columns, and
+// returns what it says of its parameters.
+func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []columnar.Type) ([]columnar.Type, error) {
 	g := q.session.gateway
 	var tokens []string
 	defer func() { g.dropScans(tokens) }()
 	relations := q.parsed.Relations()
-	sql, err := q.sql(params, parse.Binding{
+	printed, err := q.print(params, parse.Binding{
 		Relation: func(r parse.Relation) (parse.Target, error) {
 			return shape(q.sources[r.Index], relations[r.Index].Meta)
 		},
 		Dialect: q.session.viewState(snap).dialect(&tokens),
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	conn, err := g.connect(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer g.disconnect(conn)
 	defer q.session.gateway.overrun(ctx)()
-	stmt, err := conn.Prepare(ctx, sql)
+	stmt, err := conn.Prepare(ctx, printed.SQL)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for _, u := range stmt.Unsupported() {
-		return nil, nil, hinted(sqlError("0A000", "column %q has type %s, which can't be returned", u.Name, u.Type), "Cast it, for example to text.")
+		return nil, hinted(sqlError("0A000", "column %q has type %s, which can't be returned", u.Name, u.Type), "Cast it, for example to text.")
 	}
-	return stmt.Params(), stmt.Columns(), nil
+	q.columns = stmt.Columns()
+	q.told = g.tell(q.columns, printed.Types)
+	return stmt.Params(), nil
 }
 
-// sql is the engine's text of the query, its names led by b to what the engine has.
-func (q *query) sql(params []columnar.Type, b parse.Binding) (string, error) {
+// print gives the engine's text of the query, its names led by b to what the engine has.
+func (q *query) print(params []columnar.Type, b parse.Binding) (parse.Printed, error) {
 	names := make([]string, len(params))
 	for i, t := range params {
 		if t.Kind != 0 {
@@ -167,11 +169,11 @@ func (q *query) sql(params []columnar.Type, b parse.Binding) (string, error) {
 		}
 	}
 	b.ParamTypes = names
-	sql, err := q.parsed.SQL(b)
+	printed, err := q.parsed.Print(b)
 	if err != nil {
-		return "", parseError(err)
+		return printed, parseError(err)
 	}
-	return sql, nil
+	return printed, nil
 }
 
 // columnNames of columns.
@@ -179,6 +181,15 @@ func columnNames(cols []columnar.Column) []string {
 	out := make([]string, len(cols))
 	for i, c := range cols {
 		out[i] = c.Name
+	}
+	return out
+}
+
+// typeNames are what pg_type calls the types of columns.
+func typeNames(cols []columnar.Column) []string {
+	out := make([]string, len(cols))
+	for i, c := range cols {
+		out[i] = typeName(c.Type.Kind)
 	}
 	return out
 }
@@ -204,7 +215,7 @@ func shape(x source, meta []string) (parse.Target, error) {
 	if x.view != nil {
 		return x.view.target(sql), err
 	}
-	return parse.Target{SQL: "(" + sql + ")", Schema: x.schema(), Columns: columnNames(cols), Hidden: meta}, err
+	return parse.Target{SQL: "(" + sql + ")", Schema: x.schema(), Columns: columnNames(cols), Types: typeNames(cols), Hidden: meta}, err
 }
 
 // begin fixes the cut and starts the query over the tables at it.
@@ -246,16 +257,18 @@ func (e *queryExecution) begin(ctx context.Context, snap *catalog.Snapshot, args
 	if err != nil {
 		return err
 	}
-	sql, err := q.sql(q.params, parse.Binding{
+	printed, err := q.print(q.params, parse.Binding{
 		Relation: func(r parse.Relation) (parse.Target, error) { return targets[r.Index], nil },
 		Dialect:  e.state.dialect(&e.tokens),
 	})
 	if err != nil {
 		return err
 	}
-	if err := e.start(ctx, sql, args); err != nil {
+	if err := e.start(ctx, printed.SQL, args); err != nil {
 		return err
 	}
+	g := q.session.gateway
+	e.presenter = presenter{types: g.tell(e.rows.Columns(), printed.Types), names: g.pg.Names(e.state.catalog)}
 	e.leave()
 	return nil
 }
@@ -323,7 +336,7 @@ func (e *queryExecution) tableTarget(ctx context.Context, t catalog.Table, journ
 	}
 	scan := &tableScan{gateway: g, schema: schema, key: key, ranges: ranges}
 	cols := withMeta(schema.Columns, meta)
-	out := parse.Target{Schema: t.Schema, Columns: columnNames(schema.Columns), Hidden: meta}
+	out := parse.Target{Schema: t.Schema, Columns: columnNames(schema.Columns), Types: typeNames(schema.Columns), Hidden: meta}
 	var parts []string
 	if len(files) > 0 {
 		inPlace, err := duck.ReadJSON(files, schema)
@@ -354,8 +367,9 @@ type queryExecution struct {
 
 	turn *turn // nil if it reads no tables
 
-	batch *columnar.Batch // that is being sent
-	sent  int             // rows of batch that were
+	presenter presenter
+	batch     *columnar.Batch // that is being sent
+	sent      int             // rows of batch that were
 }
 
 // start runs the query. It may live longer than this call, so that its rows have a context
@@ -391,6 +405,15 @@ func (e *queryExecution) next(ctx context.Context) (*columnar.Batch, error) {
 func (e *queryExecution) leave() {
 	g, conn := e.query.session.gateway, e.conn
 	e.turn.leave(func() { g.closeUnread(conn) })
+}
+
+// present returns the next rows as they are told.
+func (e *queryExecution) present(ctx context.Context) (*columnar.Batch, error) {
+	b, err := e.next(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return e.presenter.batch(b)
 }
 
 // bound lets ctx end the rows until the returned function is called.
@@ -435,7 +458,7 @@ func (e *queryExecution) send(ctx context.Context, w pgwire.ResultWriter, maxRow
 		if e.batch == nil || e.sent == e.batch.Len {
 			var err error
 			e.sent = 0
-			if e.batch, err = e.next(ctx); errors.Is(err, io.EOF) {
+			if e.batch, err = e.present(ctx); errors.Is(err, io.EOF) {
 				w.Complete(tag("SELECT", int64(n)))
 				return true, nil
 			} else if err != nil {
@@ -446,7 +469,7 @@ func (e *queryExecution) send(ctx context.Context, w pgwire.ResultWriter, maxRow
 		if maxRows > 0 {
 			k = min(k, maxRows-n)
 		}
-		if err := writeRows(w, e.batch, e.sent, e.sent+k); err != nil {
+		if err := writeRows(w, e.batch, e.sent, e.sent+k, e.presenter); err != nil {
 			return false, err
 		}
 		e.sent += k
@@ -456,8 +479,19 @@ func (e *queryExecution) send(ctx context.Context, w pgwire.ResultWriter, maxRow
 	}
 }
 
-// stream hands over all rows in batches.
+// stream hands over all rows as they are told, in batches.
 func (e *queryExecution) stream(ctx context.Context, write func(*columnar.Batch) error, _ func() error) error {
+	return e.each(ctx, func(b *columnar.Batch) error {
+		b, err := e.presenter.batch(b)
+		if err != nil {
+			return err
+		}
+		return write(b)
+	})
+}
+
+// each hands over all rows of the engine in batches.
+func (e *queryExecution) each(ctx context.Context, write func(*columnar.Batch) error) error {
 	defer e.bound(ctx)()
 	for {
 		b, err := e.next(ctx)

@@ -14,8 +14,8 @@ func describe(cols []columnar.Column) []pgwire.Column {
 	return out
 }
 
-// writeRows writes rows [from, to) of a batch in the formats that the client asked for.
-func writeRows(w pgwire.RowSink, b *columnar.Batch, from, to int) error {
+// writeRows writes rows [from, to) of a presented batch in the formats that the client asked for.
+func writeRows(w pgwire.RowSink, b *columnar.Batch, from, to int, p presenter) error {
 	for row := from; row < to; row++ {
 		out := w.Row(len(b.Cols))
 		for i := range b.Cols {
@@ -24,7 +24,7 @@ func writeRows(w pgwire.RowSink, b *columnar.Batch, from, to int) error {
 			case v.IsNull(row):
 				out.Null()
 			case w.Binary(i):
-				out.Put(columnar.AppendBinary(out.Begin(), v, row))
+				out.Put(p.appendBinary(out.Begin(), i, v, row))
 			default:
 				out.Put(columnar.AppendText(out.Begin(), v, row))
 			}

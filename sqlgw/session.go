@@ -154,7 +154,7 @@ func (l *lazyStatement) query(ctx context.Context, p *parse.Select) (pgwire.Port
 	if err != nil {
 		return nil, err
 	}
-	l.columns = describe(e.rows.Columns())
+	l.columns = describeTold(e.rows.Columns(), e.presenter.types)
 	return &portal{session: s, execution: e}, nil
 }
 

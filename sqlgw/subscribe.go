@@ -84,7 +84,7 @@ func (e *subscription) run(ctx context.Context, w pgwire.ResultWriter, maxRows i
 		return false, hinted(sqlError("0A000", "a row limit on SUBSCRIBE is not supported"),
 			"Fetch without a limit, or use COPY (SUBSCRIBE TO ...) TO STDOUT.")
 	}
-	return false, e.stream(ctx, func(b *columnar.Batch) error { return writeRows(w, b, 0, b.Len) }, w.Flush)
+	return false, e.stream(ctx, func(b *columnar.Batch) error { return writeRows(w, b, 0, b.Len, presenter{}) }, w.Flush)
 }
 
 func (e *subscription) stream(ctx context.Context, write func(*columnar.Batch) error, idle func() error) error {

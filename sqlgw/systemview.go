@@ -72,9 +72,9 @@ func (v *systemView) scan(s viewState) duck.Scan {
 // target is what the engine reads for the view, given the query that gives its rows.
 func (v *systemView) target(rows string) parse.Target {
 	if r := v.relation; r != nil {
-		return parse.Target{SQL: "(" + r.Query(rows) + ")", Schema: v.schema, Columns: r.Columns(), Hidden: r.Hidden()}
+		return parse.Target{SQL: "(" + r.Query(rows) + ")", Schema: v.schema, Columns: r.Columns(), Types: r.Types(), Hidden: r.Hidden()}
 	}
-	return parse.Target{SQL: "(" + rows + ")", Schema: v.schema, Columns: columnNames(v.columns)}
+	return parse.Target{SQL: "(" + rows + ")", Schema: v.schema, Columns: columnNames(v.columns), Types: typeNames(v.columns)}
 }
 
 // viewTarget makes the engine read a system view.

@@ -1,0 +1,162 @@
+package sqlgw
+
+import (
+	"encoding/binary"
+
+	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/sqlgw/pgcatalog"
+)
+
+// told is a type of PostgreSQL's that the engine has no type for: a result column of it is
+// described by it, and its values are printed as its are. The zero value is the engine's own type.
+type told struct {
+	name string // pg_type's
+	pgcatalog.Type
+}
+
+// tell finds what the columns of a query are told as. A type is told only where the engine's
+// values are of the kind that it is made of.
+func (g *Gateway) tell(columns []columnar.Column, types []string) []told {
+	out := make([]told, len(columns))
+	for i, c := range columns {
+		if i >= len(types) || !isMadeOf(types[i], c.Type.Kind) {
+			continue
+		}
+		if t, ok := g.pg.Type(types[i]); ok {
+			out[i] = told{name: types[i], Type: t}
+		}
+	}
+	return out
+}
+
+// typeName is what pg_type calls the type of a column, where that is to be told: where
+// the engine has one type for several, reads its texts in another way, or can't tell the type of
+// a parameter beside it.
+func typeName(k columnar.Kind) string {
+	switch k {
+	case columnar.Int16:
+		return "int2"
+	case columnar.Int32:
+		return "int4"
+	case columnar.Int64:
+		return "int8"
+	case columnar.Float32:
+		return "float4"
+	case columnar.Float64:
+		return "float8"
+	case columnar.Text:
+		return "text"
+	case columnar.Varchar:
+		return "varchar"
+	case columnar.Char:
+		return "bpchar"
+	case columnar.Bytea:
+		return "bytea"
+	case columnar.Date:
+		return "date"
+	case columnar.Timestamp:
+		return "timestamp"
+	case columnar.TimestampTZ:
+		return "timestamptz"
+	case columnar.JSON:
+		return "json"
+	case columnar.JSONB:
+		return "jsonb"
+	default:
+		return ""
+	}
+}
+
+// isMadeOf tells whether values of a type are of a kind in the engine.
+func isMadeOf(typ string, kind columnar.Kind) bool {
+	switch typ {
+	case "name", "char", "varchar":
+		return kind == columnar.Text
+	case "oid", "xid", "cid":
+		return kind == columnar.Int64
+	case "regclass", "regtype", "regnamespace", "regrole": // see pgcatalog
+		return kind == columnar.Int64 || kind == columnar.Text
+	case "jsonb":
+		return kind == columnar.JSON
+	}
+	return false
+}
+
+// describeTold describes columns with the types that they are told as.
+func describeTold(columns []columnar.Column, types []told) []pgwire.Column {
+	out := describe(columns)
+	for i, t := range types {
+		if t.OID != 0 {
+			out[i].TypeOID, out[i].TypeSize, out[i].TypeMod = t.OID, t.Size, -1
+		}
+	}
+	return out
+}
+
+// presenter turns the engine's rows into what they are told as.
+type presenter struct {
+	types []told
+	names *pgcatalog.Names
+}
+
+// batch gives values that have another text than the engine's that text: jsonb its
+// normal form, and OIDs with names their names.
+func (p presenter) batch(b *columnar.Batch) (*columnar.Batch, error) {
+	out := &columnar.Batch{Len: b.Len, Cols: make([]columnar.Vector, len(b.Cols))}
+	for i := range b.Cols {
+		v := &b.Cols[i]
+		out.Cols[i] = *v
+		var err error
+		switch t := p.types[i]; {
+		case t.name == "jsonb":
+			out.Cols[i], err = normalized(v, b.Len)
+		case t.Named && v.Type.Kind == columnar.Int64:
+			out.Cols[i] = p.named(t.name, v, b.Len)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// normalized is a column of JSON as jsonb.
+func normalized(v *columnar.Vector, n int) (columnar.Vector, error) {
+	into := columnar.NewVectorBuilder(columnar.Type{Kind: columnar.JSONB})
+	for row := range n {
+		if v.IsNull(row) {
+			into.AppendNull()
+		} else if err := columnar.ParseText(into.Type(), string(v.Str.Value(row)), into); err != nil {
+			return columnar.Vector{}, inputError(err, "")
+		}
+	}
+	return into.Vector(), nil
+}
+
+// named is a column of OIDs as names.
+func (p presenter) named(typ string, v *columnar.Vector, n int) columnar.Vector {
+	into := columnar.NewVectorBuilder(columnar.Type{Kind: columnar.Text})
+	for row := range n {
+		if v.IsNull(row) {
+			into.AppendNull()
+		} else {
+			into.AppendString(p.names.Name(typ, v.I64[row]))
+		}
+	}
+	return into.Vector()
+}
+
+// appendBinary appends a value of a batch in the binary format of what it is told as.
+func (p presenter) appendBinary(dst []byte, i int, v *columnar.Vector, row int) []byte {
+	if i >= len(p.types) {
+		return columnar.AppendBinary(dst, v, row)
+	}
+	switch t := p.types[i]; {
+	case t.Named:
+		return binary.BigEndian.AppendUint32(dst, p.names.OID(t.name, string(v.Str.Value(row))))
+	case t.OID != 0 && v.Type.Kind == columnar.Int64:
+		return binary.BigEndian.AppendUint32(dst, uint32(v.I64[row]))
+	}
+	return columnar.AppendBinary(dst, v, row)
+}
