@@ -33,7 +33,7 @@ func everyType() []struct{ ty, literal, text string } {
 		{"timestamptz", "'2026-02-28 12:34:56+02'", "2026-02-28 10:34:56+00"},
 		{"interval", "'1 year 2 days 03:04:05'", "1 year 2 days 03:04:05"},
 		{"uuid", "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},
-		{"jsonb", `'{"b": 1, "a": [true, null]}'`, `{"a":[true,null],"b":1}`},
+		{"jsonb", `'{"b": 1, "a": [true, null]}'`, `{"a": [true, null], "b": 1}`},
 	}
 }
 
