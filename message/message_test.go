@@ -232,8 +232,7 @@ func FuzzFrames(f *testing.F) {
 			r, seen := bufio.NewReader(bytes.NewReader(stream)), 0
 			for {
 				frame, err := framing.ReadFrame(r, 64)
-				var desync *message.DesyncError
-				if errors.As(err, &desync) {
+				if desync, ok := errors.AsType[*message.DesyncError](err); ok {
 					seen += desync.Skipped
 					continue
 				}

@@ -1,6 +1,7 @@
 package journalspace
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -56,10 +57,8 @@ func drawJournals(t *rapid.T) map[string]Journal {
 	part := rapid.SampledFrom([]string{"a", "a-b", "b", "part=0", "a.b", "é", "zz", "0"})
 	out := map[string]Journal{}
 	for range rapid.IntRange(0, 12).Draw(t, "journals") {
-		name := "root"
-		for _, p := range rapid.SliceOfN(part, 0, 4).Draw(t, "path") {
-			name += "/" + p
-		}
+		path := append([]string{"root"}, rapid.SliceOfN(part, 0, 4).Draw(t, "path")...)
+		name := strings.Join(path, "/")
 		if rapid.Bool().Draw(t, "elsewhere") {
 			name = name[1:] // without a root in common
 		}
