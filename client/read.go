@@ -71,6 +71,11 @@ func (r *Reader) Offset() int64 {
 // Head is the greatest write head that brokers have told; 0 if none has yet.
 func (r *Reader) Head() int64 { return r.fsm.head }
 
+// FragmentEnd is the end of the fragment that is being read, as the broker told it: what
+// is between Offset and it is there to be read, and it is between two appends. It isn't
+// beyond Offset before the first Read, and once the fragment was read.
+func (r *Reader) FragmentEnd() int64 { return r.fsm.until }
+
 // Read content, at least one byte unless p is empty. See NewReader for how it ends,
 // and OffsetJumpError.
 func (r *Reader) Read(p []byte) (int, error) {

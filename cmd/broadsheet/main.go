@@ -10,6 +10,11 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"broadsheet.dev/broadsheet/cmd/broadsheet/attach"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/journals"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/settings"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/speech"
 )
 
 // commit is set by the linker.
@@ -21,7 +26,7 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	cmd := rootCommand()
 	if err := cmd.ExecuteContext(ctx); err != nil {
-		say(os.Stderr, err)
+		speech.Say(os.Stderr, err)
 		os.Exit(1) //nolint:gocritic // nothing is left to stop
 	}
 }
@@ -43,6 +48,6 @@ func rootCommand() *cobra.Command {
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return withHint(err, "run '"+c.CommandPath()+" --help' to see its flags")
 	})
-	cmd.AddCommand(serveCommand(), gatewayCommand())
+	cmd.AddCommand(serveCommand(), gatewayCommand(), journals.Command(), attach.Command(), settings.Command())
 	return cmd
 }

@@ -6,10 +6,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"broadsheet.dev/broadsheet/cmd/broadsheet/settings"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/speech"
 )
 
 // How this program talks:
@@ -19,47 +21,25 @@ import (
 //     line, "hint: ...".
 //   - Every flag --a-b.c has a variable BROADSHEET_A_B_C; the flag wins.
 
-// hintError is an error with advice.
-type hintError struct {
-	err  error
-	hint string
-}
-
-func (e *hintError) Error() string { return e.err.Error() }
-func (e *hintError) Unwrap() error { return e.err }
-
-func withHint(err error, hint string) error { return &hintError{err: err, hint: hint} }
-
-// say prints an error and its hint.
-func say(w io.Writer, err error) {
-	_, _ = fmt.Fprintf(w, "broadsheet: %v\n", err)
-	if h, ok := errors.AsType[*hintError](err); ok {
-		_, _ = fmt.Fprintf(w, "hint: %s\n", h.hint)
-	}
-}
-
-// envName of a flag.
-func envName(flag string) string {
-	return "BROADSHEET_" + strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(flag))
-}
+func withHint(err error, hint string) error { return speech.WithHint(err, hint) }
 
 // bindEnv makes a command take flags that weren't given from the environment, and tells
 // of the variables in its help.
 func bindEnv(cmd *cobra.Command) {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if f.Name != "help" {
-			f.Usage += " [$" + envName(f.Name) + "]"
+			f.Usage += " [$" + settings.EnvName(f.Name) + "]"
 		}
 	})
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		var errs []error
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
-			v, ok := os.LookupEnv(envName(f.Name))
+			v, ok := os.LookupEnv(settings.EnvName(f.Name))
 			if !ok || v == "" || f.Changed {
 				return
 			}
 			if err := cmd.Flags().Set(f.Name, v); err != nil {
-				errs = append(errs, fmt.Errorf("%s=%q: %w", envName(f.Name), v, err))
+				errs = append(errs, fmt.Errorf("%s=%q: %w", settings.EnvName(f.Name), v, err))
 			}
 		})
 		return errors.Join(errs...)

@@ -1,0 +1,147 @@
+package journals
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"mime"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"broadsheet.dev/broadsheet/cmd/broadsheet/speech"
+	"broadsheet.dev/broadsheet/fragments"
+	"broadsheet.dev/broadsheet/fragments/store"
+	"broadsheet.dev/broadsheet/message"
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+// pruneFlags are the flags of prune.
+type pruneFlags struct {
+	selector string
+	dryRun   bool
+	now      func() time.Time
+}
+
+func pruneCommand(s *shared) *cobra.Command {
+	f := pruneFlags{now: time.Now}
+	cmd := &cobra.Command{
+		Use:   "prune",
+		Short: "Remove fragments that are past their journal's retention",
+		Long: `Remove from their stores the fragments of the journals that a selector matches which were persisted longer ago
+than their journal's retention. A journal whose retention is 0 keeps all for ever (Gazette's tool removes
+everything then). Recovery logs are left alone, as their old fragments may be needed.
+
+This process removes them itself, and so has to reach the stores: --broker.file-root roots file:/// ones. Only
+fragments that brokers know are removed, oldest first; smaller ones that those covered may come to light then, and be
+removed by another run. If one can't be removed, later ones of its journal are left as well, so that there's no hole.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd, f.run) },
+	}
+	selectorFlag(cmd, &f.selector)
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what would be removed, and remove nothing")
+	return cmd
+}
+
+func (f *pruneFlags) run(ctx context.Context, s *session) error {
+	found, err := s.choose(ctx, f.selector)
+	if err != nil {
+		return err
+	}
+	stores, err := store.NewRegistry(store.RegistryConfig{FileRoot: s.fileRoot})
+	if err != nil {
+		return fmt.Errorf("--broker.file-root: %w", err)
+	}
+	defer func() { _ = stores.Close() }()
+	p := pruning{pruneFlags: f, session: s, stores: stores}
+	var rows [][]string
+	var errs []error
+	for _, j := range found {
+		n, err := p.journal(ctx, j)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if n.fragments != 0 || n.missing != 0 {
+			rows = append(rows, []string{
+				j.GetSpec().GetName(), strconv.Itoa(n.fragments), strconv.FormatInt(n.bytes, 10), strconv.Itoa(n.missing),
+			})
+		}
+	}
+	what := "REMOVED"
+	if f.dryRun {
+		what = "TO REMOVE"
+	}
+	return errors.Join(writeTable(s.out, []string{"JOURNAL", what, "CONTENT BYTES", "NOT FOUND"}, rows), errors.Join(errs...))
+}
+
+// pruning is one run.
+type pruning struct {
+	*pruneFlags
+	*session
+	stores *store.Registry
+}
+
+// pruned is what was removed of a journal, or would be.
+type pruned struct {
+	fragments int
+	bytes     int64 // of content
+	missing   int   // fragments that stores hadn't any more
+}
+
+func (p *pruning) journal(ctx context.Context, j *protocol.ListResponse_Journal) (pruned, error) {
+	var out pruned
+	spec := j.GetSpec()
+	retention := spec.GetFragment().GetRetention().AsDuration()
+	if retention <= 0 || isFull(j) {
+		return out, nil
+	}
+	if isRecoveryLog(spec) {
+		p.log.LogAttrs(ctx, slog.LevelWarn, "recovery log isn't pruned by its retention", slog.String("journal", spec.GetName()))
+		return out, nil
+	}
+	all, err := p.brokers.Fragments(ctx, spec.GetName())
+	if err != nil {
+		return out, err
+	}
+	for _, m := range all {
+		fragment := fragments.FragmentFromProto(m)
+		if !fragment.Stored() || p.now().Sub(time.Unix(fragment.ModTime, 0)) < retention {
+			continue
+		}
+		err := p.remove(ctx, fragment)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			out.missing++
+			continue
+		case err != nil:
+			return out, fmt.Errorf("%s: %w", spec.GetName(), err)
+		}
+		out.fragments++
+		out.bytes += fragment.Length()
+	}
+	return out, nil
+}
+
+// isRecoveryLog tells that a journal is what a shard's state is rebuilt from.
+func isRecoveryLog(spec *protocol.JournalSpec) bool {
+	media, _, err := mime.ParseMediaType(spec.GetLabels().ValueOf(protocol.LabelContentType))
+	return err == nil && media == message.RecoveryLog
+}
+
+// remove a fragment, or see that it could be.
+func (p *pruning) remove(ctx context.Context, f fragments.Fragment) error {
+	from, err := p.stores.Open(f.Store)
+	if errors.Is(err, store.ErrNotAllowed) {
+		return speech.WithHint(err, "say where file:/// stores are rooted with --broker.file-root")
+	}
+	if err != nil {
+		return err
+	}
+	if p.dryRun {
+		_, err = from.Stat(ctx, f.ContentPath())
+		return err
+	}
+	return from.Remove(ctx, f.ContentPath())
+}

@@ -1,0 +1,19 @@
+// Package settings is where values of flags come from, if they aren't given: the
+// environment, an INI file, the flag's default, in this order.
+//
+// A flag --a-b.c is BROADSHEET_A_B_C in the environment. Where Gazette's tools have it
+// too, the variable without BROADSHEET_ counts as well, after it.
+//
+// The INI file is broadsheet.ini or gazctl.ini in the current directory, in
+// ~/.config/broadsheet or in ~/.config/gazette; the first that is there counts. Its
+// sections are commands, or groups of a command's flags:
+//
+//	[journals.Broker]
+//	Address = http://broker.example:8080
+//
+//	[journals.list]
+//	Primary = true
+//
+// Sections of "shards" are left to that command; any other section or key that isn't
+// known is an error with its line.
+package settings
