@@ -120,8 +120,19 @@ func writeError(w http.ResponseWriter, code int, text, hint string) {
 	_, _ = io.WriteString(w, text+"\nhint: "+hint+"\n") // A client that is gone can't be told.
 }
 
+// writeStatus answers with a status of the protocol: its name is the first line, as
+// Gazette's brokers answer, and the journal is named in the second.
+func writeStatus(w http.ResponseWriter, code int, journal, text, hint string) {
+	writeError(w, code, text+"\njournal: "+journal, hint)
+}
+
 // writeFailure answers with the error of a request that has sent nothing yet.
 func writeFailure(w http.ResponseWriter, err error) {
+	if _, ok := errors.AsType[*bodyError](err); ok {
+		writeError(w, http.StatusBadRequest, err.Error(),
+			"send as many bytes as Content-Length says, or well-formed chunks to their end; nothing was appended")
+		return
+	}
 	if invalid, ok := errors.AsType[*protocol.ValidationError](err); ok {
 		hint := "an offset is 0 or more, or -1 for the head"
 		if invalid.Path == "Journal" {

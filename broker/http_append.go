@@ -62,7 +62,7 @@ func (h *handler) append(w http.ResponseWriter, r *http.Request) {
 		if e := resp.GetStoreHealthError(); e != "" {
 			text += ": " + e
 		}
-		writeError(w, code, text, statusHint(s))
+		writeStatus(w, code, source.journal, text, statusHint(s))
 		return
 	}
 	commit := resp.GetCommit()
@@ -153,11 +153,26 @@ func (s *putSource) content() (*protocol.AppendRequest, error) {
 		s.state = putEnd
 		return new(protocol.AppendRequest), nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, status.Errorf(codes.DeadlineExceeded, "append: nothing was received for %s", s.patience)
+		return nil, status.Errorf(codes.DeadlineExceeded, "journal %s: append: nothing was received for %s", s.journal, s.patience)
 	default:
-		return nil, fmt.Errorf("append: receive content: %w", err)
+		return nil, &bodyError{journal: s.journal, err: err}
 	}
 }
+
+// bodyError is a request whose body ends before it is whole, or can't be read as it
+// is framed. That is the client's doing, as far as we can tell.
+type bodyError struct {
+	journal string
+	err     error
+}
+
+// Error names the journal.
+func (e *bodyError) Error() string {
+	return fmt.Sprintf("journal %s: the body of the request isn't whole: %v", e.journal, e.err)
+}
+
+// Unwrap as of errors.
+func (e *bodyError) Unwrap() error { return e.err }
 
 // readSome reads until there is something, or an error.
 func readSome(r io.Reader, p []byte) (int, error) {

@@ -87,7 +87,7 @@ func (o *readResponse) begin(m *protocol.ReadResponse) {
 	setRoute(o.w, m.GetHeader(), o.req.GetJournal())
 	head.Set(headerWriteHead, strconv.FormatInt(m.GetWriteHead(), 10))
 	if s := m.GetStatus(); s != protocol.Status_OK {
-		writeError(o.w, readCode(s), s.String(), statusHint(s))
+		writeStatus(o.w, readCode(s), o.req.GetJournal(), s.String(), statusHint(s))
 		return
 	}
 	f := fragments.FragmentFromProto(m.GetFragment())
