@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/protocol/auth"
 )
 
 // Headers of journals over HTTP: those of Gazette.
@@ -29,9 +30,10 @@ const (
 	headerWriteHead        = "X-Write-Head"
 )
 
-// handler serves HTTP/1: PUT, GET and HEAD of /<journal name>, and /debug/.
+// handler serves HTTP/1: PUT, GET and HEAD of /<journal name>, /v1/ and /debug/.
 type handler struct {
 	broker  *Broker
+	json    *jsonGateway
 	debug   http.Handler
 	running sync.WaitGroup
 }
@@ -44,10 +46,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasPrefix(r.URL.Path, "/debug/"):
 		h.debug.ServeHTTP(w, r)
+	case strings.HasPrefix(r.URL.Path, jsonPrefix) && isJSONMethod(r.Method):
+		h.json.ServeHTTP(w, r)
 	case r.Method == http.MethodGet, r.Method == http.MethodHead:
-		h.read(w, r)
+		h.broker.door.serve(w, r, auth.Read, h.read)
 	case r.Method == http.MethodPut:
-		h.append(w, r)
+		h.broker.door.serve(w, r, auth.Append, h.append)
 	default:
 		writeError(w, http.StatusBadRequest, fmt.Sprintf("method %s is not supported", r.Method),
 			"PUT appends to the journal that the path names, GET and HEAD read it")
@@ -142,6 +146,10 @@ func writeFailure(w http.ResponseWriter, err error) {
 		return
 	}
 	s, _ := status.FromError(rpcError(err))
+	if s.Code() == codes.Unauthenticated || errors.Is(err, errExpired) {
+		writeDenial(w, err)
+		return
+	}
 	code, hint := http.StatusInternalServerError, "see the log of the broker"
 	switch s.Code() {
 	case codes.Unimplemented:

@@ -39,7 +39,7 @@ func (h *handler) append(w http.ResponseWriter, r *http.Request) {
 		journal:  journalOf(r),
 		body:     r.Body,
 		control:  http.NewResponseController(w),
-		patience: h.broker.cfg.IdleTimeout,
+		patience: patience{wait: h.broker.cfg.IdleTimeout, ctx: r.Context()},
 	}
 	var resp *protocol.AppendResponse
 	err := h.broker.observe("Append", func() (protocol.Status, error) {
@@ -104,7 +104,7 @@ type putSource struct {
 	journal  string
 	body     io.Reader
 	control  *http.ResponseController
-	patience time.Duration
+	patience patience
 
 	state putState
 	buf   []byte // of the last message, which is used again but for the first
@@ -134,7 +134,7 @@ func (s *putSource) Recv() (*protocol.AppendRequest, error) {
 }
 
 func (s *putSource) content() (*protocol.AppendRequest, error) {
-	if err := s.control.SetReadDeadline(time.Now().Add(s.patience)); err != nil {
+	if err := s.control.SetReadDeadline(s.patience.deadline()); err != nil {
 		return nil, fmt.Errorf("append: %w", err)
 	}
 	if s.state == putFirst || s.buf == nil {
@@ -152,8 +152,10 @@ func (s *putSource) content() (*protocol.AppendRequest, error) {
 	case errors.Is(err, io.EOF):
 		s.state = putEnd
 		return new(protocol.AppendRequest), nil
+	case errors.Is(err, os.ErrDeadlineExceeded) && s.patience.expired():
+		return nil, errExpired
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, status.Errorf(codes.DeadlineExceeded, "journal %s: append: nothing was received for %s", s.journal, s.patience)
+		return nil, status.Errorf(codes.DeadlineExceeded, "journal %s: append: nothing was received for %s", s.journal, s.patience.wait)
 	default:
 		return nil, &bodyError{journal: s.journal, err: err}
 	}
