@@ -109,10 +109,10 @@ const maxDenied = time.Minute
 // It is called before anything is set up for the stream, on the goroutine that reads
 // the connection.
 func (d *door) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
-	ctx, err := endable(ctx, info)
-	if err != nil || d.keys == nil {
-		return ctx, err
+	if d.keys == nil {
+		return endable(ctx), nil
 	}
+	var err error
 	want, ok := capabilities[info.FullMethodName]
 	if !ok {
 		err = status.Errorf(codes.Unimplemented, "method %s isn't one of this broker", info.FullMethodName)
@@ -120,13 +120,13 @@ func (d *door) tap(ctx context.Context, info *tap.Info) (context.Context, error)
 		var admitted context.Context
 		// The stream's own context, of which this is made, ends with the stream.
 		if admitted, _, err = d.admit(ctx, info.Header.Get(auth.Header), want); err == nil {
-			return context.WithValue(admitted, verdictKey{}, verdict{}), nil
+			return endable(context.WithValue(admitted, verdictKey{}, verdict{})), nil
 		}
 	}
 	// For a stream that is refused here gRPC doesn't release the timer of its deadline.
 	// So that nobody can pile those up, one with a long deadline is refused later.
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) > maxDenied {
-		return context.WithValue(ctx, verdictKey{}, verdict{err}), nil
+		return endable(context.WithValue(ctx, verdictKey{}, verdict{err})), nil
 	}
 	return nil, err
 }

@@ -35,7 +35,7 @@ func (d *door) unscoped(want auth.Capability, next http.HandlerFunc) http.Handle
 	}
 }
 
-var errScoped = errors.New("Authorization token doesn't allow this: it has a scope, and this tells of all journals") //nolint:revive,staticcheck // the name of a header
+var errScoped = errors.New("Authorization token doesn't allow this: it has a scope, and this tells of all journals") //nolint:staticcheck // the name of a header
 
 // writeDenial answers a request whose token isn't good enough.
 func writeDenial(w http.ResponseWriter, err error) {

@@ -265,6 +265,23 @@ func TestRequestsEndWithTheirToken(t *testing.T) {
 	})
 }
 
+// TestIdleAppendWithAToken is ended with the same code as one that needs none.
+func TestIdleAppendWithAToken(t *testing.T) {
+	b := brokertest.New(t, brokertest.Config{
+		Token: token(t, auth.All, "", time.Hour),
+		Adjust: func(c *broker.Config) {
+			c.Security.Keys = parseKeys(t, sharedSecret)
+			c.IdleTimeout = 50 * time.Millisecond
+		},
+	})
+	b.Create(brokertest.Spec("a/journal"))
+	stream, err := b.Client().Append(bounded(t))
+	require.NoError(t, err)
+	require.NoError(t, stream.Send(&protocol.AppendRequest{Journal: "a/journal"}))
+	err = stream.RecvMsg(new(protocol.AppendResponse))
+	require.Equal(t, codes.DeadlineExceeded, status.Code(err), "%v", err)
+}
+
 // TestSignedURLsEndWithTheToken, or soon after.
 func TestSignedURLsEndWithTheToken(t *testing.T) {
 	b := guarded(t, sharedSecret)

@@ -30,6 +30,7 @@ import (
 //	broker/session        Serve        the broker           the lease and the announcement
 //	serving/reconcile     Serve        the serving          the roster, and who has which replica
 //	servers/mux, …        Serve        the listeners        connections and requests
+//	servers/debug         Serve        the listeners        requests of the debug port
 //	replicas/close        reconcile    itself               a replica that was given up
 //	replica/tend          reconcile    the replica          opening, flushing, advertising
 //	replica/refresh       reconcile    the replica          the stored part of the index

@@ -98,9 +98,9 @@ func (s Security) check(endpoint string, listeners []net.Listener) error {
 // warn of what is allowed, and yet not good.
 func (s Security) warn(log *slog.Logger) {
 	if n := s.Keys.ShortSecrets(); n != 0 {
-		log.Warn("shared secrets have less than 16 bytes, and might be guessed", slog.Int("secrets", n)) //nolint:sloglint // there is no context yet
+		log.Warn("shared secrets have less than 16 bytes, and might be guessed", slog.Int("secrets", n))
 	}
 	if s.Keys != nil && s.Keys.AllowsMissing() {
-		log.Warn("requests without a token are let through: AA== is among the keys") //nolint:sloglint // as above
+		log.Warn("requests without a token are let through: AA== is among the keys")
 	}
 }

@@ -64,13 +64,12 @@ func TestCheckAddress(t *testing.T) {
 	require.Error(t, broker.Security{}.CheckAddress("tcp", "no port"))
 }
 
-// configOf a broker that New takes, but for what the test changes.
-func configOf(t *testing.T, change func(*broker.Config)) broker.Config {
+// configOf a broker that New takes.
+func configOf(t *testing.T) broker.Config {
 	t.Helper()
 	var taken broker.Config
 	brokertest.New(t, brokertest.Config{Quiet: true, Adjust: func(c *broker.Config) { taken = *c }})
-	taken.Registerer = nil
-	change(&taken)
+	taken.Registerer = nil // It has the metrics of the broker that runs.
 	return taken
 }
 
@@ -79,8 +78,7 @@ func TestRefusedConfigs(t *testing.T) {
 	open, err := net.Listen("tcp", "0.0.0.0:0") // It is never served.
 	require.NoError(t, err)
 	defer open.Close()
-	var cfg broker.Config
-	cfg = configOf(t, func(*broker.Config) {})
+	cfg := configOf(t)
 	for name, c := range map[string]struct {
 		change func(*broker.Config)
 		want   string
@@ -132,8 +130,15 @@ func clientOf(t *testing.T, f certs.Files) *tls.Config {
 	return s.Client()
 }
 
+// answer to a request over HTTP, whole.
+type answer struct {
+	code            int
+	proto, location string
+	text            string
+}
+
 // get over HTTPS, with what Go's client offers by itself: h2 and http/1.1.
-func get(ctx context.Context, t *testing.T, url string, config *tls.Config) (*http.Response, string, error) {
+func get(ctx context.Context, t *testing.T, url string, config *tls.Config) (answer, error) {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
 	defer transport.CloseIdleConnections()
@@ -141,11 +146,11 @@ func get(ctx context.Context, t *testing.T, url string, config *tls.Config) (*ht
 	require.NoError(t, err)
 	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
-		return nil, "", err
+		return answer{}, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	return resp, string(text), err
+	return answer{resp.StatusCode, resp.Proto, resp.Header.Get("Location"), string(text)}, err
 }
 
 // TestTLS: gRPC and HTTP share a port with TLS; the unix socket has none.
@@ -164,15 +169,15 @@ func TestTLS(t *testing.T) {
 	require.Equal(t, protocol.Status_OK, r.GetStatus())
 	require.Equal(t, []string{url}, r.GetHeader().GetRoute().GetEndpoints())
 
-	resp, text, err := get(ctx, t, url+"/a/journal", clientOf(t, certs.Files{CA: ca.File}))
+	got, err := get(ctx, t, url+"/a/journal", clientOf(t, certs.Files{CA: ca.File}))
 	require.NoError(t, err)
-	require.Equal(t, "hello, world", text)
-	require.Equal(t, "HTTP/1.1", resp.Proto)
-	require.Equal(t, url+"/a/journal", resp.Header.Get("Location"))
+	require.Equal(t, "hello, world", got.text)
+	require.Equal(t, "HTTP/1.1", got.proto)
+	require.Equal(t, url+"/a/journal", got.location)
 
-	_, _, err = get(ctx, t, url+"/a/journal", clientOf(t, certs.Files{}))
+	_, err = get(ctx, t, url+"/a/journal", clientOf(t, certs.Files{}))
 	require.ErrorContains(t, err, "certificate signed by unknown authority")
-	_, _, err = get(ctx, t, b.URL()+"/a/journal", nil)
+	_, err = get(ctx, t, b.URL()+"/a/journal", nil)
 	require.Error(t, err, "HTTP without TLS")
 }
 
@@ -184,15 +189,15 @@ func TestMutualTLS(t *testing.T) {
 	b.Create(brokertest.Spec("a/journal"))
 	mustAppend(ctx, t, b, "a/journal", "hello")
 	known := clientOf(t, ca.Issue("client", certs.Files{CA: ca.File}))
-	_, text, err := get(ctx, t, url+"/a/journal", known)
+	got, err := get(ctx, t, url+"/a/journal", known)
 	require.NoError(t, err)
-	require.Equal(t, "hello", text)
+	require.Equal(t, "hello", got.text)
 	stranger := clientOf(t, other.Issue("stranger", certs.Files{CA: ca.File}))
 	own := stranger.Certificates[0]
 	stranger.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil }
 	for name, config := range map[string]*tls.Config{"anonymous": clientOf(t, certs.Files{CA: ca.File}), "stranger": stranger} {
 		for _, path := range []string{"/a/journal", "/debug/ready"} {
-			_, _, err := get(ctx, t, url+path, config)
+			_, err := get(ctx, t, url+path, config)
 			require.ErrorContains(t, err, "tls: ", name)
 		}
 		conn, err := grpc.NewClient(strings.TrimPrefix(url, "https://"), grpc.WithTransportCredentials(credentials.NewTLS(config)))
@@ -224,21 +229,21 @@ func TestDebugPort(t *testing.T) {
 				cfg.Debug.Listener = ln
 			}})
 			for path, want := range c.shared {
-				resp, text, err := get(bounded(t), t, b.URL()+"/debug/"+path, nil)
+				got, err := get(bounded(t), t, b.URL()+"/debug/"+path, nil)
 				require.NoError(t, err)
-				require.Equal(t, want, resp.StatusCode, "%s: %s", path, text)
+				require.Equal(t, want, got.code, "%s: %s", path, got.text)
 			}
 			own := "http://" + ln.Addr().String()
 			for path, want := range map[string]int{
 				"/debug/ready": 200, "/debug/metrics": 200, "/debug/pprof/": 200, "/debug/pprof/symbol": 200,
 				"/debug/pprof/cmdline": 404, "/debug/vars": 404, "/a/journal": 404,
 			} {
-				resp, text, err := get(bounded(t), t, own+path, nil)
+				got, err := get(bounded(t), t, own+path, nil)
 				require.NoError(t, err)
-				require.Equal(t, want, resp.StatusCode, "%s: %s", path, text)
+				require.Equal(t, want, got.code, "%s: %s", path, got.text)
 			}
 			b.Stop()
-			_, _, err = get(bounded(t), t, own+"/debug/ready", nil)
+			_, err = get(bounded(t), t, own+"/debug/ready", nil)
 			require.Error(t, err, "the port is closed with the broker")
 		})
 	}

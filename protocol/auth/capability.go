@@ -26,10 +26,10 @@ func (c Capability) Has(want Capability) bool { return c&want == want }
 
 // String has the names of the set, joined by '|'; other bits as one number.
 func (c Capability) String() string {
-	switch c {
-	case 0:
+	if c == 0 {
 		return "NONE"
-	case All:
+	}
+	if c == All {
 		return "ALL"
 	}
 	var words []string

@@ -47,7 +47,7 @@ func TestParseKeysRefused(t *testing.T) {
 	require.NoError(t, err)
 	for text, want := range map[string]string{
 		"":                                     "there is no key",
-		" ,\n":                                 "there is no key",
+		",,":                                   "there is no key",
 		"AA==":                                 "there is no key beside AA==, which only lets requests without a token through",
 		b64(secret) + " not-base64!":           "key 2 of 2: it isn't base64",
 		"c2VjcmV0=":                            "key 1 of 1: it isn't base64",

@@ -30,10 +30,10 @@ var (
 
 func b64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
-func keys(t testing.TB, text string) *auth.Keyring {
-	t.Helper()
+func keys(tb testing.TB, text string) *auth.Keyring {
+	tb.Helper()
 	k, err := auth.ParseKeys(text)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return k
 }
 
@@ -199,8 +199,10 @@ func TestScope(t *testing.T) {
 		{"a name", `{"include":{"labels":[{"name":"name","value":"foo/bar"}]}}`, labels("foo/bar"), labels("foo/bar2")},
 		{"a prefix of names", `{"include":{"labels":[{"name":"name","value":"foo/","prefix":true}]}}`, labels("foo/bar"), labels("foobar")},
 		{"the meta-label prefix", `{"include":{"labels":[{"name":"prefix","value":"foo/"}]}}`, labels("foo/bar"), labels("bar/foo")},
-		{"labels in any order", `{"include":{"labels":[{"name":"zone","value":"b"},{"name":"app","value":"x"},{"name":"zone","value":"a"}]}}`,
-			labels("foo/bar", "app", "x", "zone", "a"), labels("foo/bar", "app", "y", "zone", "a")},
+		{
+			"labels in any order", `{"include":{"labels":[{"name":"zone","value":"b"},{"name":"app","value":"x"},{"name":"zone","value":"a"}]}}`,
+			labels("foo/bar", "app", "x", "zone", "a"), labels("foo/bar", "app", "y", "zone", "a"),
+		},
 		{"what is excluded", `{"exclude":{"labels":[{"name":"secret"}]}}`, labels("foo/bar"), labels("foo/bar", "secret", "yes")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -301,6 +303,6 @@ func TestCapabilityNames(t *testing.T) {
 	} {
 		require.Equal(t, want, c.String())
 	}
-	require.Equal(t, auth.Capability(0xffffffff), auth.All)
+	require.Equal(t, uint32(0xffffffff), uint32(auth.All))
 	require.Equal(t, []auth.Capability{2, 4, 8, 16, 32}, []auth.Capability{auth.List, auth.Apply, auth.Read, auth.Append, auth.Replicate})
 }
