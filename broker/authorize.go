@@ -13,6 +13,7 @@ import (
 
 	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/protocol/auth"
+	"broadsheet.dev/broadsheet/protocol/streaming"
 )
 
 // capabilities that gRPC's methods need. One that isn't here is refused.
@@ -24,6 +25,7 @@ var capabilities = map[string]auth.Capability{
 	protocol.Journal_FragmentStoreHealth_FullMethodName: auth.Read,
 	protocol.Journal_Append_FullMethodName:              auth.Append,
 	protocol.Journal_Replicate_FullMethodName:           auth.Replicate,
+	streaming.Journal_AppendStream_FullMethodName:       auth.Append,
 }
 
 // door lets requests in by their tokens: those of gRPC, HTTP and JSON alike.
