@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -34,6 +35,19 @@ func sent(t *testing.T, ctx context.Context, peer *auth.Keyring, want auth.Capab
 	c, err := peer.Verify(token, want, at)
 	require.NoError(t, err)
 	return c
+}
+
+// TestCapabilitiesCoverServices: each method that gRPC serves has a capability. One that
+// had none would be refused.
+func TestCapabilitiesCoverServices(t *testing.T) {
+	b := &Broker{cfg: Config{}.withDefaults(), log: slog.New(slog.DiscardHandler), door: &door{keys: ringOf(t, testSecret)}}
+	served := newServers(b).grpc.GetServiceInfo()
+	require.NotEmpty(t, served)
+	for service, info := range served {
+		for _, m := range info.Methods {
+			require.Contains(t, capabilities, "/"+service+"/"+m.Name)
+		}
+	}
 }
 
 // TestSigner: a peer is asked for just what is needed, for one journal, and when a
