@@ -27,10 +27,13 @@ func (b *Broker) apply(ctx context.Context, req *protocol.ApplyRequest) (*protoc
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+	compares, err := b.authorizeChanges(ctx, req.GetChanges())
+	if err != nil {
+		return nil, err
+	}
 	if err := b.checkChanges(req.GetChanges()); err != nil {
 		return nil, err
 	}
-	var compares []clientv3.Cmp
 	var ops []clientv3.Op
 	for _, c := range req.GetChanges() {
 		key := allocator.ItemKey(b.cfg.Prefix, changedJournal(c))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -29,6 +30,7 @@ import (
 //	broker/session        Serve        the broker           the lease and the announcement
 //	serving/reconcile     Serve        the serving          the roster, and who has which replica
 //	servers/mux, …        Serve        the listeners        connections and requests
+//	servers/debug         Serve        the listeners        requests of the debug port
 //	replicas/close        reconcile    itself               a replica that was given up
 //	replica/tend          reconcile    the replica          opening, flushing, advertising
 //	replica/refresh       reconcile    the replica          the stored part of the index
@@ -43,6 +45,10 @@ type Broker struct {
 	seed      maphash.Seed
 	contents  *contents
 	applying  chan struct{} // cap 1: holds who applies
+
+	door      *door
+	signer    *signer
+	transport *transport
 
 	metrics        *metrics
 	journalMetrics journalMetrics
@@ -80,6 +86,13 @@ func New(cfg Config) (*Broker, error) {
 		ready:          make(chan struct{}),
 		stopping:       make(chan struct{}),
 	}
+	cfg.Security.warn(cfg.Logger)
+	var err error
+	if b.transport, err = newTransport(cfg.Security, cfg.Logger); err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	b.door = &door{keys: cfg.Security.Keys, now: time.Now, denied: b.metrics.denied}
+	b.signer = &signer{keys: cfg.Security.Keys, now: time.Now, who: memberID(cfg.ID).String()}
 	if err := b.register(cfg.Registerer); err != nil {
 		return nil, fmt.Errorf("broker: metrics: %w", err)
 	}
@@ -100,7 +113,7 @@ func (b *Broker) Serve(ctx context.Context) error {
 	if b.served.Swap(true) {
 		return errServed
 	}
-	defer closeListeners(b.cfg.Listeners)
+	defer closeListeners(append([]net.Listener{b.cfg.Debug.Listener}, b.cfg.Listeners...))
 	unlock, err := lockDir(b.cfg.Dir)
 	if err != nil {
 		return err

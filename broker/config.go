@@ -58,8 +58,12 @@ type Config struct {
 	IdleTimeout time.Duration
 	// Grace is how long running requests may go on once the broker stops. Default: 15 s.
 	Grace time.Duration
-	// Profiling serves /debug/pprof.
-	Profiling bool
+	// Security says who may use the broker, and how its connections are protected.
+	Security Security
+	// AllowOrigins are the origins whose pages may use the JSON gateway ("*" is all).
+	AllowOrigins []string
+	// Debug says where diagnostics are served.
+	Debug Debug
 	// AlsoReady names what else of the process isn't ready yet, "" if all is: then only
 	// does /debug/ready answer 200. Nil is nothing else.
 	AlsoReady func() string
@@ -137,8 +141,20 @@ func (c Config) Validate() error {
 	case c.IdleTimeout < 0 || c.Grace < 0:
 		return fmt.Errorf("broker: IdleTimeout, Grace: %v or %v is negative", c.IdleTimeout, c.Grace)
 	}
-	if err := c.spec(false).Validate(); err != nil {
-		return fmt.Errorf("broker: %w", err)
+	return c.validateParts()
+}
+
+func (c Config) validateParts() error {
+	for _, err := range []error{
+		c.spec(false).Validate(),
+		c.Security.Validate(),
+		c.Debug.Validate(),
+		validateOrigins(c.AllowOrigins),
+		c.Security.check(c.Endpoint, append([]net.Listener{c.Debug.Listener}, c.Listeners...)),
+	} {
+		if err != nil {
+			return fmt.Errorf("broker: %w", err)
+		}
 	}
 	return nil
 }

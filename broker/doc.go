@@ -8,7 +8,9 @@
 // append.go drives the append state machine of append_fsm.go; read.go (which
 // decides by read_plan.go), list.go, apply.go and fragments.go are one RPC each;
 // http.go and what begins with its name map PUT, GET and HEAD of /<journal name>
-// onto them. reconcile.go makes replicas as etcd says; replica_tend.go and
+// onto them, and json.go POST of /v1/journals/. authorize.go and what begins with its
+// name let requests in by their tokens (protocol/auth), security.go and tls.go say who
+// may connect at all. reconcile.go makes replicas as etcd says; replica_tend.go and
 // replica_store.go keep one: they roll it, store it, and list its stores.
 //
 // # Invariants
@@ -25,6 +27,11 @@
 //   - A stored object is compared with its checksum before any of it is served.
 //   - A spool is removed only once a store has its content, or its journal is deleted;
 //     and that is believed only of the etcd that the directory was used with.
+//   - With keys configured no request is served without a token that allows it, by
+//     whatever door it comes; but for /debug/ready, and for the debug port. A journal out
+//     of a token's scope looks as if it weren't there. What carries no claims in its
+//     context is the broker's own doing, and may do everything.
+//   - A broker that lets in everyone is reached from its own machine only.
 //   - A feature that isn't there is refused by its name.
 //
 // # Goroutines

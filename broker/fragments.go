@@ -40,12 +40,12 @@ func (b *Broker) listFragments(ctx context.Context, req *protocol.FragmentsReque
 		case err != nil:
 			return nil, err
 		}
-		return r, b.page(req, res.replica.index.Entries(), r)
+		return r, b.page(ctx, req, res.replica.index.Entries(), r)
 	}
 }
 
 // page puts the fragments that are asked for into a response.
-func (b *Broker) page(req *protocol.FragmentsRequest, entries []fragments.Entry, r *protocol.FragmentsResponse) error {
+func (b *Broker) page(ctx context.Context, req *protocol.FragmentsRequest, entries []fragments.Entry, r *protocol.FragmentsResponse) error {
 	limit := int(req.GetPageLimit())
 	if limit == 0 {
 		limit = defaultPage
@@ -60,7 +60,7 @@ func (b *Broker) page(req *protocol.FragmentsRequest, entries []fragments.Entry,
 		}
 		f := &protocol.FragmentsResponse_XFragment{Spec: e.Proto()}
 		if req.GetSignatureTTL() != nil && e.Stored() {
-			url, err := b.contents.sign(e.Fragment, req.GetSignatureTTL().AsDuration())
+			url, err := b.contents.sign(e.Fragment, b.door.signatureTTL(ctx, req.GetSignatureTTL().AsDuration()))
 			if err != nil {
 				return err
 			}

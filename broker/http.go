@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/protocol/auth"
 )
 
 // Headers of journals over HTTP: those of Gazette.
@@ -29,9 +30,10 @@ const (
 	headerWriteHead        = "X-Write-Head"
 )
 
-// handler serves HTTP/1: PUT, GET and HEAD of /<journal name>, and /debug/.
+// handler serves HTTP/1: PUT, GET and HEAD of /<journal name>, /v1/ and /debug/.
 type handler struct {
 	broker  *Broker
+	json    *jsonGateway
 	debug   http.Handler
 	running sync.WaitGroup
 }
@@ -44,10 +46,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasPrefix(r.URL.Path, "/debug/"):
 		h.debug.ServeHTTP(w, r)
+	case strings.HasPrefix(r.URL.Path, jsonPrefix) && isJSONMethod(r.Method):
+		h.json.ServeHTTP(w, r)
 	case r.Method == http.MethodGet, r.Method == http.MethodHead:
-		h.read(w, r)
+		h.broker.door.serve(w, r, auth.Read, h.read)
 	case r.Method == http.MethodPut:
-		h.append(w, r)
+		h.broker.door.serve(w, r, auth.Append, h.append)
 	default:
 		writeError(w, http.StatusBadRequest, fmt.Sprintf("method %s is not supported", r.Method),
 			"PUT appends to the journal that the path names, GET and HEAD read it")
@@ -120,8 +124,19 @@ func writeError(w http.ResponseWriter, code int, text, hint string) {
 	_, _ = io.WriteString(w, text+"\nhint: "+hint+"\n") // A client that is gone can't be told.
 }
 
+// writeStatus answers with a status of the protocol: its name is the first line, as
+// Gazette's brokers answer, and the journal is named in the second.
+func writeStatus(w http.ResponseWriter, code int, journal, text, hint string) {
+	writeError(w, code, text+"\njournal: "+journal, hint)
+}
+
 // writeFailure answers with the error of a request that has sent nothing yet.
 func writeFailure(w http.ResponseWriter, err error) {
+	if _, ok := errors.AsType[*bodyError](err); ok {
+		writeError(w, http.StatusBadRequest, err.Error(),
+			"send as many bytes as Content-Length says, or well-formed chunks to their end; nothing was appended")
+		return
+	}
 	if invalid, ok := errors.AsType[*protocol.ValidationError](err); ok {
 		hint := "an offset is 0 or more, or -1 for the head"
 		if invalid.Path == "Journal" {
@@ -131,6 +146,10 @@ func writeFailure(w http.ResponseWriter, err error) {
 		return
 	}
 	s, _ := status.FromError(rpcError(err))
+	if s.Code() == codes.Unauthenticated || errors.Is(err, errExpired) {
+		writeDenial(w, err)
+		return
+	}
 	code, hint := http.StatusInternalServerError, "see the log of the broker"
 	switch s.Code() {
 	case codes.Unimplemented:

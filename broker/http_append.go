@@ -39,7 +39,7 @@ func (h *handler) append(w http.ResponseWriter, r *http.Request) {
 		journal:  journalOf(r),
 		body:     r.Body,
 		control:  http.NewResponseController(w),
-		patience: h.broker.cfg.IdleTimeout,
+		patience: patience{wait: h.broker.cfg.IdleTimeout, ctx: r.Context()},
 	}
 	var resp *protocol.AppendResponse
 	err := h.broker.observe("Append", func() (protocol.Status, error) {
@@ -62,7 +62,7 @@ func (h *handler) append(w http.ResponseWriter, r *http.Request) {
 		if e := resp.GetStoreHealthError(); e != "" {
 			text += ": " + e
 		}
-		writeError(w, code, text, statusHint(s))
+		writeStatus(w, code, source.journal, text, statusHint(s))
 		return
 	}
 	commit := resp.GetCommit()
@@ -104,7 +104,7 @@ type putSource struct {
 	journal  string
 	body     io.Reader
 	control  *http.ResponseController
-	patience time.Duration
+	patience patience
 
 	state putState
 	buf   []byte // of the last message, which is used again but for the first
@@ -134,7 +134,7 @@ func (s *putSource) Recv() (*protocol.AppendRequest, error) {
 }
 
 func (s *putSource) content() (*protocol.AppendRequest, error) {
-	if err := s.control.SetReadDeadline(time.Now().Add(s.patience)); err != nil {
+	if err := s.control.SetReadDeadline(s.patience.deadline()); err != nil {
 		return nil, fmt.Errorf("append: %w", err)
 	}
 	if s.state == putFirst || s.buf == nil {
@@ -152,12 +152,29 @@ func (s *putSource) content() (*protocol.AppendRequest, error) {
 	case errors.Is(err, io.EOF):
 		s.state = putEnd
 		return new(protocol.AppendRequest), nil
+	case errors.Is(err, os.ErrDeadlineExceeded) && s.patience.expired():
+		return nil, errExpired
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, status.Errorf(codes.DeadlineExceeded, "append: nothing was received for %s", s.patience)
+		return nil, status.Errorf(codes.DeadlineExceeded, "journal %s: append: nothing was received for %s", s.journal, s.patience.wait)
 	default:
-		return nil, fmt.Errorf("append: receive content: %w", err)
+		return nil, &bodyError{journal: s.journal, err: err}
 	}
 }
+
+// bodyError is a request whose body ends before it is whole, or can't be read as it
+// is framed. That is the client's doing, as far as we can tell.
+type bodyError struct {
+	journal string
+	err     error
+}
+
+// Error names the journal.
+func (e *bodyError) Error() string {
+	return fmt.Sprintf("journal %s: the body of the request isn't whole: %v", e.journal, e.err)
+}
+
+// Unwrap as of errors.
+func (e *bodyError) Unwrap() error { return e.err }
 
 // readSome reads until there is something, or an error.
 func readSome(r io.Reader, p []byte) (int, error) {

@@ -1,31 +1,89 @@
 package broker
 
 import (
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/pprof"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"broadsheet.dev/broadsheet/protocol/auth"
 )
 
-// newDebugHandler serves /debug/: ready, metrics, and pprof if it is asked for.
-func newDebugHandler(b *Broker) http.Handler {
+// Debug says where a broker's diagnostics are served: /debug/ready, /debug/metrics and
+// /debug/pprof/.
+type Debug struct {
+	// Listener serves all of them, by HTTP, to everyone who can reach it. The broker
+	// closes it. Nil is none.
+	Listener net.Listener
+	// Private leaves the shared port only /debug/ready. It needs a Listener.
+	Private bool
+	// Profiling serves /debug/pprof/ at the shared port too, unless that is Private.
+	Profiling bool
+}
+
+// Validate tells what doesn't fit together.
+func (d Debug) Validate() error {
+	switch {
+	case d.Private && d.Listener == nil:
+		return errors.New("debug: Private needs a Listener, or nothing would be served at all")
+	case d.Private && d.Profiling:
+		return errors.New("debug: Profiling is of the shared port, which Private takes it from")
+	}
+	return nil
+}
+
+// newSharedDebug serves diagnostics at the shared port. What tells of journals, or could
+// hold the process up, asks for a token.
+func newSharedDebug(b *Broker) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/ready", b.serveReady)
-	if b.cfg.Gatherer != nil {
-		mux.Handle("/debug/metrics", promhttp.HandlerFor(b.cfg.Gatherer, promhttp.HandlerOpts{}))
+	if metrics := b.metricsHandler(); metrics != nil && !b.cfg.Debug.Private {
+		mux.HandleFunc("/debug/metrics", b.door.unscoped(auth.List, metrics.ServeHTTP))
 	}
-	if b.cfg.Profiling {
-		mux.HandleFunc("/debug/pprof/", pprof.Index)
-		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	if b.cfg.Debug.Profiling && !b.cfg.Debug.Private {
+		mux.HandleFunc("/debug/pprof/", b.door.unscoped(auth.List, newProfiles().ServeHTTP))
 	}
-	mux.HandleFunc("/debug/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, http.StatusNotFound, r.URL.Path+" is not served", "there are /debug/ready and /debug/metrics, and /debug/pprof if profiling is on")
-	})
+	mux.HandleFunc("/debug/", notServed("there are /debug/ready, and if they aren't private /debug/metrics, and /debug/pprof if profiling is on"))
 	return mux
+}
+
+// newOwnDebug serves diagnostics at their own port.
+func newOwnDebug(b *Broker) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/ready", b.serveReady)
+	if metrics := b.metricsHandler(); metrics != nil {
+		mux.Handle("/debug/metrics", metrics)
+	}
+	mux.Handle("/debug/pprof/", newProfiles())
+	mux.HandleFunc("/", notServed("there are /debug/ready, /debug/metrics and /debug/pprof/"))
+	return mux
+}
+
+func (b *Broker) metricsHandler() http.Handler {
+	if b.cfg.Gatherer == nil {
+		return nil
+	}
+	return promhttp.HandlerFor(b.cfg.Gatherer, promhttp.HandlerOpts{})
+}
+
+// newProfiles serves pprof, but for its cmdline: arguments may have keys.
+func newProfiles() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", notServed("the command line may have keys in it"))
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+func notServed(hint string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, http.StatusNotFound, r.URL.Path+" is not served", hint)
+	}
 }
 
 // serveReady tells whether every journal that can be served is.

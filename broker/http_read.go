@@ -38,7 +38,14 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, err.Error(), "a read takes offset=<number> and block=<true or false>")
 		return
 	}
-	out := &readResponse{w: w, control: http.NewResponseController(w), patience: h.broker.cfg.IdleTimeout, req: req}
+	if err := setRange(req, r); err != nil {
+		writeError(w, http.StatusBadRequest, err.Error(), "a read takes Range: bytes=<first>- or bytes=<first>-<last>, instead of the argument offset")
+		return
+	}
+	out := &readResponse{
+		w: w, control: http.NewResponseController(w), req: req,
+		patience: patience{wait: h.broker.cfg.IdleTimeout, ctx: r.Context()},
+	}
 	err := h.broker.observe("Read", func() (protocol.Status, error) {
 		err := h.broker.read(r.Context(), req, out.send)
 		return out.status, err
@@ -52,7 +59,7 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) {
 type readResponse struct {
 	w        http.ResponseWriter
 	control  *http.ResponseController
-	patience time.Duration
+	patience patience
 	req      *protocol.ReadRequest
 
 	begun  bool            // headers are sent
@@ -68,7 +75,7 @@ func (o *readResponse) send(m *protocol.ReadResponse) error {
 		}
 		return nil
 	}
-	if err := o.control.SetWriteDeadline(time.Now().Add(o.patience)); err != nil {
+	if err := o.control.SetWriteDeadline(o.patience.deadline()); err != nil {
 		return err
 	}
 	if _, err := o.w.Write(m.GetContent()); err != nil {
@@ -87,12 +94,16 @@ func (o *readResponse) begin(m *protocol.ReadResponse) {
 	setRoute(o.w, m.GetHeader(), o.req.GetJournal())
 	head.Set(headerWriteHead, strconv.FormatInt(m.GetWriteHead(), 10))
 	if s := m.GetStatus(); s != protocol.Status_OK {
-		writeError(o.w, readCode(s), s.String(), statusHint(s))
+		writeStatus(o.w, readCode(s), o.req.GetJournal(), s.String(), statusHint(s))
 		return
 	}
 	f := fragments.FragmentFromProto(m.GetFragment())
 	head.Set("Content-Type", "application/octet-stream")
-	head.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", m.GetOffset(), math.MaxInt64, math.MaxInt64))
+	last := int64(math.MaxInt64)
+	if end := o.req.GetEndOffset(); end != 0 {
+		last = end - 1
+	}
+	head.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", m.GetOffset(), last, math.MaxInt64))
 	head.Set(headerFragmentName, f.ContentName())
 	if f.ModTime != 0 {
 		head.Set(headerFragmentModified, time.Unix(f.ModTime, 0).UTC().Format(http.TimeFormat))
@@ -109,7 +120,7 @@ func (o *readResponse) begin(m *protocol.ReadResponse) {
 // finish ends the response with the outcome of the read.
 func (o *readResponse) finish(err error) {
 	// The rest of the response is sent after this, and may not take for ever either.
-	_ = o.control.SetWriteDeadline(time.Now().Add(o.patience))
+	_ = o.control.SetWriteDeadline(time.Now().Add(o.patience.wait))
 	switch {
 	case err != nil && !o.begun:
 		writeFailure(o.w, err)

@@ -21,7 +21,7 @@ func (b *Broker) list(ctx context.Context, req *protocol.ListRequest, send func(
 	selector := req.GetSelector().ResolveMeta()
 	if !req.GetWatch() {
 		now := b.roster.Load()
-		return sendSnapshot(b.header(now, protocol.EmptyRoute()), now.list(selector), send)
+		return sendSnapshot(b.header(now, protocol.EmptyRoute()), now.list(selector, scopeOf(ctx)), send)
 	}
 	seen, err := b.resumeRevision(req.GetWatchResume())
 	if err != nil {
@@ -31,7 +31,7 @@ func (b *Broker) list(ctx context.Context, req *protocol.ListRequest, send func(
 	for {
 		now := b.roster.Load()
 		if now.view.Revision() > seen {
-			journals := now.list(selector)
+			journals := now.list(selector, scopeOf(ctx))
 			if sum := fingerprint(b.seed, journals); sum != last {
 				if err := sendSnapshot(b.header(now, protocol.EmptyRoute()), journals, send); err != nil {
 					return err
@@ -80,11 +80,12 @@ func sendSnapshot(h *protocol.Header, journals []*protocol.ListResponse_Journal,
 	return nil
 }
 
-// list returns the journals that match a selector, in the order of their names.
-func (d directory) list(selector *protocol.LabelSelector) []*protocol.ListResponse_Journal {
+// list returns the journals that match a selector and are in a scope, in the order of
+// their names.
+func (d directory) list(selector, scope *protocol.LabelSelector) []*protocol.ListResponse_Journal {
 	var out []*protocol.ListResponse_Journal
 	d.journals(namePrefix(selector), func(j journal) {
-		if !selector.Matches(j.labels) {
+		if !selector.Matches(j.labels) || !scope.Matches(j.labels) {
 			return
 		}
 		out = append(out, &protocol.ListResponse_Journal{

@@ -13,6 +13,7 @@ type metrics struct {
 	completed       *prometheus.CounterVec
 	readBytes       prometheus.Counter
 	refreshFailures prometheus.Counter
+	denied          *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -33,6 +34,10 @@ func newMetrics() *metrics {
 			Name: "broadsheet_broker_refresh_failures_total",
 			Help: "Listings of a journal's stores that failed.",
 		}),
+		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "broadsheet_broker_denied_total",
+			Help: "Requests refused by their token, by reason: 'missing', 'invalid' or 'capability'.",
+		}, []string{"reason"}),
 	}
 }
 
@@ -61,7 +66,7 @@ func (b *Broker) register(r prometheus.Registerer) error {
 		return nil
 	}
 	for _, c := range []prometheus.Collector{
-		b.metrics.started, b.metrics.completed, b.metrics.readBytes, b.metrics.refreshFailures, journalCollector{b},
+		b.metrics.started, b.metrics.completed, b.metrics.readBytes, b.metrics.refreshFailures, b.metrics.denied, journalCollector{b},
 	} {
 		if err := r.Register(c); err != nil {
 			return err

@@ -37,7 +37,7 @@ func (b *Broker) resolve(ctx context.Context, p resolveParams) (resolution, erro
 		return resolution{}, err
 	}
 	name, _ := protocol.SplitMeta(p.journal)
-	if e := roster.entries[name]; e != nil {
+	if e := roster.entries[name]; e != nil && scopeOf(ctx).Matches(e.labels) {
 		if e.replica.isClosed() {
 			return resolution{}, errStopping // No other roster follows.
 		}
@@ -45,7 +45,7 @@ func (b *Broker) resolve(ctx context.Context, p resolveParams) (resolution, erro
 	}
 	res := resolution{header: b.header(roster, protocol.EmptyRoute())}
 	j, ok := roster.journal(name)
-	if !ok {
+	if !ok || !scopeOf(ctx).Matches(j.labels) {
 		res.status = protocol.Status_JOURNAL_NOT_FOUND
 		return res, nil
 	}

@@ -35,32 +35,38 @@ type servers struct {
 	group  *task.Group
 	grpc   *grpc.Server
 	http   *http.Server
+	debug  *http.Server // of diagnostics at their own port, if they have one
 
 	handler *handler
 }
 
 func newServers(b *Broker) *servers {
-	g := grpc.NewServer(
+	g := grpc.NewServer(append(b.door.interceptors(),
 		grpc.MaxRecvMsgSize(b.cfg.MaxMessage),
-		grpc.InTapHandle(endable),
+		grpc.InTapHandle(b.door.tap),
 		grpc.MaxHeaderListSize(headerLimit),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingWait}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingOften, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
-	)
+	)...)
 	protocol.RegisterJournalServer(g, &service{broker: b})
-	h := &handler{broker: b, debug: newDebugHandler(b)}
+	h := &handler{broker: b, json: newJSONGateway(b), debug: newSharedDebug(b)}
 	return &servers{
 		broker:  b,
 		grpc:    g,
 		handler: h,
-		http: &http.Server{
-			Handler:           h,
-			ReadHeaderTimeout: headerTimeout,
-			IdleTimeout:       keepOpen,
-			MaxHeaderBytes:    headerLimit,
-			ErrorLog:          slog.NewLogLogger(b.log.Handler(), slog.LevelDebug),
-		},
+		http:    newHTTPServer(b, h),
+		debug:   newHTTPServer(b, newOwnDebug(b)),
+	}
+}
+
+func newHTTPServer(b *Broker, h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       keepOpen,
+		MaxHeaderBytes:    headerLimit,
+		ErrorLog:          slog.NewLogLogger(b.log.Handler(), slog.LevelDebug),
 	}
 }
 
@@ -68,11 +74,14 @@ func newServers(b *Broker) *servers {
 func (s *servers) start(ctx context.Context) {
 	s.group = task.New(context.WithoutCancel(ctx), "servers")
 	for _, ln := range s.broker.cfg.Listeners {
-		mux := portmux.New(ln, portmux.Config{Logger: s.broker.log})
+		mux := portmux.New(s.broker.transport.listen(ln), portmux.Config{Logger: s.broker.log})
 		s.group.Go("mux "+ln.Addr().String(), mux.Serve)
 		s.group.Go("grpc "+ln.Addr().String(), func(context.Context) error { return s.serveGRPC(mux.HTTP2()) })
-		s.group.Go("http "+ln.Addr().String(), func(context.Context) error { return s.serveHTTP(mux.HTTP1()) })
+		s.group.Go("http "+ln.Addr().String(), func(context.Context) error { return serveHTTP(s.http, mux.HTTP1()) })
 		s.broker.log.LogAttrs(ctx, slog.LevelInfo, "broker is listening", slog.String("address", ln.Addr().String()))
+	}
+	if ln := s.broker.cfg.Debug.Listener; ln != nil {
+		s.group.Go("debug "+ln.Addr().String(), func(context.Context) error { return serveHTTP(s.debug, ln) })
 	}
 }
 
@@ -83,8 +92,8 @@ func (s *servers) serveGRPC(ln net.Listener) error {
 	return nil
 }
 
-func (s *servers) serveHTTP(ln net.Listener) error {
-	if err := s.http.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+func serveHTTP(s *http.Server, ln net.Listener) error {
+	if err := s.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("serve HTTP: %w", err)
 	}
 	return nil
@@ -106,6 +115,7 @@ func (s *servers) stop(grace time.Duration) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = s.http.Close()
 	}
+	err = errors.Join(err, s.debug.Close()) // It answered until now.
 	s.handler.running.Wait()
 	err = errors.Join(err, g.Wait())
 	s.group.Cancel()
@@ -114,6 +124,8 @@ func (s *servers) stop(grace time.Duration) error {
 
 func closeListeners(listeners []net.Listener) {
 	for _, ln := range listeners {
-		_ = ln.Close() // As a rule it is closed already.
+		if ln != nil {
+			_ = ln.Close() // As a rule it is closed already.
+		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/tap"
 
 	"broadsheet.dev/broadsheet/protocol"
 )
@@ -114,9 +113,9 @@ type endKey struct{}
 
 // endable gives each stream a context that the server can end: a receive that waits
 // for a client can't be given up in another way.
-func endable(ctx context.Context, _ *tap.Info) (context.Context, error) {
+func endable(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
-	return endableContext{context.WithValue(ctx, endKey{}, cancel)}, nil
+	return endableContext{context.WithValue(ctx, endKey{}, cancel)}
 }
 
 // endableContext tells gRPC that a stream which was ended for being idle has run

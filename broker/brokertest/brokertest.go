@@ -40,6 +40,8 @@ type Config struct {
 	FS vfs.FS
 	// Quiet logs nothing; otherwise the broker logs to the test's output.
 	Quiet bool
+	// Token that the harness's client sends with each request; empty sends none.
+	Token string
 	// Adjust changes the broker's own configuration; nil leaves it.
 	Adjust func(*broker.Config)
 }
@@ -108,9 +110,7 @@ func New(tb testing.TB, cfg Config) *Broker {
 	tb.Cleanup(func() { require.NoError(tb, b.Etcd.Close()) })
 	require.NoError(tb, os.MkdirAll(filepath.Join(b.Dir, "fragments"), 0o750))
 
-	b.conn, err = grpc.NewClient("unix://"+b.socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	require.NoError(tb, err)
-	tb.Cleanup(func() { require.NoError(tb, b.conn.Close()) })
+	b.conn = b.Dial(cfg.Token)
 
 	b.Restart()
 	tb.Cleanup(b.Stop)
@@ -125,6 +125,31 @@ func (b *Broker) URL() string { return "http://" + b.port }
 
 // Client of the broker. Its connection lives as long as the test, over restarts.
 func (b *Broker) Client() protocol.JournalClient { return protocol.NewJournalClient(b.conn) }
+
+// Dial returns a connection to the broker's unix socket which sends a token with each
+// request, or none if it is empty. It lives as long as the test.
+func (b *Broker) Dial(token string) *grpc.ClientConn {
+	b.tb.Helper()
+	options := []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
+	if token != "" {
+		options = append(options, grpc.WithPerRPCCredentials(bearer(token)))
+	}
+	conn, err := grpc.NewClient("unix://"+b.socket, options...)
+	require.NoError(b.tb, err)
+	b.tb.Cleanup(func() { require.NoError(b.tb, conn.Close()) })
+	return conn
+}
+
+// bearer is a token that goes with each request.
+type bearer string
+
+// GetRequestMetadata as of credentials.PerRPCCredentials.
+func (t bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"authorization": "Bearer " + string(t)}, nil
+}
+
+// RequireTransportSecurity as of credentials.PerRPCCredentials: unix sockets have none.
+func (bearer) RequireTransportSecurity() bool { return false }
 
 // HTTP returns a client whose idle connections are closed with the test.
 func (b *Broker) HTTP() *http.Client {

@@ -11,6 +11,7 @@
 //   - A connection is handed over once, to one side, with every byte in order; or closed.
 //   - At most 4 KiB are read before the decision, and the decision has a deadline:
 //     a connection that stays silent is closed.
+//   - Of a listener with TLS the handshake is part of that, and so has the same deadline.
 //   - A connection that is slow, silent or sends garbage delays no other.
 //
 // # Goroutines

@@ -18,7 +18,8 @@ const maxSniffed = 4 << 10
 // sniff reads until it is certain whether conn speaks HTTP/2, and returns what it
 // read. The first byte that differs from the preface decides for HTTP/1.
 func sniff(conn net.Conn, timeout time.Duration) ([]byte, bool, error) {
-	if err := conn.SetReadDeadline(time.Now().Add(timeout)); err != nil {
+	// Of a connection with TLS the handshake comes first, which writes too.
+	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return nil, false, err
 	}
 	buf := make([]byte, maxSniffed)
@@ -28,9 +29,9 @@ func sniff(conn net.Conn, timeout time.Duration) ([]byte, bool, error) {
 		n += k
 		switch {
 		case strings.HasPrefix(string(buf[:n]), preface):
-			return buf[:n], true, conn.SetReadDeadline(time.Time{})
+			return buf[:n], true, conn.SetDeadline(time.Time{})
 		case !strings.HasPrefix(preface, string(buf[:n])):
-			return buf[:n], false, conn.SetReadDeadline(time.Time{})
+			return buf[:n], false, conn.SetDeadline(time.Time{})
 		case err != nil:
 			return nil, false, err
 		}

@@ -1,0 +1,106 @@
+package broker
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+
+	"broadsheet.dev/broadsheet/internal/certs"
+	"broadsheet.dev/broadsheet/protocol/auth"
+)
+
+// Security says who may use a broker, and how its connections are protected. The zero
+// value lets in everyone who can reach it, which is nobody beyond this machine.
+type Security struct {
+	// Keys that tokens are signed and verified with. Nil demands no token.
+	Keys *auth.Keyring
+	// Server has this broker's certificate; with a CA, clients have to show one that it
+	// has signed. Zero is no TLS. Unix sockets have none in any case.
+	Server certs.Files
+	// Peer has the certificate that this broker shows to others, and the CA that theirs
+	// are signed by. Zero shows none, and trusts the authorities of the system.
+	Peer certs.Files
+	// Insecure lets a broker that lets in everyone be reached from other machines.
+	Insecure bool
+}
+
+// Validate tells what doesn't fit together.
+func (s Security) Validate() error {
+	if err := s.Server.Validate(); err != nil {
+		return fmt.Errorf("security: server: %w", err)
+	}
+	if err := s.Peer.Validate(); err != nil {
+		return fmt.Errorf("security: peer: %w", err)
+	}
+	if s.Server.CA != "" && s.Server.Cert == "" {
+		return fmt.Errorf("security: server: there is a CA (%s), and no certificate", s.Server.CA)
+	}
+	return nil
+}
+
+// Scheme of the URL at which a broker with TLS, or one without, is reached.
+func (s Security) Scheme() string {
+	if s.Server.Cert != "" {
+		return "https"
+	}
+	return "http"
+}
+
+// authenticates tells whether everybody is asked who they are.
+func (s Security) authenticates() bool { return !s.Keys.AllowsMissing() || s.Server.CA != "" }
+
+// ExposedError tells of an address that others can reach, of a broker that lets in
+// everyone.
+type ExposedError struct{ Address string }
+
+// Error names the address.
+func (e *ExposedError) Error() string {
+	return e.Address + " isn't a loopback address, and clients aren't authenticated"
+}
+
+// CheckAddress refuses, by an ExposedError, to listen where others could reach a broker
+// that lets in everyone. The host of a TCP address may be a name only if it is localhost.
+func (s Security) CheckAddress(network, address string) error {
+	if network == "unix" || s.Insecure || s.authenticates() {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	if ip := net.ParseIP(host); host == "localhost" || (ip != nil && ip.IsLoopback()) {
+		return nil
+	}
+	return &ExposedError{Address: address}
+}
+
+// check that listeners and the endpoint are as they have to be.
+func (s Security) check(endpoint string, listeners []net.Listener) error {
+	for _, ln := range listeners {
+		if ln == nil {
+			continue
+		}
+		if err := s.CheckAddress(ln.Addr().Network(), ln.Addr().String()); err != nil {
+			return fmt.Errorf("security: %w", err)
+		}
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return fmt.Errorf("security: endpoint: %w", err)
+	}
+	if u.Scheme != "unix" && u.Scheme != s.Scheme() {
+		return fmt.Errorf("security: endpoint %s: its scheme has to be %s, by the certificate of the server", endpoint, s.Scheme())
+	}
+	return nil
+}
+
+// warn of what is allowed, and yet not good.
+func (s Security) warn(log *slog.Logger) {
+	if n := s.Keys.ShortSecrets(); n != 0 {
+		log.Warn("shared secrets have less than 16 bytes, and might be guessed", slog.Int("secrets", n))
+	}
+	if s.Keys != nil && s.Keys.AllowsMissing() {
+		log.Warn("requests without a token are let through: AA== is among the keys")
+	}
+}
