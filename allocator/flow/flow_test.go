@@ -39,7 +39,7 @@ func (m *model) settle() int {
 			}
 		}
 		it.Held = w
-		m.n.SetHeld(i, w)
+		m.n.SetHeld(i, w, true)
 		m.items[i] = it
 	}
 	return moves
@@ -149,6 +149,7 @@ func TestLostItemComesHome(t *testing.T) {
 	m.resize(2, 10)
 	i := m.add(Item{Want: 1, Prefer: []MemberRef{0}})
 	m.settle()
+	m.n.SetHeld(i, m.wanted(i), false)
 	require.NotContains(t, m.wanted(i), MemberRef(0), "it is away")
 	m.resize(0, 1)
 	other := m.n.AddItem(Item{Want: 1, Held: []MemberRef{0}})

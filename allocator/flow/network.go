@@ -1,6 +1,9 @@
 package flow
 
-import "slices"
+import (
+	"iter"
+	"slices"
+)
 
 // MemberRef names a member of a Network. It stays the member's for good, so that items
 // may prefer one that is away.
@@ -19,8 +22,10 @@ type Item struct {
 	// Held are the members that have it, the primary first. Members that are away
 	// aren't among them.
 	Held []MemberRef
-	// Prefer are the members that get it first. An item that none of those holds, and
-	// that isn't wanted anywhere else by them, is given to one of them.
+	// Settled tells that those who hold it have all that they need.
+	Settled bool
+	// Prefer are the members that get it first. An item that isn't settled and that none
+	// of them holds is lost: it is given to one of them in the place of another.
 	Prefer []MemberRef
 	// Require says that others get it only beside one of Prefer.
 	Require bool
@@ -43,7 +48,7 @@ type item struct {
 	saved  bool
 	queued bool
 	used   bool
-	// lost tells that the item prefers members and is held by none of them.
+	// lost tells that the item isn't settled, prefers members and is held by none of them.
 	lost bool
 	salt uint32
 	// seen is the last search that left the item for another zone.
@@ -187,12 +192,13 @@ func (n *Network) SetItem(ref ItemRef, want int, prefer []MemberRef, require boo
 	n.enqueue(ref)
 }
 
-// SetHeld tells who holds an item now. It matters for what is solved later, and by
-// itself only to an item that becomes or ceases to be lost.
-func (n *Network) SetHeld(ref ItemRef, held []MemberRef) {
+// SetHeld tells who holds an item now, and whether they have all that they need. It
+// matters for what is solved later, and by itself only to an item that becomes or ceases
+// to be lost.
+func (n *Network) SetHeld(ref ItemRef, held []MemberRef, settled bool) {
 	it := &n.items[ref]
 	was := it.lost
-	it.Held = held
+	it.Held, it.Settled = held, settled
 	if it.judge(); it.lost != was {
 		n.enqueue(ref)
 	}
@@ -220,6 +226,17 @@ func (n *Network) Wanted(ref ItemRef, to []MemberRef) []MemberRef {
 // SingleZone tells whether an item that wants several members has all in one zone
 // although there are others.
 func (n *Network) SingleZone(ref ItemRef) bool { return n.crowded(&n.items[ref]) >= 0 }
+
+// Unmet are the items that aren't as they should be, after Solve.
+func (n *Network) Unmet() iter.Seq[ItemRef] {
+	return func(yield func(ItemRef) bool) {
+		for _, i := range n.queue {
+			if n.items[i].used && n.unmet(i) && !yield(i) {
+				return
+			}
+		}
+	}
+}
 
 // Dirty tells whether anything was changed since Solve.
 func (n *Network) Dirty() bool { return n.dirty }
@@ -319,7 +336,7 @@ func (it *item) slot(m MemberRef) int {
 
 // judge works out whether the item is lost.
 func (it *item) judge() {
-	it.lost = len(it.Prefer) > 0
+	it.lost = len(it.Prefer) > 0 && !it.Settled
 	for _, m := range it.Held {
 		it.lost = it.lost && !slices.Contains(it.Prefer, m)
 	}

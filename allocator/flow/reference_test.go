@@ -229,7 +229,7 @@ func (m *model) change(t *rapid.T, affinity bool) {
 		ref := rapid.SampledFrom(refs).Draw(t, "item")
 		it := m.items[ref]
 		it.Held = m.wanted(ref)
-		m.n.SetHeld(ref, it.Held)
+		m.n.SetHeld(ref, it.Held, rapid.Bool().Draw(t, "settled"))
 		m.items[ref] = it
 	case op == 3:
 		m.resize(rapid.IntRange(0, len(m.zones)-1).Draw(t, "member"), rapid.IntRange(0, 6).Draw(t, "capacity"))
