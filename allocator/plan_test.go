@@ -164,7 +164,7 @@ func (k *keys) parse(t *testing.T, text string) {
 			value = "ready"
 		}
 		var prefer []MemberID
-		require := func(err error) {
+		check := func(err error) {
 			if err != nil {
 				t.Fatalf("%s: %v", line, err)
 			}
@@ -182,7 +182,7 @@ func (k *keys) parse(t *testing.T, text string) {
 			case "prefer", "require":
 				for m := range strings.SplitSeq(arg, ",") {
 					id, err := ParseMemberKey("/p", "/p/members/"+m)
-					require(err)
+					check(err)
 					prefer = append(prefer, id)
 				}
 			}
@@ -190,11 +190,11 @@ func (k *keys) parse(t *testing.T, text string) {
 		switch f[0] {
 		case "item":
 			n, err := strconv.Atoi(f[2])
-			require(err)
+			check(err)
 			k.put("/p/items/"+f[1], Item{ID: f[1], Value: testItem{n, prefer, strings.Contains(line, "require="), rule}}, create)
 		case "member", "leave":
 			id, err := ParseMemberKey("/p", "/p/members/"+f[1])
-			require(err)
+			check(err)
 			if f[0] == "leave" {
 				k.leave(id)
 			} else {

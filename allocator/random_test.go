@@ -216,10 +216,10 @@ func (w *world) settle() {
 
 // checkRest holds what has to be at the fixed point.
 func (w *world) checkRest() {
-	w.follow()
 	if w.s.leader == nil {
 		return
 	}
+	w.s = w.s.follow(w.k)
 	p := w.s.makePlan()
 	require.Empty(w.t, p.groups)
 	for _, it := range w.s.items {

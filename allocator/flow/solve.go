@@ -216,9 +216,9 @@ func (n *Network) uncrowd(ref ItemRef) {
 	if n.crowded(it) < 0 {
 		return
 	}
-	for k := len(it.slots) - 1; k >= 0; k-- {
-		if m := it.slots[k].member; !it.anchored(m) {
-			n.drop(ref, m)
+	for _, s := range slices.Backward(it.slots) {
+		if !it.anchored(s.member) {
+			n.drop(ref, s.member)
 			return
 		}
 	}
