@@ -139,9 +139,10 @@ func (b *balancer) move(a MemberRef) bool {
 
 const (
 	// pickScan is how many items are compared at least, to find a good one to move.
-	pickScan = 256
-	// perfect is the score than which none is better.
-	perfect = 32 + 16 + 8 + 4 + 2 + 1
+	pickScan = 64
+	// good is a score with which the search is over: the item is spread better than
+	// before, and isn't the member's own as the primary.
+	good = 8 + 4 + 1
 )
 
 // pick returns the item that is best moved from a to another member, or -1.
@@ -156,7 +157,7 @@ func (b *balancer) pick(a, to MemberRef) ItemRef {
 		if s := b.score(m.items[at], a, to); s > score {
 			best, score = m.items[at], s
 		}
-		if best >= 0 && (k >= pickScan || score == perfect) {
+		if best >= 0 && (k >= pickScan || score >= good) {
 			m.cursor = at
 			return best
 		}

@@ -1,7 +1,8 @@
 // Command allocator measures the allocator's plans on a cluster that it makes up: 100 000
 // journals of three replicas on 100 brokers in three zones, unless told otherwise. For a
 // cold start, a broker lost, one that comes back, one that leaves in good order, a zone
-// lost and a rolling restart it prints the time of the longest plan and of all, the
+// lost and a rolling restart it prints the time of the longest plan, by the clock and of
+// the processor (which is what counts on a machine that does other things too), and the
 // assignments that were made and removed, and the transactions, as a table and with
 // --json as figures. The brokers are in step at once, and no etcd is asked: what it
 // takes beyond this is etcd's.
@@ -22,7 +23,7 @@ type figure struct {
 	Name         string        `json:"name"`
 	Plans        int           `json:"plans"`
 	LongestPlan  time.Duration `json:"longest_plan_ns"`
-	AllPlans     time.Duration `json:"all_plans_ns"`
+	Processor    time.Duration `json:"longest_plan_processor_ns"`
 	Added        int           `json:"added"`
 	Ideal        int           `json:"ideal_added"`
 	Removed      int           `json:"removed"`
@@ -54,7 +55,7 @@ func run(c allocator.SimulationConfig, out string) error {
 	for i := 0; i < c.Members; i += c.Zones {
 		zone++
 	}
-	fmt.Printf("%-24s %6s %13s %13s %9s %9s %9s %8s %10s\n", "", "plans", "longest", "all", "added", "ideal", "removed", "txns", "deviation")
+	fmt.Printf("%-24s %6s %13s %13s %9s %9s %9s %8s %10s\n", "", "plans", "longest", "processor", "added", "ideal", "removed", "txns", "deviation")
 	var figures []figure
 	for _, step := range []struct {
 		name  string
@@ -91,9 +92,9 @@ func run(c allocator.SimulationConfig, out string) error {
 		step.do()
 		s.Settle()
 		r := s.Result()
-		figures = append(figures, figure{step.name, r.Plans, r.Longest, r.Total, r.Added, step.ideal, r.Removed, r.Transactions, r.Deviation})
+		figures = append(figures, figure{step.name, r.Plans, r.Longest, r.Processor, r.Added, step.ideal, r.Removed, r.Transactions, r.Deviation})
 		fmt.Printf("%-24s %6d %13v %13v %9d %9d %9d %8d %9.2f%%\n", step.name, r.Plans, r.Longest.Round(10*time.Microsecond),
-			r.Total.Round(10*time.Microsecond), r.Added, step.ideal, r.Removed, r.Transactions, 100*r.Deviation)
+			r.Processor.Round(10*time.Microsecond), r.Added, step.ideal, r.Removed, r.Transactions, 100*r.Deviation)
 	}
 	if out == "" {
 		return nil
