@@ -38,7 +38,7 @@ func (i journalItem) IsConsistent(_ allocator.Assignment, all []allocator.Assign
 		return strings.Compare(a.ID.String(), b.ID.String())
 	}) {
 		if a.ID.Slot == 0 {
-			route.Primary = int32(len(route.Members)) //nolint:gosec // a journal has few members
+			route.Primary = int32(len(route.GetMembers())) //nolint:gosec // a journal has few members
 		}
 		route.Members = append(route.Members, processID(a.ID.Member))
 	}
