@@ -19,6 +19,10 @@ const (
 	// A round that etcd failed is tried again after a pause that doubles between these.
 	minPause = 50 * time.Millisecond
 	maxPause = 5 * time.Second
+
+	// roundTxns is how many transactions a plan is followed for at most before the next
+	// is made: what happened meanwhile doesn't wait for a whole cluster to be filled.
+	roundTxns = 256
 )
 
 // Config of an Allocator.
@@ -59,6 +63,8 @@ type Allocator struct {
 	config  Config
 	logger  *slog.Logger
 	metrics *metrics
+	// state is nil while another member leads.
+	state *state
 	// reported is the last list of unplaced items that was logged.
 	reported []unplaced
 }
@@ -84,7 +90,7 @@ func (a *Allocator) Run(ctx context.Context) error {
 	pause, apart := minPause, false
 	for {
 		changed := a.config.KeySpace.Changed()
-		conflict, err := a.round(ctx, apart)
+		o, err := a.round(ctx, apart)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -102,11 +108,14 @@ func (a *Allocator) Run(ctx context.Context) error {
 		// A conflict that no change of the key space explains is with a key that we
 		// can't see since it doesn't decode. Its own group waits for a change; all
 		// others are written, each in a transaction of its own.
-		if conflict && !apart && !isClosed(changed) {
+		if o.conflict && !apart && !isClosed(changed) {
 			apart = true
 			continue
 		}
 		apart = false
+		if o.more && !o.conflict {
+			continue
+		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -116,35 +125,49 @@ func (a *Allocator) Run(ctx context.Context) error {
 }
 
 // round makes a plan, if our member leads, and writes it. It returns when the key
-// space shows what was written, or what was in conflict with it.
-func (a *Allocator) round(ctx context.Context, apart bool) (bool, error) {
-	s := readState(a.config.Prefix, a.config.KeySpace.View())
-	if s.leader == nil || s.leader.id != a.config.Self {
-		a.metrics.lead(nil, plan{})
-		a.reported = nil
-		return false, nil
+// space shows what was written, or what was in conflict with it, and tells whether there
+// was such a conflict and whether the next round has more to write.
+func (a *Allocator) round(ctx context.Context, apart bool) (outcome, error) {
+	view := a.config.KeySpace.View()
+	if leaderOf(a.config.Prefix, view) != a.config.Self {
+		a.metrics.follow()
+		a.state, a.reported = nil, nil
+		return outcome{}, nil
 	}
-	p := makePlan(s)
-	a.metrics.lead(s, p)
+	began := time.Now()
+	if a.state == nil {
+		a.state = readState(a.config.Prefix, view)
+	} else {
+		a.state = a.state.follow(view)
+	}
+	s := a.state
+	p := s.makePlan()
+	a.metrics.lead(s, p, time.Since(began))
 	a.report(ctx, s, p)
-	seen, conflict := s.revision, false
-	for _, t := range makeTxns(s, p, a.config.MaxTxnOps, apart) {
+	txns := makeTxns(s, p, a.config.MaxTxnOps, apart)
+	o := outcome{more: len(txns) > roundTxns}
+	seen := s.revision
+	for _, t := range txns[:min(len(txns), roundTxns)] {
 		r, err := a.config.Client.Txn(ctx).If(t.compares...).Then(t.ops...).Commit()
 		if err != nil {
-			return false, fmt.Errorf("allocator: %s: write assignments: %w", a.config.Prefix, err)
+			return o, fmt.Errorf("allocator: %s: write assignments: %w", a.config.Prefix, err)
 		}
 		seen = r.Header.GetRevision()
 		if r.Succeeded {
-			a.metrics.added.Add(float64(t.added))
-			a.metrics.removed.Add(float64(len(t.ops) - t.added))
+			a.metrics.wrote(t)
 			continue
 		}
 		a.metrics.conflicts.Inc()
-		if conflict = true; !apart {
+		if o.conflict = true; !apart {
 			break
 		}
 	}
-	return conflict, a.config.KeySpace.WaitForRevision(ctx, seen)
+	return o, a.config.KeySpace.WaitForRevision(ctx, seen)
+}
+
+// outcome of a round.
+type outcome struct {
+	conflict, more bool
 }
 
 // report logs which items aren't placed, when that changes.
@@ -153,11 +176,11 @@ func (a *Allocator) report(ctx context.Context, s *state, p plan) {
 		return
 	}
 	if len(p.unplaced) == 0 {
-		a.logger.LogAttrs(ctx, slog.LevelInfo, "all items are placed", slog.Int("items", len(s.items)))
+		a.logger.LogAttrs(ctx, slog.LevelInfo, "all items are where they should be", slog.Int("items", len(s.items)))
 	} else {
 		first := p.unplaced[0]
-		a.logger.LogAttrs(ctx, slog.LevelWarn, "items are not placed", slog.Int("unplaced", len(p.unplaced)),
-			slog.Int("items", len(s.items)), slog.Int("members", len(s.members)),
+		a.logger.LogAttrs(ctx, slog.LevelWarn, "items are not where they should be", slog.Int("unplaced", len(p.unplaced)),
+			slog.Int("items", len(s.items)), slog.Int("members", s.live()),
 			slog.String("first", first.item), slog.String("reason", first.reason))
 	}
 	a.reported = p.unplaced

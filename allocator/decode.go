@@ -13,6 +13,32 @@ type ItemValue interface {
 	DesiredReplication() int
 }
 
+// Affinity is an optional power of an ItemValue: it names members that hold what others
+// would have to be given first. Members that are away may be among them.
+//
+// They get the item before others do. If none of them has it, and those that have it
+// aren't all consistent, one gets it in the place of another. If they are required, others get the item only beside one of
+// them: while none of them has room, nobody is given it, and the item waits.
+type Affinity interface {
+	Affinity() (members []MemberID, required bool)
+}
+
+// affinity of an item: none if it doesn't tell.
+func affinity(v ItemValue) ([]MemberID, bool) {
+	if a, ok := v.(Affinity); ok {
+		return a.Affinity()
+	}
+	return nil, false
+}
+
+// Consistency is an optional power of an ItemValue. It tells whether the holder of one
+// of the item's assignments (all has them, without those of members that are gone) is
+// ready to be counted on. An assignment is removed only if as many of the others are
+// consistent as the item wants. Without the power all are consistent at once.
+type Consistency interface {
+	IsConsistent(a Assignment, all []Assignment) bool
+}
+
 // MemberValue is what a member's value tells the allocator.
 type MemberValue interface {
 	// ItemLimit is the number of assignments that the member takes.

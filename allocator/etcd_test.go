@@ -24,15 +24,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// testDecoder decodes items as decimals, members as JSON and assignments as text.
+// testDecoder decodes items as decimals with their rule, members as JSON and assignments as text.
 type testDecoder struct{}
 
 func (testDecoder) DecodeItem(_ string, value []byte) (ItemValue, error) {
-	n, err := strconv.Atoi(string(value))
+	replicas, rule, _ := strings.Cut(string(value), " ")
+	n, err := strconv.Atoi(replicas)
 	if err != nil {
 		return nil, errBadValue
 	}
-	return testItem(n), nil
+	return testItem{Replicas: n, Rule: rule}, nil
 }
 
 func (testDecoder) DecodeMember(_ MemberID, value []byte) (MemberValue, error) {
@@ -114,16 +115,21 @@ func (n *node) metric(t *testing.T, name string) float64 {
 
 func (c *cluster) start(suffix string, limit int) *node {
 	c.t.Helper()
+	return c.startIn("z", suffix, limit)
+}
+
+func (c *cluster) startIn(zone, suffix string, limit int) *node {
+	c.t.Helper()
 	n := &node{registry: prometheus.NewRegistry()}
 	var err error
 	n.lease, err = OpenLease(c.t.Context(), LeaseConfig{Client: c.client, TTL: 600 * time.Second, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(c.t, err)
 	n.member, err = Announce(c.t.Context(), AnnounceParams{
-		Client: c.client, Key: MemberKey("/p", "z", suffix), Value: memberValue(limit, false), Lease: n.lease.ID(), Logger: slog.New(slog.DiscardHandler),
+		Client: c.client, Key: MemberKey("/p", zone, suffix), Value: memberValue(limit, false), Lease: n.lease.ID(), Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(c.t, err)
 	a, err := New(Config{
-		Client: c.client, KeySpace: c.mirror(), Prefix: "/p", Self: MemberID{Zone: "z", Suffix: suffix},
+		Client: c.client, KeySpace: c.mirror(), Prefix: "/p", Self: MemberID{Zone: zone, Suffix: suffix},
 		Logger: slog.New(slog.DiscardHandler), Registerer: n.registry,
 	})
 	require.NoError(c.t, err)
@@ -195,9 +201,10 @@ func (c *cluster) settled(nodes ...*node) {
 	r, err := c.client.Get(c.t.Context(), "/p/items/i00000")
 	require.NoError(c.t, err)
 	revision := r.Header.GetRevision()
+	value := string(r.Kvs[0].GetValue())
 	for range 5 { // each makes the leader plan again, over the same assignments
 		before := rounds()
-		c.put("/p/items/i00000", "1")
+		c.put("/p/items/i00000", value)
 		revision++
 		require.Eventually(c.t, func() bool { return rounds() > before }, 30*time.Second, time.Millisecond)
 	}
@@ -260,11 +267,102 @@ func TestGracefulLeave(t *testing.T) {
 	c.await(func(m map[string]int) bool { return m["first"] == 10 })
 	second := c.start("second", 100)
 	require.NoError(t, first.member.Update(t.Context(), memberValue(100, true)))
-	c.items(20)
-	c.await(func(m map[string]int) bool { return m["first"] == 10 && m["second"] == 10 })
+	c.await(func(m map[string]int) bool { return m["first"] == 0 && m["second"] == 10 })
+	c.settled(first) // it leads while it is there
 	require.NoError(t, first.lease.Close(t.Context()))
+	c.items(20)
 	c.await(func(m map[string]int) bool { return m["first"] == 0 && m["second"] == 20 })
 	c.settled(second)
+}
+
+// TestReplicasOverZones has several allocators, of which the one that leads dies while
+// items of three replicas are moved to a new member and become ready one by one.
+func TestReplicasOverZones(t *testing.T) {
+	const items = 120
+	c := newCluster(t)
+	var nodes []*node
+	for i := range 4 {
+		nodes = append(nodes, c.startIn(fmt.Sprint("z", i%2), fmt.Sprint("m", i), 2*items))
+	}
+	for i := range items {
+		c.put(fmt.Sprintf("/p/items/i%05d", i), "3 all")
+	}
+	c.run("sync", c.makeReady)
+	whole := func(without string) func(map[string]int) bool {
+		return func(m map[string]int) bool {
+			total, even := 0, true
+			for suffix, n := range m {
+				total += n
+				even = even && (suffix == without || n > 0)
+			}
+			return total == 3*items && even && m[without] == 0 && c.atRest(3)
+		}
+	}
+	c.await(whole("none"))
+	c.checkZones(3)
+	nodes = append(nodes, c.startIn("z1", "m4", 2*items))
+	c.await(func(m map[string]int) bool { return m["m4"] > 0 })
+	nodes[0].crash()
+	require.NoError(t, nodes[0].lease.Close(t.Context()))
+	c.await(whole("m0"))
+	c.checkZones(3)
+	require.NoError(t, nodes[2].member.Update(t.Context(), memberValue(2*items, true)))
+	// The only other zone leaves: one is better than too few replicas.
+	c.await(func(m map[string]int) bool { return m["m2"] == 0 && m["m1"]+m["m3"]+m["m4"] == 3*items && c.atRest(3) })
+	c.settled(nodes[1:]...)
+	require.Zero(t, nodes[4].metric(t, "gazette_allocator_converge_total"), "only the leader plans")
+}
+
+// makeReady makes assignments ready, as those who hold them would.
+func (c *cluster) makeReady(ctx context.Context) error {
+	for ctx.Err() == nil {
+		changed := c.keys.Changed()
+		c.keys.View().Ascend("/p/assign/", func(kv keyspace.KeyValue) bool {
+			if len(kv.Raw) == 0 {
+				_, _ = c.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(kv.Key), "=", kv.ModRevision)).
+					Then(clientv3.OpPut(kv.Key, "ready", clientv3.WithLease(clientv3.LeaseID(kv.Lease)))).Commit()
+			}
+			return ctx.Err() == nil
+		})
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// atRest tells whether all assignments are ready and no slots are left to pack.
+func (c *cluster) atRest(replicas int) bool {
+	rest := true
+	c.keys.View().Ascend("/p/assign/", func(kv keyspace.KeyValue) bool {
+		rest = rest && string(kv.Raw) == "ready" && kv.Value.(Assignment).ID.Slot < replicas
+		return rest
+	})
+	return rest
+}
+
+// checkZones holds that each item has replicas in two zones and one primary.
+func (c *cluster) checkZones(replicas int) {
+	c.t.Helper()
+	zones, primaries, count := make(map[string]map[string]bool), make(map[string]int), make(map[string]int)
+	c.keys.View().Ascend("/p/assign/", func(kv keyspace.KeyValue) bool {
+		id := kv.Value.(Assignment).ID
+		if zones[id.Item] == nil {
+			zones[id.Item] = make(map[string]bool)
+		}
+		zones[id.Item][id.Member.Zone] = true
+		count[id.Item]++
+		if id.Slot == 0 {
+			primaries[id.Item]++
+		}
+		return true
+	})
+	for item, z := range zones {
+		require.Len(c.t, z, 2, item)
+		require.Equal(c.t, 1, primaries[item], item)
+		require.Equal(c.t, replicas, count[item], item)
+	}
 }
 
 func TestNoRoomIsReported(t *testing.T) {
@@ -274,10 +372,12 @@ func TestNoRoomIsReported(t *testing.T) {
 	c.await(func(m map[string]int) bool { return m["one"] == 3 })
 	unplaced := func() bool {
 		return testutil.GatherAndCompare(n.registry, strings.NewReader(`
-# HELP broadsheet_allocator_unplaced_items Items with fewer assignments than they want.
+# HELP broadsheet_allocator_unplaced_items Items that aren't where they should be, by reason.
 # TYPE broadsheet_allocator_unplaced_items gauge
+broadsheet_allocator_unplaced_items{reason="all replicas are in one zone"} 0
+broadsheet_allocator_unplaced_items{reason="fewer members than replicas"} 0
 broadsheet_allocator_unplaced_items{reason="no member has room"} 2
-broadsheet_allocator_unplaced_items{reason="replication above 1 is not supported"} 0
+broadsheet_allocator_unplaced_items{reason="no member that it requires has room"} 0
 `), "broadsheet_allocator_unplaced_items") == nil
 	}
 	require.Eventually(t, unplaced, 30*time.Second, time.Millisecond)

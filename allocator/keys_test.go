@@ -79,7 +79,7 @@ func FuzzParseAssignmentKey(f *testing.F) {
 func TestDecode(t *testing.T) {
 	got, err := Decode("/p", testDecoder{}, &mvccpb.KeyValue{Key: []byte("/p/items/a/b"), Value: []byte("3")})
 	require.NoError(t, err)
-	require.Equal(t, Item{ID: "a/b", Value: testItem(3)}, got)
+	require.Equal(t, Item{ID: "a/b", Value: testItem{Replicas: 3}}, got)
 	got, err = Decode("/p", testDecoder{}, &mvccpb.KeyValue{Key: []byte("/p/members/z#s"), Value: []byte(`{"Limit":2}`)})
 	require.NoError(t, err)
 	require.Equal(t, Member{ID: MemberID{Zone: "z", Suffix: "s"}, Value: testMember{Limit: 2}}, got)

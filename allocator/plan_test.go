@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -10,15 +11,34 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 
 	"broadsheet.dev/broadsheet/keyspace"
 )
 
 // testItem and testMember are the values of tests.
-type testItem int
+type testItem struct {
+	Replicas int
+	Prefer   []MemberID
+	Require  bool
+	// Rule is how assignments become consistent: "" at once; "own" when their own value
+	// is "ready"; "all" when all are.
+	Rule string
+}
 
-func (i testItem) DesiredReplication() int { return int(i) }
+func (i testItem) DesiredReplication() int { return i.Replicas }
+
+func (i testItem) Affinity() ([]MemberID, bool) { return i.Prefer, i.Require }
+
+func (i testItem) IsConsistent(a Assignment, all []Assignment) bool {
+	switch i.Rule {
+	case "own":
+		return a.Value == "ready"
+	case "all":
+		return !slices.ContainsFunc(all, func(x Assignment) bool { return x.Value != "ready" })
+	default:
+		return true
+	}
+}
 
 type testMember struct {
 	Limit int
@@ -28,43 +48,100 @@ type testMember struct {
 func (m testMember) ItemLimit() int { return m.Limit }
 func (m testMember) Exiting() bool  { return m.Exits }
 
-// keys is a view made by hand.
-type keys map[string]keyspace.KeyValue
+// keys is a key space made by hand.
+type keys struct {
+	kvs      map[string]keyspace.KeyValue
+	revision int64
+	log      []string // what was changed at each revision after the first
+}
 
-func (k keys) Revision() int64 { return 100 }
+func newKeys() *keys { return &keys{kvs: make(map[string]keyspace.KeyValue), revision: 1} }
 
-func (k keys) Ascend(prefix string, fn func(keyspace.KeyValue) bool) {
-	for _, key := range slices.Sorted(maps.Keys(k)) {
-		if strings.HasPrefix(key, prefix) && !fn(k[key]) {
+func (k *keys) Revision() int64 { return k.revision }
+
+func (k *keys) Get(key string) (keyspace.KeyValue, bool) {
+	kv, ok := k.kvs[key]
+	return kv, ok
+}
+
+func (k *keys) Ascend(prefix string, fn func(keyspace.KeyValue) bool) {
+	for _, key := range slices.Sorted(maps.Keys(k.kvs)) {
+		if strings.HasPrefix(key, prefix) && !fn(k.kvs[key]) {
 			return
 		}
 	}
 }
 
-func (k keys) put(key string, value any, create int64) {
-	k[key] = keyspace.KeyValue{Key: key, Value: value, CreateRevision: create, ModRevision: create}
+func (k *keys) ChangedSince(revision int64) (iter.Seq[string], bool) {
+	return slices.Values(k.log[revision-1:]), true
 }
 
-func (k keys) assign(t require.TestingT, id string, create int64) {
+func (k *keys) changed(key string) {
+	k.revision++
+	k.log = append(k.log, key)
+}
+
+// put writes a key; create is its create revision if it is new, 0 is the present one.
+func (k *keys) put(key string, value any, create int64) {
+	k.changed(key)
+	kv, ok := k.kvs[key]
+	switch {
+	case create != 0:
+		kv.CreateRevision = create
+	case !ok:
+		kv.CreateRevision = k.revision
+	}
+	kv.Key, kv.Value, kv.ModRevision = key, value, k.revision
+	k.kvs[key] = kv
+}
+
+func (k *keys) delete(key string) {
+	k.changed(key)
+	delete(k.kvs, key)
+}
+
+func (k *keys) assign(t require.TestingT, id, value string, create int64) {
 	a, err := ParseAssignmentKey("/p", "/p/assign/"+id)
 	require.NoError(t, err)
-	k.put("/p/assign/"+id, Assignment{ID: a}, create)
+	k.put("/p/assign/"+id, Assignment{ID: a, Value: value}, create)
 }
 
-// apply makes the changes of a plan.
-func (k keys) apply(t require.TestingT, p plan) {
-	for _, group := range p.groups {
-		for _, c := range group {
+// leave removes a member with all that it has, as the end of its lease does.
+func (k *keys) leave(id MemberID) {
+	for _, key := range slices.Sorted(maps.Keys(k.kvs)) {
+		if a, ok := k.kvs[key].Value.(Assignment); ok && a.ID.Member == id {
+			k.delete(key)
+		}
+	}
+	k.delete("/p/members/" + id.String())
+}
+
+// sync makes the assignments of every item ready.
+func (k *keys) sync() {
+	for _, key := range slices.Sorted(maps.Keys(k.kvs)) {
+		if a, ok := k.kvs[key].Value.(Assignment); ok && a.Value != "ready" {
+			k.put(key, Assignment{ID: a.ID, Value: "ready"}, 0)
+		}
+	}
+}
+
+// apply makes the changes of some groups of a plan.
+func (k *keys) apply(t require.TestingT, groups []group) {
+	for _, g := range groups {
+		for _, c := range g.changes {
+			key := "/p/assign/" + c.id.String()
+			_, there := k.kvs[key]
+			require.Equal(t, !c.add, there, "%s", key)
 			if c.add {
-				k.assign(t, c.id.String(), 101)
+				k.assign(t, c.id.String(), "", 0)
 			} else {
-				delete(k, "/p/assign/"+c.id.String())
+				k.delete(key)
 			}
 		}
 	}
 }
 
-func (k keys) assigned() []string {
+func (k *keys) assigned() []string {
 	var out []string
 	k.Ascend("/p/assign/", func(kv keyspace.KeyValue) bool {
 		out = append(out, strings.TrimPrefix(kv.Key, "/p/assign/"))
@@ -73,226 +150,132 @@ func (k keys) assigned() []string {
 	return out
 }
 
-// parseKeys reads lines "item <id> <replication>", "member <zone#suffix> limit=<n>
-// [exiting] [create=<n>]" and "assign <item#zone#suffix#slot> [create=<n>]".
-func parseKeys(t *testing.T, text string) keys {
+// parse takes lines of changes: "item <id> <replicas> [prefer=<members>] [require=<members>]
+// [rule=<own|all>]", "member <zone#suffix> limit=<n> [exiting] [create=<n>]", "assign
+// <item#zone#suffix#slot> [ready] [create=<n>]", "drop <items|members|assign>/<rest of the
+// key>" and "leave <zone#suffix>".
+func (k *keys) parse(t *testing.T, text string) {
 	t.Helper()
-	k := make(keys)
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
-		create := int64(1)
-		m := testMember{}
+		create, limit, rule, value := int64(0), 0, "", ""
+		exits := slices.Contains(f, "exiting")
+		if slices.Contains(f, "ready") {
+			value = "ready"
+		}
+		var prefer []MemberID
+		check := func(err error) {
+			if err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+		}
 		for _, opt := range f[2:] {
-			name, value, _ := strings.Cut(opt, "=")
-			n, _ := strconv.ParseInt(value, 10, 64)
+			name, arg, _ := strings.Cut(opt, "=")
+			n, _ := strconv.ParseInt(arg, 10, 64)
 			switch name {
 			case "create":
 				create = n
 			case "limit":
-				m.Limit = int(n)
-			case "exiting":
-				m.Exits = true
+				limit = int(n)
+			case "rule":
+				rule = arg
+			case "prefer", "require":
+				for m := range strings.SplitSeq(arg, ",") {
+					id, err := ParseMemberKey("/p", "/p/members/"+m)
+					check(err)
+					prefer = append(prefer, id)
+				}
 			}
 		}
 		switch f[0] {
 		case "item":
 			n, err := strconv.Atoi(f[2])
-			require.NoError(t, err)
-			k.put("/p/items/"+f[1], Item{ID: f[1], Value: testItem(n)}, create)
-		case "member":
+			check(err)
+			k.put("/p/items/"+f[1], Item{ID: f[1], Value: testItem{n, prefer, strings.Contains(line, "require="), rule}}, create)
+		case "member", "leave":
 			id, err := ParseMemberKey("/p", "/p/members/"+f[1])
-			require.NoError(t, err)
-			k.put("/p/members/"+f[1], Member{ID: id, Value: m}, create)
+			check(err)
+			if f[0] == "leave" {
+				k.leave(id)
+			} else {
+				k.put("/p/members/"+f[1], Member{ID: id, Value: testMember{limit, exits}}, create)
+			}
 		case "assign":
-			k.assign(t, f[1], create)
+			k.assign(t, f[1], value, create)
+		case "drop":
+			k.delete("/p/" + f[1])
 		default:
-			require.Fail(t, "unknown key", line)
+			t.Fatalf("unknown change: %s", line)
 		}
 	}
-	return k
 }
 
-// TestPlan shows keys before, the rounds of changes, and keys at the fixed point.
+// TestPlan shows keys before, the rounds of changes, and keys at the fixed point. converge
+// begins with its input, then goes on with changes. With sync all assignments become ready
+// after each round; with rounds=N there are at most that many.
 func TestPlan(t *testing.T) {
 	datadriven.Walk(t, "testdata/plan", func(t *testing.T, path string) {
 		t.Helper()
+		var k *keys
+		var s *state
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			t.Helper()
-			require.Equal(t, "converge", d.Cmd)
-			return converge(t, parseKeys(t, d.Input))
+			switch d.Cmd {
+			case "converge":
+				k = newKeys()
+				k.parse(t, d.Input)
+				s = readState("/p", k)
+			case "then":
+				k.parse(t, d.Input)
+				s = s.follow(k)
+			default:
+				t.Fatalf("unknown command: %s", d.Cmd)
+			}
+			rounds := 20
+			d.MaybeScanArgs(t, "rounds", &rounds)
+			return converge(t, s, k, rounds, d.HasArg("sync"))
 		})
 	})
 }
 
-func converge(t *testing.T, k keys) string {
+func converge(t *testing.T, s *state, k *keys, rounds int, sync bool) string {
 	t.Helper()
 	var out strings.Builder
-	leader := readState("/p", k).leader
-	if leader == nil {
-		out.WriteString("no leader\n")
-	} else {
-		fmt.Fprintf(&out, "leader %s\n", leader.id)
-	}
-	for round := 1; leader != nil; round++ {
-		require.Less(t, round, 10, "no fixed point")
-		p := makePlan(readState("/p", k))
+	for round := 1; s.leader != nil && round <= rounds; round++ {
+		require.Less(t, round, 20, "no fixed point")
+		p := s.makePlan()
+		k.apply(t, p.groups)
 		if len(p.groups) > 0 {
 			fmt.Fprintf(&out, "round %d\n", round)
 		}
-		for _, c := range slices.Concat(p.groups...) {
-			fmt.Fprintf(&out, "  %s %s\n", map[bool]string{true: "+", false: "-"}[c.add], c.id)
+		for _, g := range p.groups {
+			var changes []string
+			for _, c := range g.changes {
+				changes = append(changes, map[bool]string{true: "+", false: "-"}[c.add]+strings.TrimPrefix(c.id.String(), g.item.id+"#"))
+			}
+			fmt.Fprintf(&out, "  %s: %s\n", g.item.id, strings.Join(changes, " "))
 		}
-		if len(p.groups) == 0 && round > 1 {
-			break
+		was := k.revision
+		if sync {
+			k.sync()
+		}
+		s.follow(k)
+		if len(p.groups) > 0 || k.revision != was {
+			continue
 		}
 		for _, u := range p.unplaced {
 			fmt.Fprintf(&out, "unplaced %s: %s\n", u.item, u.reason)
 		}
-		if len(p.groups) == 0 {
-			break
-		}
-		k.apply(t, p)
+		break
 	}
-	out.WriteString("assigned\n")
+	last := ""
 	for _, a := range k.assigned() {
-		fmt.Fprintf(&out, "  %s\n", a)
-	}
-	return out.String()
-}
-
-// randomKeys draws a state, with assignments right and wrong.
-func randomKeys(t *rapid.T) keys {
-	k := make(keys)
-	members, items := rapid.IntRange(1, 5).Draw(t, "members"), rapid.IntRange(0, 20).Draw(t, "items")
-	for i := range members {
-		m := testMember{Limit: rapid.IntRange(0, 8).Draw(t, "limit"), Exits: rapid.IntRange(0, 4).Draw(t, "exits") == 0}
-		id := MemberID{Zone: "z" + strconv.Itoa(i%2), Suffix: "m" + strconv.Itoa(i)}
-		k.put("/p/members/"+id.String(), Member{ID: id, Value: m}, rapid.Int64Range(1, 9).Draw(t, "create"))
-	}
-	for i := range items {
-		id := "i" + strconv.Itoa(i)
-		k.put("/p/items/"+id, Item{ID: id, Value: testItem(rapid.SampledFrom([]int{0, 1, 1, 1, 1, 2}).Draw(t, "desired"))}, 1)
-	}
-	for range rapid.IntRange(0, 20).Draw(t, "assignments") {
-		m := rapid.IntRange(0, members).Draw(t, "member") // one more than there are
-		k.assign(t, fmt.Sprintf("i%d#z%d#m%d#%d", rapid.IntRange(0, items+1).Draw(t, "item"), m%2, m,
-			rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "slot")), rapid.Int64Range(1, 9).Draw(t, "created"))
-	}
-	return k
-}
-
-func TestRandomStatesConverge(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		k := randomKeys(t)
-		before := readState("/p", k)
-		for round := 0; ; round++ {
-			require.Less(t, round, 4, "rounds to the fixed point")
-			s := readState("/p", k)
-			p := makePlan(s)
-			checkTxns(t, s, p)
-			if len(p.groups) == 0 {
-				break
-			}
-			k.apply(t, p)
-			checkLimits(t, before, readState("/p", k))
+		item, rest, _ := strings.Cut(a, "#")
+		if item != last {
+			fmt.Fprintf(&out, "%s%s:", map[bool]string{true: "\n"}[last != ""], item)
 		}
-		checkFixedPoint(t, before, readState("/p", k))
-	})
-}
-
-// checkLimits holds that nobody was given more than its limit.
-func checkLimits(t *rapid.T, before, now *state) {
-	for i, m := range now.members {
-		require.LessOrEqual(t, m.load, max(m.limit, before.members[i].load), "load of %s", m.id)
-		if m.exiting {
-			require.LessOrEqual(t, m.load, before.members[i].load, "load of %s, which leaves", m.id)
-		}
+		last = item
+		fmt.Fprintf(&out, " %s", rest)
 	}
-}
-
-func checkFixedPoint(t *rapid.T, before, after *state) {
-	require.Empty(t, after.orphans)
-	room := 0
-	for _, m := range after.members {
-		if !m.exiting {
-			room += max(0, m.limit-m.load)
-		}
-	}
-	for i, it := range after.items {
-		for _, a := range it.held {
-			require.NotNil(t, after.byID[a.id.Member], "assigned to a member that exists")
-		}
-		switch it.desired {
-		case 0:
-			require.Empty(t, it.held)
-		case 1:
-			if len(it.held) == 0 {
-				require.Zero(t, room, "%s isn't placed though there is room", it.id)
-				continue
-			}
-			require.Len(t, it.held, 1)
-			require.Zero(t, it.held[0].id.Slot)
-			if live := liveOf(before, before.items[i]); len(live) > 0 {
-				require.Equal(t, live[0].id.Member, it.held[0].id.Member, "%s was moved", it.id)
-			}
-		default:
-			require.Len(t, it.held, len(liveOf(before, before.items[i])), "%s was changed", it.id)
-		}
-	}
-}
-
-// checkTxns holds that each transaction is within its limits and asserts the
-// leader, and that together they make each change once.
-func checkTxns(t *rapid.T, s *state, p plan) {
-	limit := rapid.IntRange(16, 40).Draw(t, "limit")
-	seen := make(map[string]bool)
-	changes := 0
-	for _, x := range makeTxns(s, p, limit, rapid.Bool().Draw(t, "apart")) {
-		require.LessOrEqual(t, len(x.ops), limit)
-		require.LessOrEqual(t, len(x.compares), limit)
-		require.True(t, x.compared[MemberKey("/p", s.leader.id.Zone, s.leader.id.Suffix)])
-		for _, op := range x.ops {
-			require.False(t, seen[string(op.KeyBytes())], "changed twice")
-			seen[string(op.KeyBytes())] = true
-			changes++
-			if op.IsPut() {
-				require.Empty(t, op.ValueBytes())
-			}
-		}
-	}
-	require.Len(t, slices.Concat(p.groups...), changes)
-}
-
-// TestItemWithTooManyAssignments holds that no transaction is too large for etcd.
-func TestItemWithTooManyAssignments(t *testing.T) {
-	k := parseKeys(t, "member z#m limit=9\nitem i 1\n")
-	for slot := range 300 {
-		k.assign(t, fmt.Sprintf("i#z#m#%d", slot+1), 1)
-	}
-	s := readState("/p", k)
-	txns := makeTxns(s, makePlan(s), DefaultMaxTxnOps, false)
-	require.Greater(t, len(txns), 2)
-	for _, x := range txns {
-		require.LessOrEqual(t, len(x.ops), DefaultMaxTxnOps)
-		require.LessOrEqual(t, len(x.compares), DefaultMaxTxnOps)
-	}
-}
-
-func BenchmarkPlan(b *testing.B) {
-	k := make(keys)
-	for i := range 100 {
-		id := MemberID{Zone: "z", Suffix: fmt.Sprintf("m%03d", i)}
-		k.put("/p/members/"+id.String(), Member{ID: id, Value: testMember{Limit: 1500}}, int64(i))
-	}
-	for i := range 100_000 {
-		id := fmt.Sprintf("i%06d", i)
-		k.put("/p/items/"+id, Item{ID: id, Value: testItem(1)}, 1)
-	}
-	s := readState("/p", k)
-	b.ResetTimer()
-	for range b.N {
-		p := makePlan(s)
-		require.Len(b, p.groups, 100_000)
-		require.NotEmpty(b, makeTxns(s, p, DefaultMaxTxnOps, false))
-	}
+	return strings.TrimPrefix(out.String(), "\n") + "\n"
 }

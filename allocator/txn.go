@@ -15,21 +15,30 @@ type txn struct {
 	compares []clientv3.Cmp
 	ops      []clientv3.Op
 	compared map[string]bool // keys in compares
-	added    int
+	// added, removed and packed are how many assignments it adds, removes, and moves to
+	// another slot of the same member.
+	added, removed, packed int
 }
 
 // makeTxns packs a plan into transactions of at most limit operations and at most
 // limit compares; apart has each group in one of its own. Each asserts that the
 // leader's key is unchanged, that items and members are as the plan saw them, and so
-// are the assignments. A group is split only if no transaction could hold it.
+// are the assignments, also those that a removal relies on. A group is split only if no
+// transaction could hold it, and of what it relies on as much is compared as has room.
 func makeTxns(s *state, p plan, limit int, apart bool) []*txn {
 	var out []*txn
 	var last *txn
-	for _, group := range p.groups {
-		for part := range slices.Chunk(group, limit/4) { // a change has at most two compares of its own
+	for _, g := range p.groups {
+		for part := range slices.Chunk(g.changes, limit/4) { // a change has at most two compares of its own
 			next := newTxn(s)
 			for _, c := range part {
-				next.change(s.prefix, c)
+				next.change(s.prefix, g.item, c)
+			}
+			for _, a := range g.relies[:min(len(g.relies), limit-len(next.compares))] {
+				next.compareMod(AssignmentsPrefix(s.prefix)+a.id.String(), a.mod)
+			}
+			if g.packed {
+				next.added, next.removed, next.packed = 0, 0, 1
 			}
 			if last != nil && !apart && last.fits(next, limit) {
 				last.merge(next)
@@ -43,21 +52,22 @@ func makeTxns(s *state, p plan, limit int, apart bool) []*txn {
 }
 
 func newTxn(s *state) *txn {
-	t := &txn{compared: make(map[string]bool)}
+	t := &txn{compared: make(map[string]bool, 8)}
 	t.compareMod(MemberKey(s.prefix, s.leader.id.Zone, s.leader.id.Suffix), s.leader.mod)
 	return t
 }
 
-func (t *txn) change(prefix string, c change) {
+func (t *txn) change(prefix string, it *item, c change) {
 	key := AssignmentsPrefix(prefix) + c.id.String()
-	if c.item != nil {
-		t.compareMod(ItemKey(prefix, c.item.id), c.item.mod)
+	if it.value != nil {
+		t.compareMod(ItemKey(prefix, it.id), it.mod)
 	} else {
-		t.compareAbsent(ItemKey(prefix, c.id.Item))
+		t.compareAbsent(ItemKey(prefix, it.id))
 	}
 	if !c.add {
 		t.compareMod(key, c.held.mod)
 		t.ops = append(t.ops, clientv3.OpDelete(key))
+		t.removed++
 		return
 	}
 	t.compareMod(MemberKey(prefix, c.member.id.Zone, c.member.id.Suffix), c.member.mod)
@@ -98,4 +108,6 @@ func (t *txn) merge(next *txn) {
 	}
 	t.ops = append(t.ops, next.ops...)
 	t.added += next.added
+	t.removed += next.removed
+	t.packed += next.packed
 }

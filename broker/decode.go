@@ -2,6 +2,8 @@ package broker
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/proto"
@@ -26,6 +28,26 @@ func (i journalItem) DesiredReplication() int {
 	default:
 		return int(i.spec.GetReplication())
 	}
+}
+
+// IsConsistent tells whether the journal's replicas are as the allocator last assigned
+// them: its primary has told etcd the route of all, which it does when they are in step.
+func (i journalItem) IsConsistent(_ allocator.Assignment, all []allocator.Assignment) bool {
+	route := protocol.EmptyRoute()
+	for _, a := range slices.SortedFunc(slices.Values(all), func(a, b allocator.Assignment) int {
+		return strings.Compare(a.ID.String(), b.ID.String())
+	}) {
+		if a.ID.Slot == 0 {
+			route.Primary = int32(len(route.GetMembers())) //nolint:gosec // a journal has few members
+		}
+		route.Members = append(route.Members, processID(a.ID.Member))
+	}
+	for _, a := range all {
+		if told, _ := a.Value.(*protocol.Route); told == nil || !protocol.RouteEquivalent(told, route) {
+			return false
+		}
+	}
+	return true
 }
 
 // brokerMember is a broker as the allocator sees it. It is shared and never changed.

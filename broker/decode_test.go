@@ -70,3 +70,27 @@ func FuzzDecodeKey(f *testing.F) {
 		}
 	})
 }
+
+// TestJournalIsConsistent: when each assignment has the route that all of them make.
+func TestJournalIsConsistent(t *testing.T) {
+	id := func(suffix string) *protocol.ProcessSpec_ID {
+		return &protocol.ProcessSpec_ID{Zone: "z", Suffix: suffix}
+	}
+	assign := func(suffix string, slot int, told *protocol.Route) allocator.Assignment {
+		return allocator.Assignment{ID: allocator.AssignmentID{Item: "j", Member: memberID(id(suffix)), Slot: slot}, Value: told}
+	}
+	route := &protocol.Route{Members: []*protocol.ProcessSpec_ID{id("a"), id("b")}, Primary: 1}
+	other := &protocol.Route{Members: []*protocol.ProcessSpec_ID{id("a"), id("b")}, Primary: 0}
+	for name, tc := range map[string]struct {
+		all  []allocator.Assignment
+		want bool
+	}{
+		"all agree":       {[]allocator.Assignment{assign("b", 0, route), assign("a", 1, route)}, true},
+		"one is new":      {[]allocator.Assignment{assign("b", 0, route), assign("a", 1, nil)}, false},
+		"one has another": {[]allocator.Assignment{assign("b", 0, route), assign("a", 1, other)}, false},
+		"another primary": {[]allocator.Assignment{assign("b", 1, route), assign("a", 0, route)}, false},
+		"one more":        {[]allocator.Assignment{assign("b", 0, route), assign("a", 1, route), assign("c", 2, route)}, false},
+	} {
+		require.Equal(t, tc.want, journalItem{}.IsConsistent(tc.all[0], tc.all), name)
+	}
+}

@@ -236,13 +236,14 @@ func TestSpecsOfOtherPrograms(t *testing.T) {
 		var r *protocol.AppendResponse
 		awaitCondition(ctx, t, func() bool {
 			r, err = appendWith(ctx, b.Client(), &protocol.AppendRequest{Journal: name, Suspend: protocol.AppendRequest_SUSPEND_NO_RESUME}, "x")
-			return name != "far/stores" || r.GetStatus() != protocol.Status_NO_JOURNAL_PRIMARY_BROKER
+			placed := name == "far/stores" || name == "three/replicas"
+			return !placed || r.GetStatus() != protocol.Status_NO_JOURNAL_PRIMARY_BROKER
 		})
 		require.NoError(t, err)
 		outcomes[name] = r.GetStatus().String()
 	}
 	require.Equal(t, map[string]string{
-		"three/replicas": "NO_JOURNAL_PRIMARY_BROKER",
+		"three/replicas": "INSUFFICIENT_JOURNAL_BROKERS",
 		"is/suspended":   "SUSPENDED",
 		"far/stores":     "FRAGMENT_STORE_UNHEALTHY",
 		"not/a-spec":     "JOURNAL_NOT_FOUND",

@@ -6,7 +6,8 @@
 // an immutable snapshot at one revision, in time that doesn't depend on its size.
 // WaitForRevision is how a reader sees what it knows to be written: it returns
 // when the view has reached a revision, and asks etcd how far the watch is when
-// only keys outside the prefix were written since.
+// only keys outside the prefix were written since. ChangedSince is how a reader follows
+// views at the cost of what was changed.
 //
 // # Invariants
 //

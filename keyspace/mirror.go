@@ -28,6 +28,7 @@ type mirror struct {
 	tree     *btree.BTreeG[KeyValue]
 	revision int64
 	identity identity
+	log      changeLog
 	// unpublished tells that revision, and changed that the tree, is ahead of the
 	// last view.
 	unpublished, changed bool
@@ -41,7 +42,7 @@ func newMirror(c Config) *mirror {
 // are next changed.
 func (m *mirror) view() *View {
 	m.unpublished, m.changed = false, false
-	return &View{tree: m.tree.Clone(), revision: m.revision, identity: m.identity}
+	return &View{tree: m.tree.Clone(), revision: m.revision, identity: m.identity, log: m.log}
 }
 
 // identify checks that h is from the cluster that we know, and notes its ids.
@@ -75,6 +76,7 @@ func (m *mirror) reset(kvs []*mvccpb.KeyValue, revision int64) error {
 	old := m.tree
 	m.tree = btree.NewG(degree, less)
 	m.unpublished, m.changed = true, true
+	m.log = changeLog{since: revision}
 	for _, kv := range kvs {
 		last, ok := old.Get(KeyValue{Key: string(kv.GetKey())})
 		if ok && last.ModRevision == kv.GetModRevision() {
@@ -100,6 +102,7 @@ func (m *mirror) apply(events []*clientv3.Event) error {
 		} else {
 			m.put(e.GetKv(), last, ok)
 		}
+		m.log.add(string(e.GetKv().GetKey()), e.GetKv().GetModRevision(), m.tree.Len())
 	}
 	if len(events) == 0 {
 		return nil

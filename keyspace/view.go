@@ -1,6 +1,7 @@
 package keyspace
 
 import (
+	"iter"
 	"strings"
 
 	"github.com/google/btree"
@@ -29,6 +30,7 @@ type View struct {
 	tree     *btree.BTreeG[KeyValue]
 	revision int64
 	identity identity
+	log      changeLog
 }
 
 // Revision of etcd at which the view is exact. It may be above the newest change
@@ -50,6 +52,13 @@ func (v *View) Len() int { return v.tree.Len() }
 // Get returns the key with exactly this name.
 func (v *View) Get(key string) (KeyValue, bool) {
 	return v.tree.Get(KeyValue{Key: key})
+}
+
+// ChangedSince returns the keys that were put or deleted after revision, in the order in
+// which they were; one may be there several times. It is false if the view doesn't know
+// any more: since that revision all keys were loaded anew, or too many were changed.
+func (v *View) ChangedSince(revision int64) (iter.Seq[string], bool) {
+	return v.log.after(revision)
 }
 
 // Ascend calls fn for each key that starts with prefix, in order of their bytes,
