@@ -23,9 +23,10 @@ demo: build ## serve, make tables, stream an auction into them, show a SELECT an
 	$(GO) build -o bin/nexmark ./examples/nexmark
 	bin/nexmark demo --server bin/broadsheet --data-dir ./data
 
-deps: ## install the outside programs that some tests need (Debian, as root)
+deps: ## install the outside programs that some tests need: psql (Debian, as root), object stores
 	@command -v psql >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends postgresql-client-15; }
 	@psql --version
+	@$(MAKE) --no-print-directory $(TOOLS)/versitygw $(TOOLS)/fake-gcs-server $(TOOLS)/azurite-blob
 
 # What is below test/ runs the real program, whose changes go test's cache doesn't see.
 test: ## everything that needs no special machine
@@ -75,6 +76,18 @@ clean: ## remove what was built, not the data
 
 $(TOOLS)/golangci-lint: tools/lint/go.mod
 	cd tools/lint && $(GO) build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+$(TOOLS)/versitygw: tools/servers/versitygw/go.mod
+	cd tools/servers/versitygw && $(GO) build -o $@ github.com/versity/versitygw/cmd/versitygw
+
+$(TOOLS)/fake-gcs-server: tools/servers/fakegcs/go.mod
+	cd tools/servers/fakegcs && $(GO) build -o $@ github.com/fsouza/fake-gcs-server
+
+$(TOOLS)/azurite-blob: tools/servers/azurite/package-lock.json
+	@mkdir -p .tools/azurite $(TOOLS)
+	cp tools/servers/azurite/package.json tools/servers/azurite/package-lock.json .tools/azurite/
+	cd .tools/azurite && npm ci --silent --no-audit --no-fund --ignore-scripts
+	ln -sf ../azurite/node_modules/.bin/azurite-blob $@
 
 $(TOOLS)/buf: tools/buf/go.mod
 	cd tools/buf && $(GO) build -o $@ github.com/bufbuild/buf/cmd/buf

@@ -13,6 +13,8 @@
 //   - A failure is retried with back-off until the context ends. Not so what a retry
 //     can't mend: a spec that can't be followed, and bytes that aren't what their name
 //     says, in the store or in the spool.
+//   - A fragment goes to the journal's first store. Only while the process exits, and if
+//     that store doesn't permit it, to the next.
 //   - Memory doesn't grow with the fragment.
 //
 // # Goroutines

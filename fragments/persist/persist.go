@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -108,6 +109,8 @@ func (e *IntegrityError) Error() string {
 type Persister struct {
 	config  Config
 	slots   chan struct{} // Holds a value for each upload under way.
+	exiting chan struct{} // Closed by Exit.
+	exit    sync.Once
 	metrics *metrics
 }
 
@@ -125,8 +128,23 @@ func New(config Config) (*Persister, error) {
 	return &Persister{
 		config:  config,
 		slots:   make(chan struct{}, config.MaxUploads),
+		exiting: make(chan struct{}),
 		metrics: newMetrics(config.Registerer),
 	}, nil
+}
+
+// Exit tells that the process is to end, which it can't before its fragments are stored.
+// From now on a fragment whose store doesn't permit it goes to the journal's next one.
+// (Not before: a store that refuses is to be mended, or fragments would be scattered.)
+func (p *Persister) Exit() { p.exit.Do(func() { close(p.exiting) }) }
+
+func (p *Persister) isExiting() bool {
+	select {
+	case <-p.exiting:
+		return true
+	default:
+		return false
+	}
 }
 
 // Persist returns c as a stored fragment once the first store of the journal is
@@ -136,7 +154,9 @@ func New(config Config) (*Persister, error) {
 //
 // The spec is the one at the time of the call: end ctx and call anew if it changes.
 func (p *Persister) Persist(ctx context.Context, spec *protocol.JournalSpec, c Completed) (fragments.Fragment, error) {
-	u, err := p.plan(spec, c)
+	stores := spec.GetFragment().GetStores()
+	next := 0 // Of the stores.
+	u, err := p.planFrom(spec, c, &next)
 	if err != nil {
 		return fragments.Fragment{}, err
 	}
@@ -147,6 +167,12 @@ func (p *Persister) Persist(ctx context.Context, spec *protocol.JournalSpec, c C
 		case err == nil:
 			p.metrics.persisted.Inc()
 			return stored, nil
+		case errors.Is(err, store.ErrNotAllowed) && p.isExiting() && next < len(stores):
+			if u, err = p.planFrom(spec, c, &next); err != nil {
+				return fragments.Fragment{}, err
+			}
+			delay = firstDelay / 2
+			continue
 		case errors.As(err, &damaged):
 			p.metrics.damaged.Inc()
 			return fragments.Fragment{}, fmt.Errorf("persist %s: %w", u.path, err)
@@ -171,16 +197,34 @@ func (p *Persister) pause(ctx context.Context, u *upload, wait time.Duration, er
 		slog.Duration("retry_in", wait), slog.Any("error", err))
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
+	exiting := p.exiting
+	if p.isExiting() {
+		exiting = nil // It was told already.
+	}
 	select {
 	case <-timer.C:
+		return true
+	case <-exiting:
 		return true
 	case <-ctx.Done():
 		return false
 	}
 }
 
-// plan decides where a fragment goes, or refuses it.
-func (p *Persister) plan(spec *protocol.JournalSpec, c Completed) (*upload, error) {
+// planFrom plans for the store of that index, which it moves on: past stores that the
+// operator doesn't allow, if the process exits and there are others.
+func (p *Persister) planFrom(spec *protocol.JournalSpec, c Completed, next *int) (*upload, error) {
+	for {
+		u, err := p.plan(spec, c, *next)
+		*next++
+		if !errors.Is(err, store.ErrNotAllowed) || !p.isExiting() || *next >= len(spec.GetFragment().GetStores()) {
+			return u, err
+		}
+	}
+}
+
+// plan decides where in a store of the journal a fragment goes, or refuses it.
+func (p *Persister) plan(spec *protocol.JournalSpec, c Completed, at int) (*upload, error) {
 	u := &upload{Completed: c, tempDir: p.config.TempDir}
 	refuse := func(err error) (*upload, error) { return nil, &RefusedError{Fragment: u.Fragment, Err: err} }
 	stores := spec.GetFragment().GetStores()
@@ -191,8 +235,8 @@ func (p *Persister) plan(spec *protocol.JournalSpec, c Completed) (*upload, erro
 		return refuse(fmt.Errorf("the spec is that of journal %q", spec.GetName()))
 	case len(stores) == 0:
 		return refuse(ErrNoStore)
-	case c.Codec == protocol.CompressionCodec_GZIP_OFFLOAD_DECOMPRESSION && strings.HasPrefix(stores[0], "file:"):
-		return refuse(fmt.Errorf("store %s can't decompress %s", stores[0], c.Codec))
+	case c.Codec == protocol.CompressionCodec_GZIP_OFFLOAD_DECOMPRESSION && strings.HasPrefix(stores[at], "file:"):
+		return refuse(fmt.Errorf("store %s can't decompress %s", stores[at], c.Codec))
 	}
 	var err error
 	if u.PathPostfix, err = spec.PathPostfix(protocol.PostfixSpool{
@@ -206,7 +250,7 @@ func (p *Persister) plan(spec *protocol.JournalSpec, c Completed) (*upload, erro
 	}); err != nil {
 		return refuse(fmt.Errorf("path postfix template: %w", err))
 	}
-	u.Store, u.Name, u.ModTime = stores[0], "", 0
+	u.Store, u.Name, u.ModTime = stores[at], "", 0
 	if err = u.Proto().Validate(); err != nil {
 		return refuse(err)
 	}

@@ -179,7 +179,7 @@ func TestRefused(t *testing.T) {
 		"store file:/// can't decompress GZIP_OFFLOAD_DECOMPRESSION": with(func(_ *protocol.JournalSpec, c *persist.Completed) {
 			c.Codec = protocol.CompressionCodec_GZIP_OFFLOAD_DECOMPRESSION
 		}),
-		`scheme "s3" is not supported yet`: with(func(s *protocol.JournalSpec, _ *persist.Completed) {
+		`no entry allows it`: with(func(s *protocol.JournalSpec, _ *persist.Completed) {
 			s.Fragment.Stores = []string{"s3://bucket/", "file:///"}
 		}),
 		`argument "key" is unknown`: with(func(s *protocol.JournalSpec, _ *persist.Completed) {

@@ -44,7 +44,7 @@ func (u *upload) run(ctx context.Context) (fragments.Fragment, error) {
 	object, err := u.dest.Stat(ctx, u.path)
 	switch {
 	case err == nil:
-		err = u.dest.Put(ctx, u.path, failed{errVanished}, object.Size)
+		err = u.dest.Put(ctx, u.path, failed{errVanished}, object.Size, u.encoding())
 	case errors.Is(err, store.ErrNotFound):
 		err = u.put(ctx)
 	}
@@ -74,14 +74,22 @@ func (f failed) Read([]byte) (int, error) { return 0, f.err }
 func (u *upload) put(ctx context.Context) error {
 	content := u.checked(ctx, io.NewSectionReader(u.Content, u.Begin, u.Length()), "spool")
 	if u.Codec == protocol.CompressionCodec_NONE {
-		return u.dest.Put(ctx, u.path, content, u.Length())
+		return u.dest.Put(ctx, u.path, content, u.Length(), store.Plain)
 	}
 	temp, size, err := u.compress(content)
 	if err != nil {
 		return err
 	}
-	err = u.dest.Put(ctx, u.path, temp, size)
+	err = u.dest.Put(ctx, u.path, temp, size, u.encoding())
 	return errors.Join(err, temp.Close())
+}
+
+// encoding is what the store is to decompress for who reads the object.
+func (u *upload) encoding() store.Encoding {
+	if u.Codec == protocol.CompressionCodec_GZIP_OFFLOAD_DECOMPRESSION {
+		return store.Gzip
+	}
+	return store.Plain
 }
 
 // compress writes the content to a file without a name, so that none is left after

@@ -3,9 +3,11 @@
 // # What
 //
 // A Store holds immutable objects under a credential-free URL (design D6). Objects are
-// created, never replaced. A Registry opens those stores that the operator allows.
-// Drivers: file, whose objects are files below one root, on a file system that has
-// hard links.
+// created, never replaced. A Registry opens those stores that the operator's entries
+// allow, by URL, and resolves the names that entries give (docs/stores.md). Drivers have
+// keys; the registry makes keys of paths for all of them. The driver of file stores,
+// whose objects are files below one root, on a file system that has hard links, is here;
+// those of the clouds are in package cloud, which is heavy. Package health watches stores.
 //
 // # Invariants
 //

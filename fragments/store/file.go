@@ -12,50 +12,30 @@ import (
 	"time"
 )
 
-// fileStore is a directory below the root of file stores. Its objects are files.
-type fileStore struct {
-	location
-	creator *creator
-	fs      FS
-}
-
-// key is the name of the file of the object at p.
-func (s *fileStore) key(p string) (string, error) {
-	if err := validatePath(p); err != nil {
-		return "", err
-	}
-	key := s.prefix + s.apply(p)
-	if err := validatePath(key); err != nil {
-		return "", fmt.Errorf("rewritten: %w", err)
-	}
-	return key, nil
-}
+// fileStore holds objects as files below the root of file stores, under their keys.
+type fileStore struct{ creator *creator }
 
 // Put creates the file by way of a partial one beside it; see creator.
-func (s *fileStore) Put(ctx context.Context, p string, body io.Reader, size int64) error {
-	key, err := s.key(p)
-	if err != nil {
-		return err
-	}
-	if size < 0 {
-		return fmt.Errorf("size of the body is %d bytes, less than 0", size)
+func (s fileStore) Put(ctx context.Context, key string, body io.Reader, size int64, encoding Encoding) error {
+	if encoding != Plain {
+		return fmt.Errorf("a file store can't decompress %s", encoding)
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err = s.creator.create(ctx, key, body, size); absent(err) {
+	err := s.creator.create(ctx, key, body, size)
+	if absent(err) {
 		return err // A missing directory is no object that wasn't found.
 	}
 	return sentinel(err)
 }
 
 // Get opens the file.
-func (s *fileStore) Get(ctx context.Context, p string) (io.ReadCloser, error) {
-	key, _, err := s.stat(ctx, p)
-	if err != nil {
+func (s fileStore) Get(ctx context.Context, key string) (io.ReadCloser, error) {
+	if _, err := s.Stat(ctx, key); err != nil {
 		return nil, err
 	}
-	f, err := s.fs.Open(key)
+	f, err := s.creator.fs.Open(key)
 	if err != nil {
 		return nil, sentinel(err)
 	}
@@ -63,76 +43,42 @@ func (s *fileStore) Get(ctx context.Context, p string) (io.ReadCloser, error) {
 }
 
 // Stat describes the file.
-func (s *fileStore) Stat(ctx context.Context, p string) (Object, error) {
-	_, info, err := s.stat(ctx, p)
-	if err != nil {
-		return Object{}, err
-	}
-	return Object{Path: p, Size: info.Size(), ModTime: info.ModTime()}, nil
-}
-
-func (s *fileStore) stat(ctx context.Context, p string) (string, fs.FileInfo, error) {
+func (s fileStore) Stat(ctx context.Context, key string) (Object, error) {
 	if ctx.Err() != nil {
-		return "", nil, context.Cause(ctx)
+		return Object{}, context.Cause(ctx)
 	}
-	key, err := s.key(p)
+	info, err := s.creator.fs.Stat(key)
 	if err != nil {
-		return "", nil, err
-	}
-	info, err := s.fs.Stat(key)
-	if err != nil {
-		return "", nil, sentinel(err)
+		return Object{}, sentinel(err)
 	}
 	if !info.Mode().IsRegular() {
-		return "", nil, fmt.Errorf("%w: %w", ErrNotFound, errNotFile)
+		return Object{}, fmt.Errorf("%w: %w", ErrNotFound, errNotFile)
 	}
-	return key, info, nil
+	return Object{Path: key, Size: info.Size(), ModTime: info.ModTime()}, nil
 }
 
 // Remove removes the file. Its directory stays, as others may be about to use it.
-func (s *fileStore) Remove(ctx context.Context, p string) error {
-	key, _, err := s.stat(ctx, p)
-	if err != nil {
+func (s fileStore) Remove(ctx context.Context, key string) error {
+	if _, err := s.Stat(ctx, key); err != nil {
 		return err
 	}
-	return sentinel(s.fs.Remove(key))
+	return sentinel(s.creator.fs.Remove(key))
 }
 
 // SignGet is the file's URL, its path taken from the root of file stores. It needs
 // no signature, nor does it expire.
-func (s *fileStore) SignGet(p string, _ time.Duration) (string, error) {
-	key, err := s.key(p)
-	if err != nil {
-		return "", err
-	}
+func (s fileStore) SignGet(key string, _ time.Duration) (string, error) {
 	return "file://" + (&url.URL{Path: "/" + key}).EscapedPath(), nil
 }
 
 // List walks the directories that prefix can lead to.
-func (s *fileStore) List(ctx context.Context, prefix string, fn func(Object) error) error {
-	if err := validatePrefix(prefix); err != nil {
-		return err
-	}
-	rewritten, err := s.rewrite.prefix(prefix)
-	if err != nil {
-		return err
-	}
-	keys := s.prefix + rewritten
-	if err := validatePrefix(keys); err != nil {
-		return fmt.Errorf("rewritten: %w", err)
-	}
-	dir, _ := path.Split(keys)
-	return walk(ctx, s.fs, path.Clean(dir), func(key string, info fs.FileInfo) error {
-		rest, ok := strings.CutPrefix(key, keys)
-		if !ok || strings.HasPrefix(path.Base(key), partialPrefix) {
+func (s fileStore) List(ctx context.Context, prefix string, fn func(Object) error) error {
+	dir, _ := path.Split(prefix)
+	return walk(ctx, s.creator.fs, path.Clean(dir), func(key string, info fs.FileInfo) error {
+		if !strings.HasPrefix(key, prefix) || strings.HasPrefix(path.Base(key), partialPrefix) {
 			return nil
 		}
-		p := prefix + rest
-		if s.prefix+s.apply(p) != key {
-			return fmt.Errorf("can't list: no path stands for the object %q after find=%q, replace=%q",
-				key, s.find, s.replace)
-		}
-		return fn(Object{Path: p, Size: info.Size(), ModTime: info.ModTime()})
+		return fn(Object{Path: key, Size: info.Size(), ModTime: info.ModTime()})
 	})
 }
 

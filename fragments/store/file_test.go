@@ -35,7 +35,7 @@ func openStore(tb testing.TB, r *store.Registry, url string) store.Store {
 }
 
 func put(ctx context.Context, s store.Store, path, content string) error {
-	return s.Put(ctx, path, strings.NewReader(content), int64(len(content)))
+	return s.Put(ctx, path, strings.NewReader(content), int64(len(content)), store.Plain)
 }
 
 func read(tb testing.TB, s store.Store, path string) string {
@@ -161,7 +161,7 @@ func TestRewrite(t *testing.T) {
 
 func TestLocalPath(t *testing.T) {
 	root := t.TempDir()
-	r := newRegistry(t, store.RegistryConfig{FileRoot: root, Allow: []string{"file:///here/"}})
+	r := newRegistry(t, store.RegistryConfig{FileRoot: root, Entries: []store.Entry{{URL: "file:///here/"}}})
 	require.NoError(t, put(t.Context(), openStore(t, r, "file:///here/"), "a b", "content"))
 	path, ok := r.LocalPath("file:///here/", "a b")
 	require.True(t, ok)
@@ -223,7 +223,7 @@ func TestMetrics(t *testing.T) {
 	s := openStore(t, newRegistry(t, store.RegistryConfig{FileRoot: t.TempDir(), Registerer: reg}), "file:///x/?find=a&replace=b")
 	require.NoError(t, put(t.Context(), s, "a", "content"))
 	require.ErrorIs(t, put(t.Context(), s, "a", "content"), store.ErrExists)
-	require.Error(t, s.Put(t.Context(), "z", strings.NewReader(""), 7))
+	require.Error(t, s.Put(t.Context(), "z", strings.NewReader(""), 7, store.Plain))
 	_, err := s.Stat(t.Context(), "c")
 	require.ErrorIs(t, err, store.ErrNotFound)
 	require.Equal(t, "content", read(t, s, "a"))

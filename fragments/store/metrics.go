@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -71,11 +72,15 @@ func (m *measured) done(op, p string, begin time.Time, err error) error {
 	return &Error{Op: op, Store: m.url, Path: p, Err: err}
 }
 
-func (m *measured) Put(ctx context.Context, p string, body io.Reader, size int64) error {
+func (m *measured) Put(ctx context.Context, p string, body io.Reader, size int64, encoding Encoding) error {
 	begin := time.Now()
-	err := m.store.Put(ctx, p, body, size)
+	err := m.store.Put(ctx, p, body, size, encoding)
 	if err == nil {
-		m.metrics.putBytes.WithLabelValues(m.url, "none").Add(float64(size))
+		label := string(encoding)
+		if encoding == Plain {
+			label = "none"
+		}
+		m.metrics.putBytes.WithLabelValues(m.url, label).Add(float64(size))
 	}
 	return m.done("put", p, begin, err)
 }
@@ -118,3 +123,6 @@ func (m *measured) SignGet(p string, ttl time.Duration) (string, error) {
 	url, err := m.store.SignGet(p, ttl)
 	return url, m.done("signget", p, begin, err)
 }
+
+// Client is that of the store, if it has one.
+func (m *measured) Client() *http.Client { return clientOf(m.store) }

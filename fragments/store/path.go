@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"path"
 	"strings"
 )
@@ -47,32 +46,16 @@ func validatePrefix(p string) error {
 // nothing.
 type rewrite struct{ find, replace string }
 
-// parseRewrite reads the arguments of a URL, whose names may be in any case.
-func parseRewrite(query string) (rewrite, error) {
-	values, err := url.ParseQuery(query)
-	if err != nil {
-		return rewrite{}, errors.New("its arguments can't be read")
-	}
-	var r rewrite
-	seen := make(map[string]bool)
-	for key, vals := range values {
-		name := strings.ToLower(key)
-		if len(vals) > 1 || seen[name] {
-			return rewrite{}, fmt.Errorf("argument %q is given more than once", name)
-		}
-		seen[name] = true
-		switch name {
-		case "find":
-			r.find = vals[0]
-		case "replace":
-			r.replace = vals[0]
-		default:
-			return rewrite{}, fmt.Errorf("argument %q is unknown", key)
-		}
-	}
-	if seen["replace"] && r.find == "" {
+var errUnreadableArgs = errors.New("its arguments can't be read")
+
+// takeRewrite takes those arguments of a URL that rewrite paths.
+func takeRewrite(args map[string]string) (rewrite, error) {
+	r := rewrite{find: args["find"], replace: args["replace"]}
+	if _, ok := args["replace"]; ok && r.find == "" {
 		return rewrite{}, errors.New(`argument "replace" needs an argument "find"`)
 	}
+	delete(args, "find")
+	delete(args, "replace")
 	return r, nil
 }
 

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,9 +25,11 @@ type RegistryConfig struct {
 	// FileRoot is the directory that file:/// stands for. It has to exist; where it is
 	// empty there are no file stores.
 	FileRoot string
-	// Allow are the prefixes, each ending in a slash, of the URLs that may be opened.
-	// Where it is nil, all below file:/// may if there is a FileRoot.
-	Allow []string
+	// Entries say which URLs may be opened, and how. Where it is nil, all below file:///
+	// may if there is a FileRoot.
+	Entries []Entry
+	// Drivers by scheme of URL. The driver of file stores is always there.
+	Drivers map[string]Driver
 	// PartialAge is how long a partial file has to lie untouched before Sweep takes
 	// it for a dead one. Default: DefaultPartialAge.
 	PartialAge time.Duration
@@ -34,12 +39,32 @@ type RegistryConfig struct {
 	Registerer prometheus.Registerer
 }
 
+// Driver opens stores of some schemes.
+type Driver interface {
+	// Open returns the store that holds the target's objects, and the prefix of its keys:
+	// its paths are keys, which are clean paths. It does no I/O: a store finds its
+	// credentials when it is first used, and looks anew if it can't.
+	Open(target Target) (objects Store, prefix string, err error)
+}
+
+// Target is the URL of a store that is allowed.
+type Target struct {
+	// Scheme of the URL.
+	Scheme string
+	// Host of the URL: a bucket, container or tenant.
+	Host string
+	// Path of the URL without its leading slash. It is empty, or ends in a slash.
+	Path string
+	// Args of the URL by name in lower case, without find and replace.
+	Args map[string]string
+	// Entry that allows it.
+	Entry Entry
+}
+
 // Validate tells what is wrong with the config.
 func (c RegistryConfig) Validate() error {
-	for _, prefix := range c.Allow {
-		if !strings.HasSuffix(prefix, "/") || !strings.Contains(prefix, "://") {
-			return fmt.Errorf("allowed store prefix %q: it is no URL that ends in a slash", prefix)
-		}
+	if err := validateEntries(c.Entries); err != nil {
+		return err
 	}
 	if c.PartialAge < 0 {
 		return fmt.Errorf("age of dead partial files is %s, less than 0", c.PartialAge)
@@ -81,8 +106,8 @@ func NewRegistry(config RegistryConfig) (*Registry, error) {
 		return nil, fmt.Errorf("root of the file stores: %w", err)
 	}
 	r.config.FileRoot = root
-	if config.Allow == nil {
-		r.config.Allow = []string{"file:///"}
+	if config.Entries == nil {
+		r.config.Entries = []Entry{{URL: "file:///"}}
 	}
 	fsys := config.FS
 	if fsys == nil {
@@ -96,56 +121,119 @@ func NewRegistry(config RegistryConfig) (*Registry, error) {
 	return r, nil
 }
 
-// Close frees what the registry holds. Its stores are not used afterwards.
-func (r *Registry) Close() error { return r.close() }
+// Close frees what the registry and its drivers hold. Its stores are not used
+// afterwards.
+func (r *Registry) Close() error {
+	err := r.close()
+	for _, d := range r.config.Drivers {
+		if c, ok := d.(io.Closer); ok {
+			err = errors.Join(err, c.Close())
+		}
+	}
+	return err
+}
 
-// Open returns the store of a URL, the same at each call, or a *URLError.
+// maxOpen bounds the stores that are remembered: URLs come from specs.
+const maxOpen = 4096
+
+// Open returns the store of a URL, the same at each call for as long as not too many
+// others are opened, or a *URLError.
 func (r *Registry) Open(url string) (Store, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s, ok := r.open[url]; ok {
 		return s, nil
 	}
-	files, err := r.fileStore(url)
+	objects, err := r.objects(url)
 	if err != nil {
 		return nil, err
 	}
-	s := &measured{store: files, url: files.base, metrics: r.metrics}
+	if len(r.open) >= maxOpen {
+		clear(r.open)
+	}
+	s := &measured{store: objects, url: objects.base, metrics: r.metrics}
 	r.open[url] = s
 	r.metrics.active.Set(float64(len(r.open)))
 	return s, nil
 }
 
-func (r *Registry) fileStore(url string) (*fileStore, error) {
+func (r *Registry) objects(url string) (*keyed, error) {
 	loc, err := parseURL(url)
 	if err != nil {
 		return nil, err
 	}
-	allowed := false
-	for _, prefix := range r.config.Allow {
-		allowed = allowed || strings.HasPrefix(loc.base, prefix)
+	refuse := func(format string, args ...any) (*keyed, error) {
+		return nil, &URLError{URL: loc.base, Reason: fmt.Sprintf(format, args...), NotAllowed: true}
 	}
+	entry := r.entry(loc.base)
 	switch {
-	case r.files == nil:
-		return nil, &URLError{URL: loc.base, Reason: "there is no root for file stores", NotAllowed: true}
-	case !allowed:
-		return nil, &URLError{URL: loc.base, Reason: "no entry allows it", NotAllowed: true}
+	case loc.scheme == "file" && r.files == nil:
+		return refuse("there is no root for file stores")
+	case entry == nil:
+		return refuse("no entry allows it")
+	case loc.args["endpoint"] != "" && loc.args["endpoint"] != entry.Endpoint:
+		return refuse("its argument %q is not the endpoint of the entry %s", "endpoint", entry.URL)
+	case loc.args["profile"] != "" && loc.args["profile"] != entry.Profile:
+		return refuse("its argument %q is not the profile of the entry %s", "profile", entry.URL)
+	case loc.scheme == "file":
+		return &keyed{location: loc, objects: fileStore{r.files}}, nil
 	}
-	return &fileStore{location: loc, creator: r.files, fs: r.files.fs}, nil
+	driver := r.config.Drivers[loc.scheme]
+	if driver == nil {
+		return refuse("this program has no driver for scheme %q", loc.scheme)
+	}
+	objects, prefix, err := driver.Open(Target{
+		Scheme: loc.scheme, Host: loc.host, Path: loc.prefix, Args: loc.args, Entry: *entry,
+	})
+	if err != nil {
+		return nil, &URLError{URL: loc.base, Reason: err.Error()}
+	}
+	loc.prefix = prefix
+	return &keyed{location: loc, objects: objects}, nil
+}
+
+// entry is the one whose URL is the longest that the base of a URL begins with.
+func (r *Registry) entry(base string) *Entry {
+	var found *Entry
+	for i, e := range r.config.Entries {
+		if strings.HasPrefix(base, e.URL) && (found == nil || len(e.URL) > len(found.URL)) {
+			found = &r.config.Entries[i]
+		}
+	}
+	return found
+}
+
+// Resolve is the URL for what specs and SQL may write: a URL, the name of an entry, or
+// a name and what is to follow the entry's URL, as in "lake/clicks/". The URL is one
+// that Open opens.
+func (r *Registry) Resolve(nameOrURL string) (string, error) {
+	resolved := nameOrURL
+	if !strings.Contains(nameOrURL, ":") {
+		name, below, _ := strings.Cut(nameOrURL, "/")
+		i := slices.IndexFunc(r.config.Entries, func(e Entry) bool { return name != "" && e.Name == name })
+		if i < 0 {
+			return "", &URLError{URL: strconv.Quote(nameOrURL), Reason: "no entry has that name", NotAllowed: true}
+		}
+		resolved = r.config.Entries[i].URL + below
+	}
+	if _, err := r.Open(resolved); err != nil {
+		return "", err
+	}
+	return resolved, nil
 }
 
 // LocalPath is the name of the file, absolute, that the object at p of the store
 // url is, if it is one and is there; so that it can be read in place.
 func (r *Registry) LocalPath(url, p string) (string, bool) {
-	s, err := r.fileStore(url)
-	if err != nil {
+	s, err := r.objects(url)
+	if err != nil || s.scheme != "file" {
 		return "", false
 	}
-	key, _, err := s.stat(context.Background(), p)
-	if err != nil {
+	if _, err = s.Stat(context.Background(), p); err != nil {
 		return "", false
 	}
-	return filepath.Join(r.config.FileRoot, filepath.FromSlash(key)), true
+	key, err := s.key(p)
+	return filepath.Join(r.config.FileRoot, filepath.FromSlash(key)), err == nil
 }
 
 // Sweep removes the partial files of file stores that dead processes left, and

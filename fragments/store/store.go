@@ -15,9 +15,11 @@ type Store interface {
 	// Put creates the object of size bytes that body holds, whole or not at all, and
 	// survives power loss once it returned. If there is an object of that path it is
 	// left as it is, and survives as well: ErrExists; a body that needn't be read isn't.
-	// A body of another size is an error.
-	Put(ctx context.Context, path string, body io.Reader, size int64) error
-	// Get opens an object for reading from its begin; ctx bounds opening it.
+	// A body of another size is an error. The body is stored as it is; its encoding is
+	// told to who reads it. A store that can't do so refuses the encoding.
+	Put(ctx context.Context, path string, body io.Reader, size int64, encoding Encoding) error
+	// Get opens an object for reading from its begin; ctx bounds opening it, and may
+	// end reading it. An object with an encoding is read as the content it encodes.
 	Get(ctx context.Context, path string) (io.ReadCloser, error)
 	// Stat describes an object.
 	Stat(ctx context.Context, path string) (Object, error)
@@ -28,9 +30,21 @@ type Store interface {
 	// Remove removes an object.
 	Remove(ctx context.Context, path string) error
 	// SignGet is a URL at which an object can be read for at least ttl by who has no
-	// credentials for the store. It doesn't tell whether the object exists.
+	// credentials for the store. It doesn't tell whether the object exists. Where signing
+	// takes a key that the store hands out, it waits for that key, but not for long.
 	SignGet(path string, ttl time.Duration) (string, error)
 }
+
+// Encoding is how the body of an object encodes its content, as of HTTP's
+// Content-Encoding.
+type Encoding string
+
+const (
+	// Plain is no encoding: the body is the content.
+	Plain Encoding = ""
+	// Gzip is content that the store, or who reads it, has to decompress.
+	Gzip Encoding = "gzip"
+)
 
 // Object of a store.
 type Object struct {
@@ -49,6 +63,8 @@ var (
 	ErrNotFound = errors.New("object not found")
 	// ErrNotAllowed is that the store, or the operator, doesn't permit it.
 	ErrNotAllowed = errors.New("not allowed")
+	// ErrBusy is that the store throttles, or is down: the same may work later.
+	ErrBusy = errors.New("the store is busy")
 )
 
 // Error is a failed operation of a store.

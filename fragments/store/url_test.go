@@ -22,7 +22,9 @@ func TestURLs(t *testing.T) {
 			case "no-root":
 				config.FileRoot = ""
 			case "allow":
-				config.Allow = arg.Vals
+				for _, url := range arg.Vals {
+					config.Entries = append(config.Entries, store.Entry{URL: url})
+				}
 			}
 		}
 		r := newRegistry(t, config)
@@ -48,8 +50,8 @@ func TestURLs(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	for want, config := range map[string]store.RegistryConfig{
-		`"file:///a"`:               {Allow: []string{"file:///", "file:///a"}},
-		`"/"`:                       {Allow: []string{"/"}},
+		`"file:///a"`:               {Entries: []store.Entry{{URL: "file:///"}, {URL: "file:///a"}}},
+		`"/"`:                       {Entries: []store.Entry{{URL: "/"}}},
 		"less than 0":               {PartialAge: -1},
 		"without the root":          {FS: fsOnly{}},
 		"root of the file stores: ": {FileRoot: filepath.Join(t.TempDir(), "absent")},

@@ -33,7 +33,7 @@ func TestDependenciesHaveReasons(t *testing.T) {
 		if len(cells) < 4 {
 			continue
 		}
-		for _, m := range regexp.MustCompile("`([^`]+/[^`]+)`").FindAllStringSubmatch(cells[1], -1) {
+		for _, m := range regexp.MustCompile("`([^`]+[/.][^`]+)`").FindAllStringSubmatch(cells[1], -1) {
 			listed[m[1]] = true
 		}
 	}

@@ -2,7 +2,8 @@
 //
 // # What
 //
-// A test that needs psql, say, asks for it by Program. Where it is missing the test is
+// A test that needs psql, say, asks for it by Program, or by Tool for one that "make deps"
+// builds for us. Where it is missing the test is
 // skipped with the words "not run: psql missing", which `make test` lists at its end and
 // .ci/run takes for a failure.
 //
@@ -20,10 +21,31 @@
 package testenv
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 )
+
+// Tool returns the path of a program that "make deps" puts into .tools/bin, or skips the
+// test if it is missing.
+func Tool(tb testing.TB, name string) string {
+	tb.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
+			continue
+		}
+		if path, err := exec.LookPath(filepath.Join(dir, ".tools", "bin", name)); err == nil {
+			return path
+		}
+	}
+	tb.Skipf("not run: %s missing", name)
+	return ""
+}
 
 // debianPostgres is where Debian keeps PostgreSQL's own programs.
 const debianPostgres = "/usr/lib/postgresql/15/bin"

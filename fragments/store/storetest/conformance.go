@@ -46,7 +46,7 @@ type suite struct {
 }
 
 func (s suite) put(ctx context.Context, path, content string) error {
-	return s.store.Put(ctx, path, strings.NewReader(content), int64(len(content)))
+	return s.store.Put(ctx, path, strings.NewReader(content), int64(len(content)), store.Plain)
 }
 
 func (s suite) requireContent(path, content string) {
@@ -98,7 +98,7 @@ func (s suite) neverReplaced() {
 	}
 	require.Equal(s.t, []string{"a/b"}, s.list(""))
 	// Asked with a body that can't be read, the store still knows that it exists.
-	err := s.store.Put(s.t.Context(), "a/b", iotest.ErrReader(errors.New("read")), 5)
+	err := s.store.Put(s.t.Context(), "a/b", iotest.ErrReader(errors.New("read")), 5, store.Plain)
 	require.ErrorIs(s.t, err, store.ErrExists)
 	require.NotContains(s.t, err.Error(), "read")
 }
@@ -130,7 +130,7 @@ func (s suite) concurrentCreators() {
 
 func (s suite) largeAndEmpty() {
 	large := strings.Repeat("0123456789abcdef", 1<<20)
-	require.NoError(s.t, s.store.Put(s.t.Context(), "large", iotest.HalfReader(strings.NewReader(large)), int64(len(large))))
+	require.NoError(s.t, s.store.Put(s.t.Context(), "large", iotest.HalfReader(strings.NewReader(large)), int64(len(large)), store.Plain))
 	s.requireContent("large", large)
 	require.NoError(s.t, s.put(s.t.Context(), "empty", ""))
 	s.requireContent("empty", "")
@@ -138,7 +138,7 @@ func (s suite) largeAndEmpty() {
 
 func (s suite) sizes() {
 	for _, size := range []int64{-1, 0, 6, 8, 1 << 40} {
-		err := s.store.Put(s.t.Context(), "a", strings.NewReader("content"), size)
+		err := s.store.Put(s.t.Context(), "a", strings.NewReader("content"), size, store.Plain)
 		require.Error(s.t, err, "a body of 7 bytes as one of %d", size)
 		require.NotErrorIs(s.t, err, store.ErrExists)
 		require.Empty(s.t, s.list(""))
@@ -205,7 +205,7 @@ func (s suite) cancelled() {
 	gone := errors.New("the caller is gone")
 	ctx, cancel := context.WithCancelCause(s.t.Context())
 	body := &cancellingBody{after: 4, cancel: func() { cancel(gone) }}
-	require.ErrorIs(s.t, s.store.Put(ctx, "b", body, 1<<40), gone)
+	require.ErrorIs(s.t, s.store.Put(ctx, "b", body, 1<<36, store.Plain), gone, store.Plain)
 	require.Equal(s.t, []string{"a"}, s.list(""))
 
 	require.ErrorIs(s.t, s.put(ctx, "b", "content"), gone)
@@ -234,7 +234,7 @@ func (b *cancellingBody) Read(p []byte) (int, error) {
 func (s suite) failingBody() {
 	broken := errors.New("broken")
 	body := io.MultiReader(bytes.NewReader(make([]byte, 1<<20)), iotest.ErrReader(broken))
-	require.ErrorIs(s.t, s.store.Put(s.t.Context(), "a/b", body, 1<<21), broken)
+	require.ErrorIs(s.t, s.store.Put(s.t.Context(), "a/b", body, 1<<21, store.Plain), broken, store.Plain)
 	require.Empty(s.t, s.list(""))
 	require.NoError(s.t, s.put(s.t.Context(), "a/b", "content"))
 	s.requireContent("a/b", "content")
