@@ -23,12 +23,24 @@ type Affinity interface {
 	Affinity() (members []MemberID, required bool)
 }
 
-// affinity of an item: none if it doesn't tell.
-func affinity(v ItemValue) ([]MemberID, bool) {
-	if a, ok := v.(Affinity); ok {
-		return a.Affinity()
+// Preference is an optional power of the value of another key of the prefix, by which its owner
+// tells which members hold an item. It takes the place of what the item's Affinity names;
+// whether these are required stays with the item.
+type Preference interface {
+	Preferred() (item string, members []MemberID)
+}
+
+// affinity of an item: none if nothing tells.
+func (it *item) affinity() ([]MemberID, bool) {
+	var ids []MemberID
+	required := false
+	if a, ok := it.value.(Affinity); ok {
+		ids, required = a.Affinity()
 	}
-	return nil, false
+	if it.preferred != nil {
+		ids = it.preferred
+	}
+	return ids, required && len(ids) > 0
 }
 
 // Consistency is an optional power of an ItemValue. It tells whether the holder of one

@@ -108,7 +108,7 @@ func (s *state) unplaced() []unplaced {
 		it := s.byRef[ref]
 		wanted := s.network.Wanted(ref, nil)
 		u := unplaced{item: it.id, reason: reasonNoRoom}
-		ids, required := affinity(it.value)
+		ids, required := it.affinity()
 		home := slices.ContainsFunc(wanted, func(m flow.MemberRef) bool { return slices.Contains(ids, s.byMember[m].id) })
 		switch {
 		case len(wanted) >= it.desired && !s.network.SingleZone(ref):
@@ -260,7 +260,7 @@ func (c *converger) add() bool {
 }
 
 func (c *converger) prefers(m *member) bool {
-	ids, _ := affinity(c.item.value)
+	ids, _ := c.item.affinity()
 	return slices.Contains(ids, m.id)
 }
 

@@ -141,7 +141,7 @@ func (w *world) make(g group) {
 		require.True(w.t, c.spare(i), "%s is taken from %s, which it can't spare", it.id, a.member.id)
 	}
 	if extra := len(now.held) - len(it.held); extra > 0 {
-		preferred, _ := affinity(it.value)
+		preferred, _ := (&item{value: it.value}).affinity()
 		require.LessOrEqual(w.t, len(now.held), max(2*it.desired, len(it.held))+len(preferred), "too many have %s", it.id)
 	}
 }

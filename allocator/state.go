@@ -22,6 +22,8 @@ type item struct {
 	ref     flow.ItemRef // while value isn't nil and it was settled once
 	known   bool         // to the network
 	touched bool         // in state.touched
+	// preferred are the members that a Preference names; nil if there is none.
+	preferred []MemberID
 }
 
 type member struct {
@@ -55,6 +57,7 @@ type state struct {
 	prefix   string
 	revision int64
 	items    map[string]*item
+	told     map[string]string    // items by the keys of their Preferences
 	members  map[MemberID]*member // also such as only assignments or preferences name
 	byRef    []*item              // by flow.ItemRef
 	byMember []*member            // by flow.MemberRef
@@ -93,7 +96,7 @@ func leaderOf(prefix string, v view) MemberID {
 // readState collects the state in a view.
 func readState(prefix string, v view) *state {
 	s := &state{
-		prefix: prefix, revision: v.Revision(), items: make(map[string]*item), members: make(map[MemberID]*member),
+		prefix: prefix, revision: v.Revision(), items: make(map[string]*item), told: make(map[string]string), members: make(map[MemberID]*member),
 		network: flow.New(), wants: make(map[int]int), membersChanged: true,
 	}
 	for _, part := range []string{MembersPrefix(prefix), ItemsPrefix(prefix), AssignmentsPrefix(prefix)} {
@@ -102,6 +105,12 @@ func readState(prefix string, v view) *state {
 			return true
 		})
 	}
+	v.Ascend(prefix+"/", func(kv keyspace.KeyValue) bool {
+		if _, ok := kv.Value.(Preference); ok {
+			s.put(kv)
+		}
+		return true
+	})
 	s.settle()
 	return s
 }
@@ -131,6 +140,12 @@ func (s *state) follow(v view) *state {
 // put takes the value of a key. What is of another kind than its key isn't ours.
 func (s *state) put(kv keyspace.KeyValue) {
 	switch value := kv.Value.(type) {
+	case Preference:
+		id, members := value.Preferred()
+		it := s.item(id)
+		it.preferred = members
+		s.told[kv.Key] = id
+		s.touch(it)
 	case Item:
 		it := s.item(value.ID)
 		s.want(it, value.Value.DesiredReplication())
@@ -162,6 +177,11 @@ func (s *state) remove(key string) {
 		}
 	} else if id, err := ParseAssignmentKey(s.prefix, key); err == nil {
 		s.release(id)
+	} else if id, ok := s.told[key]; ok {
+		delete(s.told, key)
+		it := s.item(id)
+		it.preferred = nil
+		s.touch(it)
 	}
 }
 
@@ -312,7 +332,7 @@ func (s *state) tell(it *item) {
 	for _, a := range live {
 		spec.Held = append(spec.Held, a.member.ref)
 	}
-	ids, require := affinity(it.value)
+	ids, require := it.affinity()
 	spec.Require = require
 	for _, id := range ids {
 		if validPart(id.Zone) && validPart(id.Suffix) {
