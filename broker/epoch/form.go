@@ -71,7 +71,7 @@ func (e *FutureError) Error() string {
 // logged the epoch brings the epoch's start, as nothing was acknowledged without it.
 func (e Epoch) contribution(r Report) (int64, bool) {
 	switch {
-	case !e.has(r.Member) || r.Suspect:
+	case !e.Has(r.Member) || r.Suspect:
 		return 0, false
 	case r.Epoch < e.Number:
 		return e.Start, true
@@ -112,7 +112,7 @@ func (l List) Form(reports []Report, floor int64) (Epoch, error) {
 	for _, r := range reports {
 		end, ok := last.contribution(r)
 		switch {
-		case !ok && r.Suspect && last.has(r.Member):
+		case !ok && r.Suspect && last.Has(r.Member):
 			suspect = append(suspect, r.Member)
 		case !ok || counted && end >= next.Start:
 		case r.Epoch < last.Number:

@@ -56,11 +56,11 @@ type Epoch struct {
 // Closed tells whether the epoch has no members.
 func (e Epoch) Closed() bool { return len(e.Members) == 0 }
 
-// has tells whether a member, by broker and disk, is of the epoch.
-func (e Epoch) has(m Member) bool { return slices.Contains(e.Members, m) }
+// Has tells whether a member, by broker and disk, is of the epoch.
+func (e Epoch) Has(m Member) bool { return slices.Contains(e.Members, m) }
 
 // Sole tells whether m is the only member.
-func (e Epoch) Sole(m Member) bool { return len(e.Members) == 1 && e.has(m) }
+func (e Epoch) Sole(m Member) bool { return len(e.Members) == 1 && e.Has(m) }
 
 // List has the epochs of a journal in order, numbered without gaps. What was before
 // the first is in the stores, or was given up. An empty list is of a journal that had no

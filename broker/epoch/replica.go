@@ -47,17 +47,16 @@ type Alignment struct {
 }
 
 // Align returns what is to be done to join the last epoch of a list, of which self has to be a
-// member. Once that is durable, Aligned tells it. begin is where the spool's open
-// fragment begins: all before is agreed.
-func (r *Replica) Align(l List, self Member, begin int64) (Alignment, error) {
+// member. Once that is durable, Aligned tells it. agreed is the spool's watermark.
+func (r *Replica) Align(l List, self Member, agreed int64) (Alignment, error) {
 	last, ok := l.Last()
 	switch {
 	case !ok || last.Number < r.promised || last.Number <= r.logged:
 		return Alignment{}, fmt.Errorf("align to epoch %d, where %d is promised and %d logged: %w", last.Number, r.promised, r.logged, ErrFenced)
-	case !last.has(self):
+	case !last.Has(self):
 		return Alignment{}, fmt.Errorf("align to epoch %d: broker %s with this disk is no member", last.Number, self)
 	}
-	keep, _ := l.Keep(r.logged, begin)
+	keep, _ := l.Keep(r.logged, agreed)
 	return Alignment{Epoch: last, Keep: keep}, nil
 }
 
@@ -67,16 +66,17 @@ func (r *Replica) Aligned(epoch int64) { r.logged, r.promised = epoch, max(r.pro
 // Keep returns the offset at and above which the content of a spool is void that logged an
 // epoch last, as a later epoch is in the list (R5); ok is false if there is none. It is
 // the start of the epoch after the one logged, and not that of the newest. A spool that is older than the
-// list keeps what is below begin, where its open fragment begins.
-func (l List) Keep(logged, begin int64) (int64, bool) {
+// list keeps what is below agreed. That is its watermark, or where the open fragment of a
+// recovered one begins: below, all is known to be agreed.
+func (l List) Keep(logged, agreed int64) (int64, bool) {
 	last, ok := l.Last()
 	switch {
 	case !ok || logged >= last.Number:
 		return 0, false
 	case logged+1 < l[0].Number:
-		return begin, true
+		return agreed, true
 	default:
-		return max(begin, l[logged+1-l[0].Number].Start), true
+		return max(agreed, l[logged+1-l[0].Number].Start), true
 	}
 }
 

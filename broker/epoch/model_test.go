@@ -1,0 +1,166 @@
+package epoch_test
+
+import (
+	"flag"
+	"hash/maphash"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// modelDepth deepens the searches: each level allows one more of what they are about.
+var modelDepth = flag.Int("model.depth", 0, "how much larger the searched models are; 1 takes minutes")
+
+// search goes through the states of a model, breadth first.
+type search struct {
+	model *model
+	seed  maphash.Seed
+	seen  map[uint64]struct{}
+	nodes []node
+	fault string
+	limit int
+}
+
+type node struct {
+	state  modelState
+	parent int32
+	step   step
+}
+
+// newSearch of a model, whose brokers are up and empty.
+func newSearch(m *model, limit int) *search {
+	r := &search{model: m, seed: maphash.MakeSeed(), seen: make(map[uint64]struct{}), limit: limit}
+	var s modelState
+	for i := range m.brokers {
+		s.brokers[i].up = true
+	}
+	s.normalize(m.brokers)
+	r.nodes = append(r.nodes, node{state: s, parent: -1})
+	return r
+}
+
+// run until all is seen, a fault is found, or the limit is reached.
+func (r *search) run() {
+	for i := int32(0); int(i) < len(r.nodes) && r.fault == "" && len(r.nodes) < r.limit; i++ {
+		s := r.nodes[i].state
+		x := expansion{model: r.model, s: &s, emit: func(next *modelState, t step, fault string) {
+			r.add(i, next, t, fault)
+		}}
+		x.run()
+		if r.fault == "" {
+			if r.fault = x.checkStuck(); r.fault != "" {
+				r.nodes = append(r.nodes, node{state: s, parent: i})
+			}
+		}
+	}
+}
+
+func (r *search) add(parent int32, next *modelState, t step, fault string) {
+	if r.fault != "" {
+		return
+	}
+	raw := *next // The caller goes on with it.
+	raw.settle(r.model)
+	raw.normalize(r.model.brokers)
+	h := maphash.Comparable(r.seed, raw)
+	if _, ok := r.seen[h]; ok && fault == "" {
+		return
+	}
+	r.seen[h] = struct{}{}
+	r.nodes = append(r.nodes, node{raw, parent, t})
+	if fault == "" {
+		fault = r.model.check(&raw)
+	}
+	r.fault = fault
+}
+
+// settle ends pipelines that can't acknowledge any more: the state is then equal to others.
+func (s *modelState) settle(m *model) {
+	for p := range m.brokers {
+		k := s.brokers[p].pipeline
+		if k == 0 || m.rules.appendsUnaligned {
+			continue
+		}
+		for i := range m.brokers {
+			b := &s.brokers[i]
+			if d := b.member[k-1]; d != 0 && (!b.up || d != 1+b.disk || b.promised > k) {
+				s.brokers[p].pipeline = 0
+			}
+		}
+	}
+}
+
+// trace tells how the last state came about.
+func (r *search) trace() string {
+	var path []int32
+	for i := int32(len(r.nodes) - 1); i > 0; i = r.nodes[i].parent {
+		path = append([]int32{i}, path...)
+	}
+	names := [maxBrokers]byte{'A', 'B', 'C', 'D'}
+	var out strings.Builder
+	for _, i := range path {
+		t := r.nodes[i].step
+		out.WriteString("  " + t.describe(names) + "\n")
+		names = r.rename(names, r.nodes[r.nodes[i].parent].state, t)
+	}
+	return out.String() + r.fault
+}
+
+// rename follows how brokers are sorted anew after a step.
+func (r *search) rename(names [maxBrokers]byte, s modelState, t step) [maxBrokers]byte {
+	out, found := names, false
+	x := expansion{model: r.model, s: &s, emit: func(next *modelState, made step, _ string) {
+		if made != t || found {
+			return
+		}
+		raw := *next
+		raw.settle(r.model)
+		for i, was := range raw.normalize(r.model.brokers) {
+			out[i] = names[was]
+		}
+		found = true
+	}}
+	x.run()
+	return out
+}
+
+// TestModel searches all histories of small clusters in which what this package decides
+// is all that holds them together.
+func TestModel(t *testing.T) {
+	deeper := int8(*modelDepth) //nolint:gosec // it is small
+	for name, m := range map[string]model{
+		"three brokers": {brokers: 3, replication: 2, appends: 2, syncs: 2},
+		"three epochs":  {brokers: 3, replication: 2, appends: 1, syncs: 3},
+		"lost disk":     {brokers: 3, replication: 2, appends: 1, syncs: 2, losses: 1},
+		"lost memory":   {brokers: 3, replication: 2, appends: 1, syncs: 2, losses: 1, replicated: true},
+		"alone":         {brokers: 2, replication: 2, fewer: true, appends: 2, syncs: 2},
+		"lost for good": {brokers: 2, replication: 1, appends: 2, syncs: 3, losses: 1, resets: 1, replicated: true},
+		"reset":         {brokers: 2, replication: 1, appends: 2, syncs: 3, resets: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m.rules = rulesInForce()
+			m.syncs += deeper
+			m.appends += deeper / 2
+			r := newSearch(&m, 60_000_000)
+			r.run()
+			t.Logf("%d states", len(r.nodes))
+			require.Empty(t, r.fault, "after\n%s", r.trace())
+		})
+	}
+}
+
+// TestModelFindsBrokenRules: without any one of the rules the model finds a history that goes wrong.
+func TestModelFindsBrokenRules(t *testing.T) {
+	for _, b := range brokenRules() {
+		t.Run(b.name, func(t *testing.T) {
+			m := b.model
+			m.rules = rulesInForce()
+			b.drop(&m.rules)
+			r := newSearch(&m, 3_000_000)
+			r.run()
+			t.Logf("%s without %q, after %d states:\n%s", b.rule, b.name, len(r.nodes), r.trace())
+			require.NotEmpty(t, r.fault)
+		})
+	}
+}
