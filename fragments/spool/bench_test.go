@@ -26,28 +26,47 @@ func benchJournal(b *testing.B, mode spool.Mode) *spool.Journal {
 // rollAt bounds how much a benchmark leaves in the page cache, in bytes.
 const rollAt = 256 << 20
 
-// BenchmarkAppend is what an append costs in the page cache.
-func BenchmarkAppend(b *testing.B) {
+// BenchmarkCommit is what an append costs in the page cache.
+func BenchmarkCommit(b *testing.B) {
 	for _, size := range []int{256, 4 << 10, 64 << 10, 1 << 20} {
 		b.Run(strconv.Itoa(size), func(b *testing.B) {
 			j := benchJournal(b, spool.Replicated)
 			content := bytes.Repeat([]byte{'x'}, size)
-			body := bytes.NewReader(content)
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
 			for b.Loop() {
-				body.Reset(content)
-				if _, err := j.Append(body, int64(size), nil); err != nil {
+				if _, err := write(j, content, nil); err != nil {
 					b.Fatal(err)
 				}
 				if s := j.State(); s.End-s.Begin > rollAt {
 					b.StopTimer()
+					require.NoError(b, j.Acknowledge(s.End))
 					require.NoError(b, j.Roll(spool.RollOptions{Codec: s.Codec, Begin: s.End}))
 					require.NoError(b, j.Drop(j.Completed()[0].Fragment))
 					b.StartTimer()
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkGroup is what an append costs that shares its commit with 63 others.
+func BenchmarkGroup(b *testing.B) {
+	j := benchJournal(b, spool.Replicated)
+	content := bytes.Repeat([]byte{'x'}, 256)
+	b.SetBytes(256)
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		if err := j.Write(content); err != nil {
+			b.Fatal(err)
+		}
+		if n++; n%64 > 0 {
+			continue
+		}
+		if _, err := j.Commit(nil); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
@@ -64,7 +83,7 @@ func BenchmarkDurable(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					<-turn
-					c, err := j.Append(bytes.NewReader(content), 256, nil)
+					c, err := write(j, content, nil)
 					turn <- struct{}{}
 					if err == nil {
 						err = c.Durable(context.Background())
@@ -95,7 +114,7 @@ func BenchmarkOpen(b *testing.B) {
 			}
 			j := open()
 			for range total / size {
-				_, err := j.Append(bytes.NewReader(content), int64(size), nil)
+				_, err := write(j, content, nil)
 				require.NoError(b, err)
 			}
 			require.NoError(b, j.Close())

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 
+	"broadsheet.dev/broadsheet/fragments"
 	"broadsheet.dev/broadsheet/fragments/spool"
 	"broadsheet.dev/broadsheet/protocol"
 )
@@ -42,13 +44,13 @@ func (a *actor) bytes(size int) []byte {
 func (a *actor) append(size int, registers *protocol.LabelSet) (*spool.Commit, error) {
 	b := a.bytes(size)
 	a.expect(b, registers)
-	c, err := a.j.Append(bytes.NewReader(b), int64(size), registers)
+	c, err := write(a.j, b, registers)
 	if err != nil {
 		a.forgetUnlessFailed()
 		return nil, err
 	}
-	if a.j.State().Watermark >= c.End {
-		a.acked = max(a.acked, c.End)
+	if a.j.State().Durable >= c.End {
+		a.promised = max(a.promised, c.End)
 	}
 	return c, nil
 }
@@ -61,23 +63,83 @@ func (a *actor) forgetUnlessFailed() {
 	}
 }
 
-// durable waits for an append, and counts it as acknowledged.
+// durable waits for an append, which is promised then, and acknowledges it.
 func (a *actor) durable(c *spool.Commit) error {
 	if err := c.Durable(context.Background()); err != nil {
 		return err
 	}
-	a.acked = max(a.acked, c.End)
-	return nil
+	a.promised = max(a.promised, c.End)
+	return a.j.Acknowledge(c.End)
+}
+
+// durableAll waits for all appends.
+func (a *actor) durableAll() error {
+	c, err := a.j.Commit(nil)
+	if err != nil {
+		return err
+	}
+	return a.durable(c)
 }
 
 func (a *actor) roll(skip int64, codec protocol.CompressionCodec) error {
+	if err := a.durableAll(); err != nil {
+		return err
+	}
 	end := a.last().end
 	a.expectSkip(end + skip)
 	err := a.j.Roll(spool.RollOptions{Codec: codec, Begin: end + skip})
 	if err == nil {
-		a.acked = max(a.acked, a.last().end)
+		a.promised = max(a.promised, a.last().end)
+		a.fixed = a.promised
 	} else if skip > 0 {
 		a.forgetUnlessFailed()
+	}
+	return err
+}
+
+// cut is an alignment to the next epoch, or without one, which voids the last appends.
+type cut struct {
+	void      int // How many.
+	skip      int64
+	registers *protocol.LabelSet
+	discard   bool
+	sameEpoch bool
+}
+
+func (a *actor) cut(c cut) error {
+	s := a.j.State()
+	keep := a.points[len(a.points)-1-c.void].end
+	if c.discard {
+		keep = s.Begin
+	}
+	after := a.cutAt(keep, keep+c.skip)
+	if c.discard {
+		after.dropping = append(after.dropping, fragments.Fragment{End: after.begin})
+	}
+	if !c.sameEpoch {
+		after.epoch++
+	}
+	if c.registers != nil {
+		after.points[len(after.points)-1].registers = c.registers
+	}
+	if a.j.Failed() == nil {
+		a.after = after
+	}
+	var err error
+	if c.sameEpoch {
+		err = a.j.Cut(keep)
+	} else {
+		err = a.j.Align(spool.Alignment{
+			Epoch: after.epoch, Keep: keep, Start: after.begin, Registers: after.last().registers,
+			Codec: protocol.CompressionCodec_SNAPPY, Discard: c.discard,
+		})
+	}
+	switch {
+	case err == nil:
+		a.model = after
+	case a.j.Failed() == nil:
+		a.after = nil
+		err = errors.Join(err, a.j.Rollback()) // A refused cut leaves the delta.
 	}
 	return err
 }
@@ -90,6 +152,9 @@ func (a *actor) drop(i int) error {
 	}
 	f := c[i%len(c)].Fragment
 	a.dropping = append(a.dropping, f)
+	if a.after != nil {
+		a.after.dropping = append(a.after.dropping, f)
+	}
 	return a.j.Drop(f)
 }
 
@@ -124,6 +189,39 @@ func script(a *actor) error {
 	return errors.Join(errs...)
 }
 
+// epochScript is a life with cluster epochs, each of which begins in another way.
+func epochScript(a *actor) error {
+	appends := func(sizes ...int) error {
+		var errs []error
+		for _, size := range sizes {
+			_, err := a.append(size, protocol.MustLabelSet("author", strconv.Itoa(size)))
+			errs = append(errs, err)
+		}
+		return errors.Join(errs...)
+	}
+	return errors.Join(
+		a.cut(cut{registers: protocol.MustLabelSet("author", "primary")}),
+		appends(10), a.durableAll(), appends(20, 5000, 30),
+		a.cut(cut{void: 2, registers: protocol.MustLabelSet("author", "other")}),
+		appends(40, 41),
+		a.cut(cut{void: 2}), // All of the fragment goes.
+		appends(50), a.j.Write(a.bytes(9000)),
+		a.cut(cut{skip: 1000}),
+		appends(60, 61, 62),
+		a.cut(cut{void: 1, sameEpoch: true}),
+		appends(70), a.durableAll(), a.drop(1), appends(71),
+		a.cut(cut{void: 1}),
+		appends(80),
+		a.cut(cut{void: 1, sameEpoch: true}), // All of the fragment goes.
+		appends(90), a.roll(0, protocol.CompressionCodec_NONE), appends(91, 92),
+		a.cut(cut{discard: true, skip: 500, registers: protocol.MustLabelSet("author", "store")}),
+		appends(100), a.roll(0, protocol.CompressionCodec_NONE), appends(101),
+		a.cut(cut{discard: true}),
+		appends(110), a.durableAll(),
+		a.j.Close(),
+	)
+}
+
 // variant is a way to lose power.
 type variant struct {
 	name    string
@@ -141,6 +239,7 @@ func recoverAndCheck(fs vfs.FS, m *model, mode spool.Mode, boot int) error {
 	if err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
+	m = m.resolved(j.State())
 	if err := m.check(j); err != nil {
 		return fmt.Errorf("recovered: %w", err)
 	}
@@ -170,19 +269,20 @@ func (m *model) clone() *model {
 	c := *m
 	c.stream = bytes.Clone(m.stream)
 	c.points = append([]point(nil), m.points...)
+	c.dropping = append([]fragments.Fragment(nil), m.dropping...)
 	return &c
 }
 
 // crashEverywhere runs the script and loses power before each operation, in each way.
 // It returns how often it lost power, and the first difference.
-func crashEverywhere(t *testing.T, mode spool.Mode, prepare func(*hookFS)) (int, error) {
+func crashEverywhere(t *testing.T, mode spool.Mode, life func(*actor) error, prepare func(*hookFS)) (int, error) {
 	t.Helper()
 	fs := newHookFS(vfs.NewCrashableMem())
 	prepare(fs)
 	j, err := openJournal(fs, mode, 0)
 	require.NoError(t, err)
 	a := &actor{model: newModel(), j: j}
-	a.epoch = 1
+	a.opening = 1
 	var first error
 	crashes := 0
 	rng := newRand(7)
@@ -202,7 +302,7 @@ func crashEverywhere(t *testing.T, mode spool.Mode, prepare func(*hookFS)) (int,
 			case mode == spool.Replicated:
 				// Less may be left than was acknowledged, but nothing that is wrong.
 				m = m.clone()
-				m.acked = 0
+				m.promised = m.fixed
 			}
 			if err := recoverAndCheck(fs.crash(v.percent, rng), m, mode, boot); err != nil {
 				first = fmt.Errorf("crash %d, before %q, %s: %w", crashes, o, v.name, err)
@@ -211,7 +311,7 @@ func crashEverywhere(t *testing.T, mode spool.Mode, prepare func(*hookFS)) (int,
 		}
 		return nil
 	})
-	require.NoError(t, script(a))
+	require.NoError(t, life(a))
 	return crashes, first
 }
 
@@ -219,16 +319,18 @@ func crashEverywhere(t *testing.T, mode spool.Mode, prepare func(*hookFS)) (int,
 // recovery gives a prefix of what was written, with all that was acknowledged.
 func TestCrashAtEveryOperation(t *testing.T) {
 	for _, mode := range []spool.Mode{spool.Synced, spool.Replicated} {
-		crashes, err := crashEverywhere(t, mode, func(*hookFS) {})
-		require.NoError(t, err, "mode %v", mode)
-		require.Greater(t, crashes, 80)
+		for _, life := range []func(*actor) error{script, epochScript} {
+			crashes, err := crashEverywhere(t, mode, life, func(*hookFS) {})
+			require.NoError(t, err, "mode %v", mode)
+			require.Greater(t, crashes, 80)
+		}
 	}
 }
 
 // TestCrashFindsMissingSync: with a disk that doesn't sync the same test must fail,
 // or it would prove nothing.
 func TestCrashFindsMissingSync(t *testing.T) {
-	_, err := crashEverywhere(t, spool.Synced, func(fs *hookFS) {
+	_, err := crashEverywhere(t, spool.Synced, script, func(fs *hookFS) {
 		j, err := openJournal(fs, spool.Synced, 0)
 		require.NoError(t, err)
 		require.NoError(t, j.Close())
@@ -239,11 +341,18 @@ func TestCrashFindsMissingSync(t *testing.T) {
 
 // TestCrashDuringRecovery loses power again at every operation of a recovery.
 func TestCrashDuringRecovery(t *testing.T) {
+	for _, life := range []func(*actor) error{script, epochScript} {
+		crashDuringRecovery(t, life)
+	}
+}
+
+func crashDuringRecovery(t *testing.T, life func(*actor) error) {
+	t.Helper()
 	fs := newHookFS(vfs.NewCrashableMem())
 	j, err := openJournal(fs, spool.Synced, 0)
 	require.NoError(t, err)
 	a := &actor{model: newModel(), j: j}
-	a.epoch = 1
+	a.opening = 1
 	rng := newRand(13)
 	var mu sync.Mutex
 	recoveries, crashes := 0, 0
@@ -273,7 +382,7 @@ func TestCrashDuringRecovery(t *testing.T) {
 		require.NoError(t, err, "recovery %d", recoveries)
 		return nil
 	})
-	require.NoError(t, script(a))
+	require.NoError(t, life(a))
 	require.Greater(t, recoveries, 60)
 	require.Greater(t, crashes, 600)
 }

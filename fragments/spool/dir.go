@@ -23,7 +23,7 @@ import (
 	"broadsheet.dev/broadsheet/protocol"
 )
 
-// Mode is what a durable append is.
+// Mode is what a durable commit is.
 type Mode int
 
 const (
@@ -163,7 +163,11 @@ func (d *Dir) take() error {
 	if version > Version {
 		return &FormatError{File: name, Version: version, Known: Version}
 	}
-	return d.readDisk()
+	if err := d.readDisk(); err != nil || version == Version {
+		return err
+	}
+	// Programs that know only the older version refuse the directory from here on.
+	return d.writeFormat()
 }
 
 const formatHead = "broadsheet spools, format "
@@ -188,11 +192,16 @@ func (d *Dir) initialize(parent string) error {
 	if err := syncDir(d.fs, d.path); err != nil {
 		return err
 	}
+	return errors.Join(d.writeFormat(), syncDir(d.fs, parent))
+}
+
+// writeFormat gives the directory the version that this package writes.
+func (d *Dir) writeFormat() error {
 	format := formatHead + strconv.Itoa(Version) + "\n"
 	if err := writeWhole(d.fs, d.fs.PathJoin(d.path, formatFile), []byte(format)); err != nil {
 		return err
 	}
-	return errors.Join(syncDir(d.fs, d.path), syncDir(d.fs, parent))
+	return syncDir(d.fs, d.path)
 }
 
 func (d *Dir) readDisk() error {
@@ -221,9 +230,9 @@ func (d *Dir) readSmall(name string) ([]byte, error) {
 	return b, nil
 }
 
-// DiskID is the random identity of the directory, in hexadecimal. A directory that
-// was lost and made anew has another.
-func (d *Dir) DiskID() string { return hex.EncodeToString(d.disk[:]) }
+// Disk is the random identity of the directory. One that was lost and made anew has
+// another.
+func (d *Dir) Disk() [16]byte { return d.disk }
 
 // list finds the journals, and removes what Discard left.
 func (d *Dir) list(ctx context.Context) error {

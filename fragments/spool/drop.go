@@ -60,7 +60,7 @@ func (j *Journal) markDropped(f *file) error {
 	position := f.log.position
 	f.log.file = file
 	r := record{
-		kind: recordDropped, durable: true, epoch: f.lastEpoch, end: f.end, watermark: f.end, nanos: time.Now().UnixNano(),
+		kind: recordDropped, durable: true, opening: f.lastOpening, end: f.end, promised: f.end, nanos: time.Now().UnixNano(),
 	}
 	if err = f.log.append(&r); err == nil {
 		err = f.log.sync()

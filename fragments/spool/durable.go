@@ -3,24 +3,29 @@ package spool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// Durable waits until the append and all before it keep the promise of the mode: in
-// Synced, that they are fsynced; in Replicated that is so at once. Those who wait at
-// the same time share one fsync: the first makes everything durable that is written
-// by then, and the others wait for it, and for the next round if they came too late.
+// Durable waits until this replica keeps the promise of the mode for the commit and all
+// before it: in Synced, that they are fsynced; in Replicated that is so at once. Those
+// who wait at the same time share one fsync: the first makes everything durable that
+// is written by then, and the others wait for it, and for the next round if they came
+// too late.
 //
 // Whoever syncs does so to the end. The others leave when ctx ends, with its cause;
-// the append stays, and may be durable.
+// the commit stays, and may be durable. If it was cut meanwhile the error is ErrCut.
 func (c *Commit) Durable(ctx context.Context) error {
 	j := c.journal
 	for {
 		j.mu.Lock()
 		switch {
-		case j.watermark >= c.End:
+		case c.file.voided && c.End > c.file.end:
+			j.mu.Unlock()
+			return ErrCut
+		case j.durable >= c.End:
 			j.mu.Unlock()
 			return nil
 		case j.usableLocked() != nil:
@@ -50,6 +55,26 @@ func (c *Commit) Durable(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// Acknowledge raises the watermark: all replicas have what is below end, so it may be
+// read, and persisted. An end below the watermark changes nothing; one that isn't
+// durable here is an error.
+func (j *Journal) Acknowledge(end int64) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case end <= j.watermark:
+		return nil
+	case j.closed:
+		return ErrClosed
+	case end > j.durable:
+		return fmt.Errorf("acknowledge up to offset %d: only what is below %d is durable", end, j.durable)
+	}
+	j.watermark = end
+	j.open.content.limit.Store(end)
+	j.notify()
+	return nil
 }
 
 // takeSync makes the caller the only syncer, after the one that is at work, and
@@ -83,8 +108,7 @@ func (j *Journal) wakeWaiters() {
 	j.syncing = make(chan struct{})
 }
 
-// syncOpen makes all that is written durable, and raises the watermark to it. The
-// caller is the syncer. An error is a *FailedError.
+// syncOpen makes all that is committed durable. The caller is the syncer. An error is a *FailedError.
 func (j *Journal) syncOpen() error {
 	j.mu.Lock()
 	if j.failed != nil {
@@ -103,7 +127,7 @@ func (j *Journal) syncOpen() error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.advance(target)
+	j.durable = max(j.durable, target)
 	return nil
 }
 
@@ -116,16 +140,16 @@ func (f *file) sync() error {
 }
 
 // mark writes down that everything below target is durable, unless the next commit
-// is there already, whose successor will tell. Otherwise the last append of an idle
-// journal would stay without proof that it was acknowledged, and damage to it would
+// is there already, whose successor will tell. Otherwise the last commit of an idle
+// journal would stay without proof that it was promised, and damage to it would
 // look like a torn write. The mark itself becomes durable whenever the operating
 // system gets to it.
 func (j *Journal) mark(open *file, target int64) error {
 	r := j.newRecord(recordMark)
-	if r.end != target || r.watermark == target {
+	if r.end != target || r.promised == target {
 		return nil
 	}
-	r.watermark, r.durable = target, true
+	r.promised, r.durable = target, true
 	if failure := new(FailedError); errors.As(open.log.append(&r), &failure) {
 		return failure
 	}

@@ -53,7 +53,7 @@ func openSlow(t *testing.T) (*spool.Journal, *slowDisk) {
 
 func appendBytes(t *testing.T, j *spool.Journal, text string) *spool.Commit {
 	t.Helper()
-	c, err := j.Append(strings.NewReader(text), int64(len(text)), nil)
+	c, err := write(j, []byte(text), nil)
 	require.NoError(t, err)
 	return c
 }
@@ -76,12 +76,12 @@ func TestWaitersShareSync(t *testing.T) {
 		require.Equal(t, 1, disk.count()) // for which these came too late.
 		disk.gate <- nil
 		synctest.Wait()
-		require.Equal(t, int64(1), j.State().Watermark)
+		require.Equal(t, int64(1), j.State().Durable)
 		require.Equal(t, 2, disk.count())
 		disk.gate <- nil
 		require.NoError(t, waiters.Wait())
 		require.Equal(t, 2, disk.count())
-		require.Equal(t, j.State().End, j.State().Watermark)
+		require.Equal(t, j.State().End, j.State().Durable)
 
 		// What is durable, or empty, needs no round.
 		require.NoError(t, appendBytes(t, j, "").Durable(context.Background()))
@@ -99,10 +99,10 @@ func TestEmptyAppendWaits(t *testing.T) {
 		waiter.Go(func() error { return barrier.Durable(context.Background()) })
 		synctest.Wait()
 		require.Equal(t, 1, disk.count())
-		require.Zero(t, j.State().Watermark)
+		require.Zero(t, j.State().Durable)
 		disk.gate <- nil
 		require.NoError(t, waiter.Wait())
-		require.Equal(t, int64(6), j.State().Watermark)
+		require.Equal(t, int64(6), j.State().Durable)
 	})
 }
 
@@ -143,6 +143,7 @@ func TestFailedSync(t *testing.T) {
 		synctest.Wait()
 		disk.gate <- nil
 		require.NoError(t, first.Wait())
+		require.NoError(t, j.Acknowledge(ok.End))
 
 		advanced := j.Advanced()
 		lost := make([]*spool.Commit, 10)
@@ -163,7 +164,7 @@ func TestFailedSync(t *testing.T) {
 		}
 		<-advanced // Whoever watches the journal hears of it.
 		require.NoError(t, ok.Durable(context.Background()))
-		_, err := j.Append(strings.NewReader("x"), 1, nil)
+		_, err := write(j, []byte("x"), nil)
 		require.ErrorIs(t, err, syscall.EIO)
 		require.ErrorIs(t, j.Roll(spool.RollOptions{Codec: protocol.CompressionCodec_NONE, Begin: j.State().End}), syscall.EIO)
 		require.Equal(t, int64(2), j.State().Watermark)
@@ -175,28 +176,36 @@ func TestFailedSync(t *testing.T) {
 	})
 }
 
-// TestRollAndCloseDuringSync: they wait for the round that is under way.
-func TestRollAndCloseDuringSync(t *testing.T) {
+// TestAlignAndCloseDuringSync: they wait for the round that is under way.
+func TestAlignAndCloseDuringSync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j, disk := openSlow(t)
 		var waiter, roller errgroup.Group
 		c := appendBytes(t, j, "a")
 		waiter.Go(func() error { return c.Durable(context.Background()) })
 		synctest.Wait()
+		disk.gate <- nil
+		require.NoError(t, waiter.Wait())
+		require.NoError(t, j.Acknowledge(1))
+		// An epoch may begin while a commit is waited for.
+		c = appendBytes(t, j, "b")
+		waiter.Go(func() error { return c.Durable(context.Background()) })
+		synctest.Wait()
 		roller.Go(func() error {
-			return errors.Join(j.Roll(spool.RollOptions{Codec: protocol.CompressionCodec_NONE, Begin: 1}), j.Close())
+			err := j.Align(spool.Alignment{Epoch: 1, Keep: 2, Start: 2, Codec: protocol.CompressionCodec_NONE})
+			return errors.Join(err, j.Close())
 		})
 		synctest.Wait()
 		require.Empty(t, j.Completed())
 		disk.gate <- nil // The waiter's round,
 		require.NoError(t, waiter.Wait())
 		require.Empty(t, j.Completed())
-		for range 3 { // the roll's own, that of the new file, and that of closing.
+		for range 3 { // the alignment's own, that of the new file, and that of closing.
 			disk.gate <- nil
 		}
 		require.NoError(t, roller.Wait())
 		require.Len(t, j.Completed(), 1)
-		require.Equal(t, 4, disk.count())
+		require.Equal(t, 5, disk.count())
 	})
 }
 
@@ -211,11 +220,9 @@ func TestReplicatedIsDurableAtOnce(t *testing.T) {
 		}
 		return nil
 	})
-	advanced := j.Advanced()
 	c := appendBytes(t, j, "x")
-	<-advanced
 	require.NoError(t, c.Durable(context.Background()))
-	require.Equal(t, int64(1), j.State().Watermark)
+	require.Equal(t, int64(1), j.State().Durable)
 }
 
 // TestConcurrentUse: appends and rolls by one, waits, reads and drops by many. It is
@@ -230,7 +237,7 @@ func TestConcurrentUse(t *testing.T) {
 		all.Go(func() error {
 			p := make([]byte, 8)
 			for c := range commits {
-				if err := c.Durable(context.Background()); err != nil {
+				if err := errors.Join(c.Durable(context.Background()), j.Acknowledge(c.End)); err != nil {
 					return err
 				}
 				for _, f := range j.Completed() {
@@ -258,6 +265,9 @@ func TestConcurrentUse(t *testing.T) {
 	for i := range 400 {
 		commits <- appendBytes(t, j, strconv.Itoa(i))
 		if i%20 == 0 {
+			c := appendBytes(t, j, "")
+			require.NoError(t, c.Durable(context.Background()))
+			require.NoError(t, j.Acknowledge(c.End))
 			require.NoError(t, j.Roll(spool.RollOptions{Codec: protocol.CompressionCodec_NONE, Begin: j.State().End}))
 		}
 	}

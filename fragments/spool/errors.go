@@ -9,8 +9,26 @@ import (
 var ErrClosed = errors.New("spool is closed")
 
 // ErrRange is wrapped by errors for offsets that a content doesn't have, or that
-// aren't durable yet.
+// aren't acknowledged yet.
 var ErrRange = errors.New("offset is out of the readable range")
+
+// ErrUnacknowledged is wrapped by the error of a Roll while bytes of the open fragment
+// are above the watermark.
+var ErrUnacknowledged = errors.New("the open fragment isn't wholly acknowledged")
+
+// ErrCutBelowCompleted is wrapped by the error of a cut that would take away bytes of a
+// completed fragment.
+var ErrCutBelowCompleted = errors.New("the cut is below the open fragment")
+
+// ErrCutBelowWatermark is wrapped by the error of a cut that would take away
+// acknowledged bytes of the open fragment.
+var ErrCutBelowWatermark = errors.New("the cut is below the watermark")
+
+// ErrCutInside is wrapped by the error of a cut that isn't where a commit ends.
+var ErrCutInside = errors.New("the cut is inside a commit")
+
+// ErrCut says that a commit was cut before it was durable, or after: it is void.
+var ErrCut = errors.New("the commit was cut")
 
 // FormatError is a file of a newer format version than this program knows. The
 // file is left as it is.
@@ -27,7 +45,7 @@ func (e *FormatError) Error() string {
 }
 
 // CorruptError is damage to a journal's files which can't be the mark of a crash
-// alone: to go on would cut acknowledged bytes, or serve wrong ones. Nothing was
+// alone: to go on would cut promised bytes, or serve wrong ones. Nothing was
 // changed.
 type CorruptError struct {
 	// File that is damaged, or missing.
@@ -37,9 +55,9 @@ type CorruptError struct {
 	// Kept is the offset of the journal up to which its files are whole; -1 if that
 	// isn't known.
 	Kept int64
-	// Acknowledged is an offset that is known to have been acknowledged; -1 if the
-	// damage is certain without one.
-	Acknowledged int64
+	// Promised is an offset up to which the journal is known to have been durable, so
+	// that it may be acknowledged; -1 if the damage is certain without one.
+	Promised int64
 	// Reason says what is wrong.
 	Reason string
 }
@@ -50,15 +68,15 @@ func (e *CorruptError) Error() string {
 	if e.Kept >= 0 {
 		s += fmt.Sprintf("; the journal is whole up to offset %d", e.Kept)
 	}
-	if e.Acknowledged >= 0 {
-		s += fmt.Sprintf(", and acknowledged up to %d", e.Acknowledged)
+	if e.Promised >= 0 {
+		s += fmt.Sprintf(", and promised up to %d", e.Promised)
 	}
 	return s
 }
 
 // corrupt is a CorruptError for damage that is certain by itself.
 func corrupt(file string, position int64, format string, args ...any) *CorruptError {
-	return &CorruptError{File: file, Position: position, Kept: -1, Acknowledged: -1, Reason: fmt.Sprintf(format, args...)}
+	return &CorruptError{File: file, Position: position, Kept: -1, Promised: -1, Reason: fmt.Sprintf(format, args...)}
 }
 
 // FailedError says that a file of the journal can't be trusted any more, since the

@@ -18,8 +18,11 @@ func DumpLog(name string, r io.ReaderAt, size int64) string {
 		return err.Error() + "\n"
 	}
 	var out strings.Builder
-	fmt.Fprintf(&out, "%6d header: journal %s revision %d begin %d previous end %d epoch %d %v codec %v%s\n",
-		0, h.id.Journal, h.id.CreateRevision, h.begin, h.previous, h.epoch.epoch, h.epoch.mode, h.codec, describe(h.registers))
+	fmt.Fprintf(&out, "%6d header: journal %s revision %d begin %d previous end %d", 0, h.id.Journal, h.id.CreateRevision, h.begin, h.previous)
+	if h.cut {
+		out.WriteString(" cut")
+	}
+	fmt.Fprintf(&out, " epoch %d opening %d %v codec %v%s\n", h.epoch, h.start.opening, h.start.mode, h.codec, describe(h.registers))
 	l := &logReader{r: r, name: name, salt: h.salt, size: size, position: h.size}
 	for l.position < l.size {
 		at := l.position
@@ -29,17 +32,17 @@ func DumpLog(name string, r io.ReaderAt, size int64) string {
 			break
 		}
 		l.position += length
-		fmt.Fprintf(&out, "%6d %v: epoch %d", at, r.kind, r.epoch)
+		fmt.Fprintf(&out, "%6d %v: opening %d", at, r.kind, r.opening)
 		if r.kind == recordCommit {
 			fmt.Fprintf(&out, " [%d, %d)", r.begin, r.end)
 		} else {
 			fmt.Fprintf(&out, " end %d", r.end)
 		}
-		fmt.Fprintf(&out, " watermark %d", r.watermark)
+		fmt.Fprintf(&out, " promised %d", r.promised)
 		if r.durable {
 			out.WriteString(" durable")
 		}
-		if r.kind == recordEpoch {
+		if r.kind == recordOpening {
 			fmt.Fprintf(&out, " %v", r.start.mode)
 			if r.start.suspect {
 				out.WriteString(" suspect")
@@ -48,7 +51,7 @@ func DumpLog(name string, r io.ReaderAt, size int64) string {
 		if r.registers != nil {
 			out.WriteString(describe(r.registers))
 		}
-		if r.kind == recordComplete {
+		if r.kind == recordComplete || r.kind == recordCut {
 			fmt.Fprintf(&out, " sum %s", hex.EncodeToString(r.sum[:4]))
 		}
 		out.WriteByte('\n')
@@ -90,10 +93,10 @@ func ReadLog(r io.ReaderAt, size int64) (int, error) {
 // Encoded are the bytes of a header and of one record of each kind, by name.
 func Encoded() (map[string][]byte, error) {
 	set := protocol.MustLabelSet("author", "me")
-	start := epochStart{epoch: 7, mode: Synced, suspect: true, boot: [16]byte{0xb0, 15: 0xbf}}
+	start := openingStart{opening: 7, mode: Synced, suspect: true, boot: [16]byte{0xb0, 15: 0xbf}}
 	h := header{
 		salt: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, id: ID{Journal: "a/b", CreateRevision: 42}, begin: 1000, previous: 900,
-		created: 1_700_000_000_000_000_000, disk: [16]byte{0xd0, 15: 0xdf}, epoch: start,
+		created: 1_700_000_000_000_000_000, disk: [16]byte{0xd0, 15: 0xdf}, start: start, epoch: 5, cut: true,
 		codec: protocol.CompressionCodec_GZIP, registers: set,
 	}
 	b, err := h.encode()
@@ -103,13 +106,14 @@ func Encoded() (map[string][]byte, error) {
 	out := map[string][]byte{"header": b}
 	for _, r := range []record{
 		{kind: recordCommit, begin: 1000, dataCRC: 0x01020304, registers: set},
-		{kind: recordEpoch, start: start},
+		{kind: recordOpening, start: start},
 		{kind: recordMark},
 		{kind: recordComplete, sum: [20]byte{0xa0, 19: 0xaf}},
 		{kind: recordClean},
 		{kind: recordDropped},
+		{kind: recordCut, sum: [20]byte{0xc0, 19: 0xcf}},
 	} {
-		r.durable, r.epoch, r.end, r.watermark, r.nanos = true, 7, 1010, 990, 1_700_000_000_000_000_001
+		r.durable, r.opening, r.end, r.promised, r.nanos = true, 7, 1010, 990, 1_700_000_000_000_000_001
 		if out[r.kind.String()], err = r.appendTo(nil, h.salt, 256); err != nil {
 			return nil, err
 		}

@@ -9,7 +9,7 @@ import (
 
 // A write that a crash tore and a bit that flipped on the disk both leave a record, or
 // data, without its checksum. The first may be cut if nothing proves that it was
-// acknowledged; to cut the second would lose an append. They can be told apart: a CRC
+// promised; to cut the second would lose an append. They can be told apart: a CRC
 // knows which bit is wrong if it is only one, and torn bytes don't look like that.
 
 // flippedBit returns which bit of a message of length bytes to flip so that it has

@@ -16,7 +16,7 @@ import (
 )
 
 // TestFlippedBits flips bits everywhere in the files of a journal, in each byte of
-// them: opening it is an error, or every byte, the registers and the epoch are right.
+// them: opening it is an error, or every byte, the registers and the opening are right.
 func TestFlippedBits(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -89,7 +89,7 @@ func flipLife(t *testing.T, fs vfs.FS, mode spool.Mode, appends int) *actor {
 	require.NoError(t, j.Close())
 	a.j, err = openJournal(fs, mode, 0)
 	require.NoError(t, err)
-	a.epoch = a.j.State().Epoch
+	a.opening = a.j.State().Opening
 	for range appends {
 		c, err := a.append(20, nil)
 		require.NoError(t, err)

@@ -57,7 +57,7 @@ func FuzzLog(f *testing.F) {
 	f.Add(encoded["header"])
 	// The records of the examples are made for position 256.
 	log := append(bytes.Clone(encoded["header"]), make([]byte, 256-len(encoded["header"]))...)
-	for _, name := range []string{"commit", "epoch", "mark", "complete", "clean", "dropped"} {
+	for _, name := range []string{"commit", "opening", "mark", "complete", "clean", "dropped", "cut"} {
 		f.Add(append(bytes.Clone(log), encoded[name]...))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -73,7 +73,7 @@ func FuzzLog(f *testing.F) {
 func TestExampleRecordsAreRead(t *testing.T) {
 	encoded, err := spool.Encoded()
 	require.NoError(t, err)
-	for _, name := range []string{"commit", "epoch", "mark", "complete", "clean", "dropped"} {
+	for _, name := range []string{"commit", "opening", "mark", "complete", "clean", "dropped", "cut"} {
 		for _, shift := range []int{0, 8} {
 			log := append(bytes.Clone(encoded["header"]), make([]byte, 256+shift-len(encoded["header"]))...)
 			log = append(log, encoded[name]...)

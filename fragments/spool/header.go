@@ -14,12 +14,13 @@ import (
 )
 
 // Version is the newest format version that this package reads, and the one that it
-// writes.
-const Version = 1
+// writes. It reads all before.
+const Version = 2
 
 const (
 	logMagic   = "BSSPOOL\n"
-	headerHead = 112 // Bytes before the journal's name.
+	headerHead = 120 // Bytes before the journal's name.
+	headerV1   = 112 // Likewise in version 1, which had no cluster epochs.
 	maxHeader  = 1<<20 + 1<<16
 	// maxRegisters bounds the encoded registers of a record, in bytes.
 	maxRegisters = 1 << 20
@@ -31,9 +32,10 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // Flags of headers and of records.
 const (
 	flagRegisters = 1 << 0 // Registers follow; else they are unchanged. Commits only.
-	flagDurable   = 1 << 1 // All up to the record's watermark was fsynced.
-	flagSynced    = 1 << 2 // The epoch is of mode Synced. Headers and epoch records.
-	flagSuspect   = 1 << 3 // The epoch began on a suspect spool. Headers and epoch records.
+	flagDurable   = 1 << 1 // All up to the record's promised end was fsynced.
+	flagSynced    = 1 << 2 // The opening is of mode Synced. Headers and opening records.
+	flagSuspect   = 1 << 3 // It began on a suspect spool. Headers and opening records.
+	flagCut       = 1 << 4 // What the fragment before has from previous on is void. Headers only.
 )
 
 // header is the beginning of a log file: what the fragment is, and the journal's
@@ -45,45 +47,60 @@ type header struct {
 	previous int64 // End of the fragment before; -1 for the journal's first.
 	created  int64 // Unix nanoseconds.
 	disk     [16]byte
-	epoch    epochStart
+	start    openingStart
+	epoch    int64 // Cluster epoch of the fragment; 0 if there is none.
+	cut      bool  // What the fragment before has from previous on is void.
+	version  uint32
 	codec    protocol.CompressionCodec
 	// registers at begin.
 	registers *protocol.LabelSet
 	size      int64 // Bytes of the whole header.
 }
 
-// epochStart is how an epoch began.
-type epochStart struct {
-	epoch   int64
+// openingStart is how an opening of the journal began. They are numbered.
+type openingStart struct {
+	opening int64
 	mode    Mode
 	suspect bool
 	boot    [16]byte // Boot of the machine; zero if it isn't known.
 }
 
-func (e epochStart) flags() uint32 {
+func (o openingStart) flags() uint32 {
 	var f uint32
-	if e.mode == Synced {
+	if o.mode == Synced {
 		f |= flagSynced
 	}
-	if e.suspect {
+	if o.suspect {
 		f |= flagSuspect
 	}
 	return f
 }
 
-func (e *epochStart) setFlags(f uint32) {
-	e.mode, e.suspect = Replicated, f&flagSuspect != 0
+func (o *openingStart) setFlags(f uint32) {
+	o.mode, o.suspect = Replicated, f&flagSuspect != 0
 	if f&flagSynced != 0 {
-		e.mode = Synced
+		o.mode = Synced
 	}
 }
 
-// encode the header; its size is set.
+func (h *header) flags() uint32 {
+	f := h.start.flags()
+	if h.cut {
+		f |= flagCut
+	}
+	return f
+}
+
+// discards tells whether the header says that all fragments before are void.
+func (h *header) discards() bool { return h.cut && h.previous < 0 }
+
+// encode the header; its size and version are set.
 func (h *header) encode() ([]byte, error) {
 	registers, err := encodeRegisters(h.registers)
 	if err != nil {
 		return nil, err
 	}
+	h.version = Version
 	h.size = padded(int64(headerHead + len(h.id.Journal) + len(registers) + crc32.Size))
 	b := make([]byte, h.size)
 	le := binary.LittleEndian
@@ -94,12 +111,13 @@ func (h *header) encode() ([]byte, error) {
 	le.PutUint64(b[24:], uint64(h.id.CreateRevision))
 	le.PutUint64(b[32:], uint64(h.begin))
 	le.PutUint64(b[40:], uint64(h.previous))
-	le.PutUint64(b[48:], uint64(h.epoch.epoch))
+	le.PutUint64(b[48:], uint64(h.start.opening))
+	le.PutUint64(b[112:], uint64(h.epoch))
 	le.PutUint64(b[56:], uint64(h.created))
 	copy(b[64:], h.disk[:])
-	copy(b[80:], h.epoch.boot[:])
+	copy(b[80:], h.start.boot[:])
 	le.PutUint32(b[96:], uint32(h.codec))
-	le.PutUint32(b[100:], h.epoch.flags())
+	le.PutUint32(b[100:], h.flags())
 	le.PutUint32(b[104:], uint32(len(h.id.Journal)))
 	le.PutUint32(b[108:], uint32(len(registers)))
 	copy(b[headerHead:], h.id.Journal)
@@ -111,7 +129,7 @@ func (h *header) encode() ([]byte, error) {
 // readHeader reads the header of the named log file. What isn't the file system's
 // error is a *FormatError or *CorruptError.
 func readHeader(file string, r io.ReaderAt) (header, error) {
-	head := make([]byte, headerHead)
+	head := make([]byte, headerV1)
 	if n, err := r.ReadAt(head, 0); n < len(head) {
 		if errors.Is(err, io.EOF) {
 			return header{}, corrupt(file, 0, "the header is cut off")
@@ -122,14 +140,14 @@ func readHeader(file string, r io.ReaderAt) (header, error) {
 	if !bytes.Equal(head[:8], []byte(logMagic)) {
 		return header{}, corrupt(file, 0, "it doesn't begin as a spool's log")
 	}
-	if v := le.Uint32(head[8:]); v != Version {
-		if v > Version {
-			return header{}, &FormatError{File: file, Version: uint64(v), Known: Version}
-		}
+	switch v := le.Uint32(head[8:]); {
+	case v > Version:
+		return header{}, &FormatError{File: file, Version: uint64(v), Known: Version}
+	case v < 1:
 		return header{}, corrupt(file, 8, "format version %d never was", v)
 	}
 	size := int64(le.Uint32(head[12:]))
-	if size < headerHead+crc32.Size || size > maxHeader || size != padded(size) {
+	if size < headerV1+crc32.Size || size > maxHeader || size != padded(size) {
 		return header{}, corrupt(file, 12, "header of %d bytes", size)
 	}
 	b := make([]byte, size)
@@ -148,7 +166,9 @@ func readHeader(file string, r io.ReaderAt) (header, error) {
 // decodeHeader takes apart a header whose checksum is right.
 func decodeHeader(file string, b []byte) (header, error) {
 	le := binary.LittleEndian
+	head := uint64(headerV1)
 	h := header{
+		version:  le.Uint32(b[8:]),
 		id:       ID{CreateRevision: int64(le.Uint64(b[24:]))},
 		begin:    int64(le.Uint64(b[32:])),
 		previous: int64(le.Uint64(b[40:])),
@@ -158,24 +178,32 @@ func decodeHeader(file string, b []byte) (header, error) {
 	}
 	copy(h.salt[:], b[16:])
 	copy(h.disk[:], b[64:])
-	h.epoch.epoch = int64(le.Uint64(b[48:]))
-	h.epoch.setFlags(le.Uint32(b[100:]))
-	copy(h.epoch.boot[:], b[80:])
+	h.start.opening = int64(le.Uint64(b[48:]))
+	flags := le.Uint32(b[100:])
+	h.start.setFlags(flags)
+	copy(h.start.boot[:], b[80:])
+	if h.version > 1 {
+		if head = headerHead; len(b) < headerHead+crc32.Size {
+			return header{}, corrupt(file, 12, "header of %d bytes", len(b))
+		}
+		h.epoch, h.cut = int64(le.Uint64(b[headerV1:])), flags&flagCut != 0
+	}
 	name, registers := uint64(le.Uint32(b[104:])), uint64(le.Uint32(b[108:]))
-	if padded(int64(headerHead+name+registers+crc32.Size)) != h.size {
+	if padded(int64(head+name+registers+crc32.Size)) != h.size {
 		return header{}, corrupt(file, 104, "header of %d bytes has a name of %d and registers of %d", h.size, name, registers)
 	}
-	h.id.Journal = string(b[headerHead : headerHead+name])
-	set, err := decodeRegisters(b[headerHead+name : headerHead+name+registers])
+	h.id.Journal = string(b[head : head+name])
+	set, err := decodeRegisters(b[head+name : head+name+registers])
 	if err != nil {
-		return header{}, corrupt(file, int64(headerHead+name), "registers: %v", err)
+		return header{}, corrupt(file, int64(head+name), "registers: %v", err)
 	}
 	h.registers = set
 	if err := h.codec.Validate(); err != nil {
 		return header{}, corrupt(file, 96, "%v", err)
 	}
-	if h.begin < 0 || h.previous < -1 || h.previous > h.begin || h.epoch.epoch < 1 {
-		return header{}, corrupt(file, 32, "begin %d, end before %d, epoch %d", h.begin, h.previous, h.epoch.epoch)
+	if h.begin < 0 || h.previous < -1 || h.previous > h.begin || h.start.opening < 1 || h.epoch < 0 {
+		return header{}, corrupt(file, 32, "begin %d, end before %d, opening %d, cluster epoch %d",
+			h.begin, h.previous, h.start.opening, h.epoch)
 	}
 	return h, nil
 }

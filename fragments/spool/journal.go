@@ -12,17 +12,17 @@ import (
 )
 
 // Journal is the spool of one journal: its open fragment, and completed ones that
-// aren't dropped yet. One caller at a time may use Append, Roll and Close; all other
-// methods are safe for concurrent use.
+// aren't dropped yet. One caller at a time, the appender, may use Write, Delta, Next,
+// Commit, Rollback, Roll, Align, Cut and Close; all other methods are safe for
+// concurrent use.
 type Journal struct {
 	dir  *Dir
 	id   ID
 	path string
 
 	// Of the appender.
-	running hash.Hash // SHA-1 of the open fragment up to end.
-	single  hash.Hash // SHA-1 of one append.
-	saved   []byte    // State of running before the append.
+	running hash.Hash // SHA-1 of the open fragment up to end, and of the delta.
+	delta   delta
 
 	dropping sync.Mutex // Held by Drop, and by Close.
 
@@ -30,10 +30,11 @@ type Journal struct {
 	open      *file
 	completed []*file // In order; dropped ones stay until all before them are.
 	end       int64
-	watermark int64
+	durable   int64    // All below is as durable as the mode promises; at most end.
+	watermark int64    // All below is acknowledged; at most durable.
 	sum       [20]byte // Of the open fragment up to end.
 	registers *protocol.LabelSet
-	start     epochStart
+	start     openingStart
 	recovered Recovery
 	syncing   chan struct{} // Closed when the round of the syncer ends; nil if there is none.
 	advanced  chan struct{} // Nil until somebody asks for it.
@@ -51,22 +52,27 @@ type file struct {
 	sum         [20]byte
 	firstAppend time.Time
 	registers   *protocol.LabelSet // At the end of a completed fragment.
-	lastEpoch   int64              // Epoch of the last record of a completed fragment.
+	lastOpening int64              // Opening of the last record of a completed fragment.
+	voided      bool               // Commits beyond end were cut.
 	dropped     bool
 }
 
 // State is a journal at one moment.
 type State struct {
-	// Begin of the open fragment and End of the last append, as offsets.
+	// Begin of the open fragment and End of the last commit, as offsets.
 	Begin, End int64
+	// Durable is the offset up to which this replica keeps the promise of the mode.
+	Durable int64
 	// Watermark is the offset up to which all is acknowledged and readable.
 	Watermark int64
 	// Sum is the SHA-1 of the open fragment up to End; zero if it is empty.
 	Sum [20]byte
 	// Registers of the journal; never nil. Must not be changed.
 	Registers *protocol.LabelSet
-	// Epoch of this opening of the journal.
+	// Epoch is the cluster epoch of the open fragment; 0 before the first Align.
 	Epoch int64
+	// Opening is how often the journal was opened.
+	Opening int64
 	// FirstAppend is when the open fragment got its first bytes; zero if it is empty.
 	FirstAppend time.Time
 	// Codec in which the open fragment is to be stored.
@@ -82,13 +88,15 @@ type Recovery struct {
 	// Clean says that the journal had been closed.
 	Clean bool
 	// Suspect says that acknowledged bytes may be missing at the end: the machine
-	// went down while they were in its memory only, as mode Replicated allows.
+	// went down while they were in its memory only, as mode Replicated allows. It is
+	// so until Align.
 	Suspect bool
-	// CutBytes of the data file and log that were no whole append.
+	// CutBytes of the data file and log that were no whole commit.
 	CutBytes int64
 }
 
-// Completed is a fragment which is closed and durable, and which Drop removes.
+// Completed is a fragment which is closed, durable and wholly acknowledged, and which
+// Drop removes.
 type Completed struct {
 	fragments.Fragment
 	// Content of the fragment.
@@ -107,8 +115,8 @@ func (j *Journal) State() State {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return State{
-		Begin: j.open.begin, End: j.end, Watermark: j.watermark, Sum: j.sum,
-		Registers: j.registers, Epoch: j.start.epoch, FirstAppend: j.open.firstAppend,
+		Begin: j.open.begin, End: j.end, Durable: j.durable, Watermark: j.watermark, Sum: j.sum,
+		Registers: j.registers, Epoch: j.open.epoch, Opening: j.start.opening, FirstAppend: j.open.firstAppend,
 		Codec: j.open.codec, Recovery: j.recovered,
 	}
 }
@@ -170,15 +178,6 @@ func (j *Journal) notify() {
 	}
 }
 
-// advance raises the watermark. The caller holds j.mu.
-func (j *Journal) advance(to int64) {
-	if to > j.watermark {
-		j.watermark = to
-		j.open.content.limit.Store(to)
-		j.notify()
-	}
-}
-
 // failIf makes the journal fail if err says that a file did, and returns err.
 func (j *Journal) failIf(err error) error {
 	if failure := new(FailedError); errors.As(err, &failure) {
@@ -211,7 +210,7 @@ func (j *Journal) usableLocked() error {
 	return j.failed
 }
 
-// Close makes all durable, marks the spool as closed cleanly, and closes its files.
+// Close rolls back the delta, makes all else durable, marks the spool as closed cleanly, and closes its files.
 // If the journal has failed it returns why, and marks nothing.
 func (j *Journal) Close() error {
 	j.dropping.Lock()
@@ -223,7 +222,7 @@ func (j *Journal) Close() error {
 		return err
 	}
 	if err == nil {
-		err = j.failIf(j.closeCleanly())
+		err = j.failIf(errors.Join(j.rollBack(), j.closeCleanly()))
 	}
 	j.mu.Lock()
 	j.closed = true
@@ -257,5 +256,5 @@ func (j *Journal) closeCleanly() error {
 func (j *Journal) newRecord(kind recordType) record {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return record{kind: kind, epoch: j.start.epoch, end: j.end, watermark: j.watermark, nanos: time.Now().UnixNano()}
+	return record{kind: kind, opening: j.start.opening, end: j.end, promised: j.durable, nanos: time.Now().UnixNano()}
 }

@@ -1,10 +1,12 @@
 package spool_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha1"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -50,11 +52,14 @@ func TestDisk(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, a.durable(c))
 	}
-	_, err := j.Append(strings.NewReader(strings.Repeat("x", 500000)), 600000, nil)
-	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	for range 10 {
+		require.NoError(t, j.Write(bytes.Repeat([]byte("x"), 50000)))
+	}
+	require.Greater(t, size("*.data"), j.State().End)
+	require.NoError(t, j.Rollback())
 	require.Equal(t, j.State().End, size("*.data"))
 	require.NoError(t, a.roll(0, protocol.CompressionCodec_NONE))
-	_, err = a.append(100, nil)
+	_, err := a.append(100, nil)
 	require.NoError(t, err)
 	require.NoError(t, j.Close())
 
@@ -67,7 +72,7 @@ func TestDisk(t *testing.T) {
 		require.NoError(t, errors.Join(err, f.Close()))
 	}
 	j = open()
-	a.j, a.epoch = j, 1
+	a.j, a.opening = j, 1
 	require.NoError(t, a.check(j))
 	require.Equal(t, int64(8), j.State().Recovery.CutBytes)
 	require.Equal(t, int64(100), size("0000000000001770.data"))
@@ -184,21 +189,118 @@ func TestRefusedArguments(t *testing.T) {
 	j, err := d.Journal(ctx, testID(), spool.JournalOptions{Codec: none})
 	require.NoError(t, err)
 	before := j.State()
-	_, err = j.Append(strings.NewReader(""), -1, nil)
-	require.ErrorContains(t, err, "-1")
 	huge := new(protocol.LabelSet)
 	for i := range 1200 {
 		huge.AddValue(fmt.Sprintf("label-%05d", i), strings.Repeat("v", 1000))
 	}
-	_, err = j.Append(strings.NewReader("x"), 1, huge)
+	_, err = write(j, []byte("x"), huge)
 	require.ErrorContains(t, err, "registers take")
 	require.ErrorContains(t, j.Roll(spool.RollOptions{Codec: none, Begin: -5}), "-5")
 	require.Error(t, j.Roll(spool.RollOptions{Codec: 77}))
 	require.Error(t, j.Drop(fragments.Fragment{Begin: 5, End: 9}))
 	require.NoError(t, j.Failed())
 	require.Equal(t, before, j.State())
-	_, err = j.Append(strings.NewReader("x"), 1, protocol.MustLabelSet("author", "me"))
+	_, err = write(j, []byte("x"), protocol.MustLabelSet("author", "me"))
 	require.NoError(t, err)
+}
+
+// TestRefusedCuts name both offsets, and change nothing, not even the delta.
+func TestRefusedCuts(t *testing.T) {
+	fs := newHookFS(vfs.NewMem())
+	j, err := openJournal(fs, spool.Synced, 0)
+	require.NoError(t, err)
+	none := protocol.CompressionCodec_NONE
+	require.NoError(t, j.Align(spool.Alignment{Epoch: 7, Codec: none}))
+	require.NoError(t, appendBytes(t, j, "completed").Durable(t.Context()))
+	require.ErrorIs(t, j.Roll(spool.RollOptions{Codec: none, Begin: 9}), spool.ErrUnacknowledged)
+	require.NoError(t, j.Acknowledge(9))
+	require.NoError(t, j.Roll(spool.RollOptions{Codec: none, Begin: 9}))
+	require.NoError(t, appendBytes(t, j, "acked").Durable(t.Context()))
+	require.NoError(t, j.Acknowledge(14))
+	appendBytes(t, j, "whole")
+	require.Error(t, j.Acknowledge(19), "it isn't durable")
+	require.NoError(t, j.Write([]byte("delta")))
+	before := j.State()
+	for _, c := range []struct {
+		a     spool.Alignment
+		is    error
+		names string
+	}{
+		{spool.Alignment{Epoch: 7, Keep: 19, Start: 19, Codec: none}, nil, "epoch 7"},
+		{spool.Alignment{Epoch: 8, Keep: 19, Start: 19, Codec: 77}, nil, "77"},
+		{spool.Alignment{Epoch: 8, Keep: 8, Start: 19, Codec: none}, spool.ErrCutBelowCompleted, "keep 8: the cut is below the open fragment, which begins at offset 9"},
+		{spool.Alignment{Epoch: 8, Keep: 9, Start: 19, Codec: none}, spool.ErrCutBelowWatermark, "keep 9: the cut is below the watermark 14"},
+		{spool.Alignment{Epoch: 8, Keep: 16, Start: 19, Codec: none}, spool.ErrCutInside, "16"},
+		{spool.Alignment{Epoch: 8, Keep: 19, Start: 18, Codec: none}, nil, "start 18 is below offset 19"},
+		{spool.Alignment{Epoch: 8, Start: 8, Codec: none, Discard: true}, nil, "start 8 is below offset 9"},
+	} {
+		err := j.Align(c.a)
+		require.ErrorContains(t, err, c.names)
+		if c.is != nil {
+			require.ErrorIs(t, err, c.is)
+			require.ErrorIs(t, j.Cut(c.a.Keep), c.is)
+		}
+	}
+	require.NoError(t, j.Failed())
+	require.Equal(t, before, j.State())
+	require.Equal(t, int64(5), j.Delta())
+	require.NoError(t, j.Align(spool.Alignment{Epoch: 8, Keep: 14, Start: 14, Codec: none}))
+	require.Zero(t, j.Delta())
+	require.NoError(t, j.Close())
+}
+
+// TestFormat1: what a program of the first format version left is found, and goes on.
+func TestFormat1(t *testing.T) {
+	text, err := os.ReadFile("testdata/format-1")
+	require.NoError(t, err)
+	dir := filepath.Join(t.TempDir(), "spools")
+	for file := range strings.SplitSeq(strings.ReplaceAll(strings.TrimSpace(string(text)), "\n  ", " "), "\n") {
+		name, content, _ := strings.Cut(file, " ")
+		b, err := hex.DecodeString(strings.ReplaceAll(content, " ", ""))
+		require.NoError(t, err)
+		name = filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o700))
+		require.NoError(t, os.WriteFile(name, b, 0o600))
+	}
+	for opening := range int64(2) {
+		for _, c := range []struct {
+			mode spool.Mode
+			id   spool.ID
+			end  int64
+			text string
+			set  *protocol.LabelSet
+		}{
+			{spool.Synced, spool.ID{Journal: "acct/orders", CreateRevision: 42}, 123, "after the gap, reopened", protocol.MustLabelSet("author", "two")},
+			{spool.Replicated, spool.ID{Journal: "acct/replicated", CreateRevision: 43}, 17, "closed and killed", protocol.MustLabelSet("fence", "9")},
+		} {
+			d, err := spool.Open(t.Context(), spool.Config{Dir: dir, Mode: c.mode, BootID: strings.Repeat("ab", 16)})
+			require.NoError(t, err)
+			require.Len(t, d.Journals(), 2)
+			j, err := d.Journal(t.Context(), c.id, spool.JournalOptions{Codec: protocol.CompressionCodec_NONE})
+			require.NoError(t, err)
+			s := j.State()
+			require.Equal(t, opening, s.Epoch)
+			require.Equal(t, 3+opening, s.Opening)
+			require.False(t, s.Recovery.Suspect)
+			require.Equal(t, c.end, s.End)
+			require.True(t, protocol.LabelSetsEqual(c.set, s.Registers))
+			if opening == 0 {
+				require.NoError(t, j.Acknowledge(s.End))
+				got := make([]byte, s.End-s.Begin)
+				_, err = j.Open().Local.ReadAt(got, s.Begin)
+				require.NoError(t, err)
+				require.Equal(t, c.text, string(got))
+				require.NoError(t, j.Align(spool.Alignment{Epoch: 1, Keep: s.End, Start: s.End, Codec: s.Codec}))
+			}
+			last := j.Completed()[len(j.Completed())-1]
+			require.Equal(t, c.end, last.End)
+			require.Equal(t, sha1.Sum([]byte(c.text)), last.Sum)
+			require.NoError(t, j.Close())
+		}
+		format, err := os.ReadFile(filepath.Join(dir, "FORMAT"))
+		require.NoError(t, err)
+		require.Equal(t, "broadsheet spools, format 2\n", string(format))
+	}
 }
 
 // TestCancelledRecovery ends at once, and leaves all as it was.
@@ -241,7 +343,7 @@ func TestNamesDontCollide(t *testing.T) {
 				continue
 			}
 			require.NoError(t, err)
-			_, err = j.Append(strings.NewReader(name), int64(len(name)), nil)
+			_, err = write(j, []byte(name), nil)
 			require.NoError(t, err)
 			require.NoError(t, j.Close())
 			count++
@@ -253,6 +355,7 @@ func TestNamesDontCollide(t *testing.T) {
 	for _, id := range d.Journals() {
 		j, err := d.Journal(context.Background(), id, spool.JournalOptions{Codec: protocol.CompressionCodec_NONE})
 		require.NoError(t, err)
+		require.NoError(t, j.Acknowledge(j.State().End))
 		got := make([]byte, j.State().End)
 		_, err = j.Open().Local.ReadAt(got, 0)
 		require.NoError(t, err)
@@ -318,8 +421,10 @@ func TestMetrics(t *testing.T) {
 	for range 3 {
 		appendBytes(t, j, "hello")
 	}
-	_, err = j.Append(strings.NewReader("short"), 7, nil)
-	require.Error(t, err)
+	require.NoError(t, j.Write([]byte("undone!")))
+	require.NoError(t, j.Rollback())
+	require.NoError(t, appendBytes(t, j, "").Durable(context.Background()))
+	require.NoError(t, j.Acknowledge(15))
 	require.NoError(t, j.Roll(spool.RollOptions{Codec: protocol.CompressionCodec_NONE, Begin: 15}))
 	require.NoError(t, testutil.GatherAndCompare(reg, strings.NewReader(`
 # HELP gazette_spool_commit_bytes_total Bytes of appends written to a spool.
@@ -363,7 +468,7 @@ func TestIdleJournalIsSmall(t *testing.T) {
 	for i := range held {
 		held[i], err = d.Journal(context.Background(), spool.ID{Journal: fmt.Sprintf("journal/%d", i)}, spool.JournalOptions{Codec: protocol.CompressionCodec_NONE})
 		require.NoError(t, err)
-		_, err = held[i].Append(strings.NewReader("hello"), 5, protocol.MustLabelSet("author", "me"))
+		_, err = write(held[i], []byte("hello"), protocol.MustLabelSet("author", "me"))
 		require.NoError(t, err)
 	}
 	each := (heap() - before) / journals

@@ -34,6 +34,21 @@ func openJournal(fs vfs.FS, mode spool.Mode, boot int) (*spool.Journal, error) {
 	return d.Journal(context.Background(), testID(), spool.JournalOptions{Codec: protocol.CompressionCodec_NONE})
 }
 
+// write b as one commit. After an error there is nothing of it.
+func write(j *spool.Journal, b []byte, registers *protocol.LabelSet) (*spool.Commit, error) {
+	err := j.Write(b)
+	if err == nil {
+		var c *spool.Commit
+		if c, err = j.Commit(registers); err == nil {
+			return c, nil
+		}
+	}
+	if undo := j.Rollback(); undo != nil && !errors.Is(err, undo) {
+		err = errors.Join(err, undo)
+	}
+	return nil, err
+}
+
 // point is a state that the journal may have: after one append, or a skip.
 type point struct {
 	end       int64
@@ -44,9 +59,14 @@ type point struct {
 type model struct {
 	stream   []byte  // All bytes ever written or tried, by offset; skipped ones are zero.
 	points   []point // In order, the first is the beginning. The last may not have happened.
-	acked    int64   // All below was acknowledged.
-	epoch    int64   // Greatest that was handed out.
+	promised int64   // All below was durable, as the mode has it.
+	fixed    int64   // All below was fsynced, whatever the mode.
+	epoch    int64   // Cluster epoch.
+	opening  int64   // Greatest number that was given out.
 	dropping []fragments.Fragment
+
+	begin int64  // Of the open fragment right after a cut.
+	after *model // What the journal becomes by the cut that is under way.
 }
 
 func newModel() *model { return &model{points: []point{{registers: new(protocol.LabelSet)}}} }
@@ -76,16 +96,38 @@ func (m *model) forget() {
 	m.stream = m.stream[:m.last().end]
 }
 
+// cutAt is the model after a cut to keep, with the next fragment at start.
+func (m *model) cutAt(keep, start int64) *model {
+	c := m.clone()
+	for c.last().end > keep {
+		c.forget()
+	}
+	c.expectSkip(start)
+	c.begin, c.promised, c.fixed = start, start, start
+	return c
+}
+
+// resolved is the model that a recovered journal follows: there may have been a cut,
+// which happened or didn't.
+func (m *model) resolved(s spool.State) *model {
+	if a := m.after; a != nil && s.Begin == a.begin && a.checkState(s) == nil {
+		return a
+	}
+	c := m.clone()
+	c.after = nil
+	return c
+}
+
 // settle takes over what a recovered journal has, of what may have happened.
 func (m *model) settle(s spool.State) {
 	for m.last().end > s.End {
 		m.forget()
 	}
-	m.acked, m.epoch = s.End, s.Epoch
+	m.promised, m.fixed, m.opening = s.End, s.End, s.Opening
 }
 
 // check what an opened journal has: a state that it may be in, and every byte that
-// was acknowledged and not dropped. It returns a description of the difference.
+// was promised and not dropped. It acknowledges all, to read it. It returns a description of the difference.
 func (m *model) check(j *spool.Journal) error {
 	s := j.State()
 	if err := m.checkState(s); err != nil {
@@ -104,6 +146,10 @@ func (m *model) check(j *spool.Journal) error {
 		}
 		next = c.End
 	}
+	if err := j.Acknowledge(s.End); err != nil {
+		return err
+	}
+	s = j.State()
 	open := j.Open()
 	if open.Begin != s.Begin || open.End != s.Watermark {
 		return fmt.Errorf("open is [%d, %d), state [%d, %d)", open.Begin, open.End, s.Begin, s.Watermark)
@@ -123,14 +169,16 @@ func (m *model) checkState(s spool.State) error {
 	switch {
 	case i < 0:
 		return fmt.Errorf("end %d is inside an append", s.End)
-	case s.End < m.acked:
-		return fmt.Errorf("end %d is below the acknowledged %d", s.End, m.acked)
-	case s.Watermark != s.End:
-		return fmt.Errorf("watermark %d, end %d", s.Watermark, s.End)
+	case s.End < m.promised:
+		return fmt.Errorf("end %d is below the promised %d", s.End, m.promised)
+	case s.Watermark != s.Begin || s.Durable != s.End:
+		return fmt.Errorf("watermark %d of [%d, %d), durable up to %d", s.Watermark, s.Begin, s.End, s.Durable)
 	case !protocol.LabelSetsEqual(s.Registers, m.points[i].registers):
 		return fmt.Errorf("registers %v at %d, not %v", s.Registers, s.End, m.points[i].registers)
-	case s.Epoch <= m.epoch:
-		return fmt.Errorf("epoch %d after %d", s.Epoch, m.epoch)
+	case s.Epoch != m.epoch:
+		return fmt.Errorf("cluster epoch %d, not %d", s.Epoch, m.epoch)
+	case s.Opening <= m.opening:
+		return fmt.Errorf("opening %d after %d", s.Opening, m.opening)
 	}
 	return nil
 }

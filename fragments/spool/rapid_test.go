@@ -1,8 +1,8 @@
 package spool_test
 
 import (
+	"context"
 	"errors"
-	"io"
 	"strconv"
 	"strings"
 	"syscall"
@@ -32,10 +32,12 @@ func TestRandomLives(t *testing.T) {
 		m.open(t)
 		t.Repeat(map[string]func(*rapid.T){
 			"append":     m.appendSome,
-			"bad body":   m.badBody,
+			"roll back":  m.writeAndRollBack,
 			"durable":    m.wait,
 			"roll":       m.rollSome,
 			"drop":       m.dropSome,
+			"align":      m.align,
+			"cut":        m.cutSome,
 			"crash":      m.crash,
 			"close":      m.close,
 			"disk fails": m.fault,
@@ -48,6 +50,7 @@ func (m *machine) open(t *rapid.T) {
 	var err error
 	m.j, err = openJournal(m.fs, spool.Synced, m.boot)
 	require.NoError(t, err)
+	m.model = m.resolved(m.j.State())
 	require.NoError(t, m.check(m.j))
 	m.settle(m.j.State())
 	m.waiting = nil
@@ -74,26 +77,17 @@ func (m *machine) appendSome(t *rapid.T) {
 	m.waiting = append(m.waiting, c)
 }
 
-// badBody is an append whose body ends or breaks before its end.
-func (m *machine) badBody(t *rapid.T) {
-	broken := errors.New("broken")
-	b := m.bytes(rapid.IntRange(0, 5000).Draw(t, "present"))
-	missing := rapid.Int64Range(1, 200000).Draw(t, "missing")
-	var body io.Reader = strings.NewReader(string(b))
-	want := io.ErrUnexpectedEOF
-	if rapid.Bool().Draw(t, "breaks") {
-		body, want = io.MultiReader(body, &brokenReader{broken}), broken
+// writeAndRollBack writes what isn't committed.
+func (m *machine) writeAndRollBack(t *rapid.T) {
+	for range rapid.IntRange(1, 3).Draw(t, "pieces") {
+		if err := m.j.Write(m.bytes(rapid.IntRange(0, 200000).Draw(t, "size"))); err != nil {
+			m.mayFail(t, err)
+		}
 	}
-	_, err := m.j.Append(body, int64(len(b))+missing, protocol.MustLabelSet("author", "nobody"))
-	if m.j.Failed() == nil && !errors.Is(err, syscall.ENOSPC) {
-		require.ErrorIs(t, err, want)
+	if err := m.j.Rollback(); err != nil {
+		m.mayFail(t, err)
 	}
-	require.Error(t, err)
 }
-
-type brokenReader struct{ err error }
-
-func (r *brokenReader) Read([]byte) (int, error) { return 0, r.err }
 
 // mayFail is for errors: the disk has to be the reason.
 func (m *machine) mayFail(t *rapid.T, err error) {
@@ -105,7 +99,11 @@ func (m *machine) wait(t *rapid.T) {
 		t.Skip("nothing to wait for")
 	}
 	i := rapid.IntRange(0, len(m.waiting)-1).Draw(t, "commit")
-	if err := m.durable(m.waiting[i]); err != nil {
+	err := m.durable(m.waiting[i])
+	if m.after != nil && errors.Is(err, spool.ErrCut) {
+		return // The cut failed, but may have come that far.
+	}
+	if err != nil {
 		m.mayFail(t, err)
 	}
 }
@@ -115,6 +113,50 @@ func (m *machine) rollSome(t *rapid.T) {
 	codec := rapid.SampledFrom([]protocol.CompressionCodec{1, 2, 4}).Draw(t, "codec")
 	if err := m.roll(skip, codec); err != nil {
 		m.mayFail(t, err)
+	}
+}
+
+// align to the next epoch, often with bytes that aren't committed, which are dropped.
+func (m *machine) align(t *rapid.T) {
+	c := cut{
+		skip:    rapid.SampledFrom([]int64{0, 0, 0, 10, 5000}).Draw(t, "skip"),
+		discard: rapid.IntRange(0, 5).Draw(t, "discard") == 0, registers: m.registers(t),
+	}
+	if rapid.Bool().Draw(t, "delta") {
+		if err := m.j.Write(m.bytes(rapid.IntRange(1, 140000).Draw(t, "size"))); err != nil {
+			m.mayFail(t, err)
+		}
+	}
+	m.voidSome(t, c)
+}
+
+func (m *machine) cutSome(t *rapid.T) { m.voidSome(t, cut{sameEpoch: true}) }
+
+// voidSome of the appends that aren't acknowledged.
+func (m *machine) voidSome(t *rapid.T, c cut) {
+	s := m.j.State()
+	most := 0
+	for i := len(m.points) - 2; i >= 0 && m.points[i].end >= s.Watermark && m.last().end == s.End; i-- {
+		most++
+	}
+	c.void = rapid.IntRange(0, most).Draw(t, "void")
+	keep := m.points[len(m.points)-1-c.void].end
+	if c.discard {
+		keep = s.Begin
+	}
+	if err := m.cut(c); err != nil {
+		m.mayFail(t, err)
+		return
+	}
+	// What was cut is never durable, though other bytes come to be there.
+	waiting := m.waiting
+	m.waiting = nil
+	for _, w := range waiting {
+		if w.End <= keep {
+			m.waiting = append(m.waiting, w)
+		} else {
+			require.ErrorIs(t, w.Durable(context.Background()), spool.ErrCut)
+		}
 	}
 }
 
@@ -145,7 +187,8 @@ func (m *machine) close(t *rapid.T) {
 	}
 	end := m.j.State().End
 	require.NoError(t, m.j.Close())
-	m.acked = max(m.acked, end)
+	m.promised = max(m.promised, end)
+	m.fixed = m.promised
 	m.open(t)
 	require.True(t, m.j.State().Recovery.Clean)
 }
@@ -157,23 +200,30 @@ func (m *machine) fault(t *rapid.T) {
 	m.fs.setHook(f.hook)
 }
 
-// compare what is readable now: everything up to the watermark, which is at least
-// what was acknowledged.
+// compare what is readable now: everything up to the watermark.
 func (m *machine) compare(t *rapid.T) {
 	hook := m.fs.hook
 	m.fs.setHook(nil)
 	defer m.fs.setHook(hook)
 	s := m.j.State()
-	require.GreaterOrEqual(t, s.Watermark, m.acked)
+	if m.after == nil {
+		require.GreaterOrEqual(t, s.Durable, m.promised)
+	}
+	require.LessOrEqual(t, s.Watermark, s.Durable)
+	now := m.model
+	if a := m.after; a != nil && a.epoch == s.Epoch && a.begin == s.Begin {
+		now = a // It happened, and then something failed.
+	}
 	if m.j.Failed() == nil {
+		require.Equal(t, m.epoch, s.Epoch)
 		require.Equal(t, m.last().end, s.End)
 		require.True(t, protocol.LabelSetsEqual(m.last().registers, s.Registers))
 	}
 	for _, c := range m.j.Completed() {
-		require.NoError(t, m.checkContent(c.Content, c.Begin, c.End))
+		require.NoError(t, now.checkContent(c.Content, c.Begin, c.End))
 	}
 	open := m.j.Open()
-	require.NoError(t, m.checkContent(open.Local, open.Begin, open.End))
+	require.NoError(t, now.checkContent(open.Local, open.Begin, open.End))
 	_, err := open.Local.ReadAt(make([]byte, 1), s.Watermark+1)
 	require.ErrorIs(t, err, spool.ErrRange)
 }

@@ -14,18 +14,19 @@ type recordType uint8
 // The numbers are part of the format.
 const (
 	recordCommit   recordType = 1 // An append: bytes [begin, end) with their CRC.
-	recordEpoch    recordType = 2 // The journal was opened: an epoch begins.
-	recordMark     recordType = 3 // The watermark, written when nothing else would carry it.
+	recordOpening  recordType = 2 // The journal was opened.
+	recordMark     recordType = 3 // What is promised, written when nothing else would carry it.
 	recordComplete recordType = 4 // The fragment ends, with its SHA-1; the next one exists.
 	recordClean    recordType = 5 // The journal was closed, and all is durable.
 	recordDropped  recordType = 6 // The store has the fragment: its data may be gone.
+	recordCut      recordType = 7 // As complete, but at an end below that of the last append: the rest is void.
 )
 
 // String is the type's name.
 func (t recordType) String() string {
 	names := [...]string{
-		recordCommit: "commit", recordEpoch: "epoch", recordMark: "mark",
-		recordComplete: "complete", recordClean: "clean", recordDropped: "dropped",
+		recordCommit: "commit", recordOpening: "opening", recordMark: "mark",
+		recordComplete: "complete", recordClean: "clean", recordDropped: "dropped", recordCut: "cut",
 	}
 	if int(t) < len(names) && names[t] != "" {
 		return names[t]
@@ -36,7 +37,7 @@ func (t recordType) String() string {
 const (
 	recordHead      = 48 // Bytes that records of all types begin with.
 	commitHead      = recordHead + 8
-	epochRecord     = recordHead + 16
+	openingRecord   = recordHead + 16
 	completeRecord  = recordHead + 24
 	maxRecord       = commitHead + 8 + maxRegisters
 	positionOfBegin = recordHead
@@ -44,18 +45,18 @@ const (
 
 // record is one entry of a log.
 type record struct {
-	kind      recordType
-	durable   bool   // All up to watermark was fsynced, not just written.
-	dataCRC   uint32 // Of the append's bytes; commits only.
-	epoch     int64
-	end       int64 // The fragment's end, as of this record.
-	watermark int64 // Every byte below was acknowledged, or may have been.
-	nanos     int64 // Unix time of writing.
+	kind     recordType
+	durable  bool   // All up to promised was fsynced, not just written.
+	dataCRC  uint32 // Of the append's bytes; commits only.
+	opening  int64  // Number of the opening in which it was written.
+	end      int64  // The fragment's end, as of this record.
+	promised int64  // Every byte below was durable here, as the mode has it, so others may count on it.
+	nanos    int64  // Unix time of writing.
 
 	begin     int64              // Commits only.
 	registers *protocol.LabelSet // Commits only; nil if unchanged.
-	start     epochStart         // Epochs only; its epoch is that of the record.
-	sum       [20]byte           // Completes only.
+	start     openingStart       // Openings only; its number is that of the record.
+	sum       [20]byte           // Completes and cuts only.
 }
 
 // checksum of a record at a position of a log. Both are part of it, so that neither
@@ -93,10 +94,10 @@ func (r *record) appendTo(dst []byte, salt [8]byte, position int64) ([]byte, err
 			dst = le.AppendUint32(dst, uint32(len(registers)))
 			dst = append(dst, registers...)
 		}
-	case recordEpoch:
+	case recordOpening:
 		flags |= uint8(r.start.flags())
 		dst = append(dst, r.start.boot[:]...)
-	case recordComplete:
+	case recordComplete, recordCut:
 		dst = append(dst, r.sum[:]...)
 	case recordMark, recordClean, recordDropped:
 	}
@@ -107,9 +108,9 @@ func (r *record) appendTo(dst []byte, salt [8]byte, position int64) ([]byte, err
 	le.PutUint32(b[4:], uint32(len(b)))
 	b[8], b[9] = uint8(r.kind), flags
 	le.PutUint32(b[12:], r.dataCRC)
-	le.PutUint64(b[16:], uint64(r.epoch))
+	le.PutUint64(b[16:], uint64(r.opening))
 	le.PutUint64(b[24:], uint64(r.end))
-	le.PutUint64(b[32:], uint64(r.watermark))
+	le.PutUint64(b[32:], uint64(r.promised))
 	le.PutUint64(b[40:], uint64(r.nanos))
 	le.PutUint32(b, checksum(salt, position, b))
 	return dst, nil
@@ -126,9 +127,9 @@ func plausibleLength(head []byte) (int, bool) {
 	switch recordType(head[8]) {
 	case recordCommit:
 		return int(length), length >= commitHead
-	case recordEpoch:
-		fixed = epochRecord
-	case recordComplete:
+	case recordOpening:
+		fixed = openingRecord
+	case recordComplete, recordCut:
 		fixed = completeRecord
 	case recordMark, recordClean, recordDropped:
 		fixed = recordHead
@@ -146,23 +147,23 @@ func decodeRecord(salt [8]byte, position int64, b []byte) (record, error) {
 		return record{}, errRecord
 	}
 	r := record{
-		kind:      recordType(b[8]),
-		durable:   b[9]&flagDurable != 0,
-		dataCRC:   le.Uint32(b[12:]),
-		epoch:     int64(le.Uint64(b[16:])),
-		end:       int64(le.Uint64(b[24:])),
-		watermark: int64(le.Uint64(b[32:])),
-		nanos:     int64(le.Uint64(b[40:])),
+		kind:     recordType(b[8]),
+		durable:  b[9]&flagDurable != 0,
+		dataCRC:  le.Uint32(b[12:]),
+		opening:  int64(le.Uint64(b[16:])),
+		end:      int64(le.Uint64(b[24:])),
+		promised: int64(le.Uint64(b[32:])),
+		nanos:    int64(le.Uint64(b[40:])),
 	}
 	switch r.kind {
 	case recordCommit:
 		r.begin = int64(le.Uint64(b[positionOfBegin:]))
 		return r, r.decodeRegisters(b[commitHead:], b[9]&flagRegisters != 0)
-	case recordEpoch:
-		r.start.epoch = r.epoch
+	case recordOpening:
+		r.start.opening = r.opening
 		r.start.setFlags(uint32(b[9]))
 		copy(r.start.boot[:], b[recordHead:])
-	case recordComplete:
+	case recordComplete, recordCut:
 		copy(r.sum[:], b[recordHead:])
 	case recordMark, recordClean, recordDropped:
 	}

@@ -12,10 +12,11 @@ import (
 
 // Journal opens the spool of a journal. What is there is recovered: the files are
 // verified whole, the tail that a crash tore is cut, and everything before it is
-// made durable and becomes readable. If there is nothing the journal begins at
-// FirstOffset. Either way a new epoch begins, durably.
+// made durable. Completed fragments are readable; of the open one nothing is before
+// Acknowledge, as it isn't known here what other replicas have. If there is nothing
+// the journal begins at FirstOffset. Either way a new opening begins, durably.
 //
-// If acknowledged bytes are missing or damaged the error is a *CorruptError, and
+// If promised bytes are missing or damaged the error is a *CorruptError, and
 // nothing was changed; for a file of a newer version it is a *FormatError.
 func (d *Dir) Journal(ctx context.Context, id ID, o JournalOptions) (*Journal, error) {
 	if err := o.validate(id); err != nil {
@@ -54,7 +55,7 @@ func (j *Journal) recover(ctx context.Context, o JournalOptions) error {
 	}
 	scans := make([]*scan, len(found.files))
 	for i, f := range found.files {
-		if scans[i], err = j.scanFile(ctx, f, i == len(scans)-1); err != nil {
+		if scans[i], err = j.scanFile(ctx, f, found.after(i)); err != nil {
 			return err
 		}
 		if i > 0 {
@@ -76,7 +77,11 @@ func (j *Journal) recover(ctx context.Context, o JournalOptions) error {
 	if len(scans) == 0 {
 		return j.begin(o)
 	}
-	if err := j.adopt(ctx, scans); err != nil {
+	err = j.adopt(ctx, scans)
+	if err == nil {
+		err = j.removeVoid(found.void)
+	}
+	if err != nil {
 		return errors.Join(err, j.abandonOpen())
 	}
 	return nil
@@ -85,6 +90,7 @@ func (j *Journal) recover(ctx context.Context, o JournalOptions) error {
 // survey is what the directory of a journal holds.
 type survey struct {
 	files  []*file // In order of offsets.
+	void   []*file // Those before, if the first of files says that they are void.
 	debris []string
 }
 
@@ -127,7 +133,21 @@ func (j *Journal) survey() (survey, error) {
 			found.debris = append(found.debris, name)
 		}
 	}
+	for i := len(found.files) - 1; i > 0; i-- {
+		if found.files[i].discards() {
+			found.files, found.void = found.files[i:], found.files[:i]
+			break
+		}
+	}
 	return found, nil
+}
+
+// after is the header of the fragment behind the i-th; nil if that is the open one.
+func (s *survey) after(i int) *header {
+	if i == len(s.files)-1 {
+		return nil
+	}
+	return &s.files[i+1].header
 }
 
 // fileOf reads the header of the log that begins at an offset.
@@ -155,11 +175,17 @@ func (j *Journal) fileOf(begin int64) (*file, error) {
 func (s *scan) followedBy(next *scan) error {
 	h := &next.file.header
 	switch {
+	case h.start.opening < s.start.opening:
+		return corrupt(next.file.log.name, 48, "opening %d follows %d", h.start.opening, s.start.opening)
+	case h.epoch < s.file.epoch:
+		return corrupt(next.file.log.name, headerV1, "cluster epoch %d follows %d", h.epoch, s.file.epoch)
+	case h.cut && s.end == h.previous:
+		return nil // Whatever else the log has is void.
+	case h.cut && !s.complete:
+		return s.lost(h.previous)
 	case h.previous != s.end && (s.complete || h.previous < s.end):
 		return corrupt(next.file.log.name, 40, "it follows a fragment that ended at offset %d, and the one before, %s, ends at %d",
 			h.previous, s.file.log.name, s.end)
-	case h.epoch.epoch < s.start.epoch:
-		return corrupt(next.file.log.name, 48, "epoch %d follows %d", h.epoch.epoch, s.start.epoch)
 	case s.complete:
 		return nil
 	default:
@@ -193,9 +219,10 @@ func (j *Journal) begin(o JournalOptions) error {
 		return err
 	}
 	j.recovered.Fresh = true
-	j.start = epochStart{epoch: 1, mode: j.dir.mode, boot: j.dir.boot}
-	j.registers = new(protocol.LabelSet)
-	opened, err := j.create(j.nextHeader(o.FirstOffset, -1, o.Codec))
+	opened, err := j.create(header{
+		id: j.id, begin: o.FirstOffset, previous: -1, codec: o.Codec, registers: new(protocol.LabelSet),
+		start: openingStart{opening: 1, mode: j.dir.mode, boot: j.dir.boot},
+	})
 	if err != nil {
 		return err
 	}
@@ -211,17 +238,23 @@ func (j *Journal) adopt(ctx context.Context, scans []*scan) error {
 	for _, s := range scans[:len(scans)-1] {
 		f := s.file
 		f.end, f.sum, f.firstAppend, f.registers = s.end, s.sum, s.firstAppend, s.registers
-		f.lastEpoch, f.log.position = s.start.epoch, s.position
+		f.lastOpening, f.log.position = s.start.opening, s.position
 		f.content.limit.Store(f.end)
 		if !s.complete {
-			if err := j.finishRoll(s); err != nil {
+			// The next log may have got its name in memory only, and this builds on it.
+			err := syncDir(j.dir.fs, j.path)
+			if err == nil {
+				err = j.finishRoll(s)
+			}
+			if err != nil {
 				return err
 			}
 		}
 		j.completed = append(j.completed, f)
 	}
-	j.end, j.watermark, j.registers, j.running = last.end, last.end, last.registers, last.running
-	j.start = epochStart{epoch: last.start.epoch + 1, mode: j.dir.mode, boot: j.dir.boot, suspect: j.recovered.Suspect}
+	j.end, j.durable, j.registers, j.running = last.end, last.end, last.registers, last.running
+	j.watermark = last.file.begin
+	j.start = openingStart{opening: last.start.opening + 1, mode: j.dir.mode, boot: j.dir.boot, suspect: j.recovered.Suspect}
 	if err := j.reopen(last); err != nil {
 		return err
 	}
@@ -239,7 +272,7 @@ func (j *Journal) report(ctx context.Context) {
 		level = slog.LevelDebug
 	}
 	j.dir.logger.LogAttrs(ctx, level, "spool recovered",
-		slog.String("journal", j.id.Journal), slog.Int64("end", j.end), slog.Int64("epoch", j.start.epoch),
+		slog.String("journal", j.id.Journal), slog.Int64("end", j.end), slog.Int64("epoch", j.open.epoch), slog.Int64("opening", j.start.opening),
 		slog.Bool("clean", j.recovered.Clean), slog.Bool("suspect", j.recovered.Suspect),
 		slog.Int64("cut_bytes", j.recovered.CutBytes), slog.Int("completed", len(j.completed)))
 }

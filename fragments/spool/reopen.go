@@ -20,8 +20,11 @@ func (j *Journal) finishRoll(s *scan) error {
 	}
 	f.log.file = log
 	r := record{
-		kind: recordComplete, durable: true, epoch: s.start.epoch, end: f.end, watermark: f.end,
+		kind: recordComplete, durable: true, opening: s.start.opening, end: f.end, promised: f.end,
 		nanos: f.created, sum: f.sum,
+	}
+	if s.tail > s.end {
+		r.kind = recordCut
 	}
 	err = clearFrom(log, s.position)
 	if err == nil {
@@ -36,7 +39,7 @@ func (j *Journal) finishRoll(s *scan) error {
 	return nil
 }
 
-// reopen makes the last fragment the open one, and begins the epoch in its log. The
+// reopen makes the last fragment the open one, and begins the opening in its log. The
 // torn tail is gone, and all that is kept is durable, before that.
 func (j *Journal) reopen(s *scan) error {
 	f, fs := s.file, j.dir.fs
@@ -50,7 +53,7 @@ func (j *Journal) reopen(s *scan) error {
 		return errors.Join(fmt.Errorf("open %s: %w", f.content.name, err), f.log.close())
 	}
 	f.content.file = data
-	f.content.limit.Store(s.end)
+	f.content.limit.Store(f.begin)
 	f.firstAppend = s.firstAppend
 	j.open = f
 	if s.end > f.begin {
@@ -69,7 +72,7 @@ func (j *Journal) reopen(s *scan) error {
 	if err := syncDir(fs, j.path); err != nil {
 		return err
 	}
-	r := j.newRecord(recordEpoch)
+	r := j.newRecord(recordOpening)
 	r.durable, r.start = true, j.start
 	if err := f.log.append(&r); err != nil {
 		return err
@@ -108,15 +111,15 @@ func (j *Journal) rewrite(s *scan) error {
 	if err := rewriteRange(f.log.file, from, s.position, buf.b); err != nil {
 		return fmt.Errorf("write %s again: %w", f.log.name, err)
 	}
-	if err := rewriteRange(f.content.file, s.watermark-f.begin, s.end-f.begin, buf.b); err != nil {
+	if err := rewriteRange(f.content.file, s.promised-f.begin, s.end-f.begin, buf.b); err != nil {
 		return fmt.Errorf("write %s again: %w", f.content.name, err)
 	}
 	return nil
 }
 
 // unproven is the position in the log from which on records may not be durable. A
-// commit is if one after it tells so by its watermark; whatever is before the
-// beginning or the end of an epoch is.
+// commit is if one after it tells so by what it promises; whatever is before the
+// beginning or the end of an opening is.
 func unproven(f *file, s *scan) (int64, error) {
 	l := &logReader{r: f.log.file, name: f.log.name, salt: f.salt, size: s.position, position: f.size}
 	from := f.size
@@ -127,9 +130,9 @@ func unproven(f *file, s *scan) (int64, error) {
 			return 0, err
 		case length == 0:
 			return 0, corrupt(l.name, l.position, "a record is gone that was there")
-		case r.kind == recordCommit && r.end <= s.watermark:
+		case r.kind == recordCommit && r.end <= s.promised:
 			from = l.position + length
-		case r.kind == recordEpoch || r.kind == recordClean:
+		case r.kind == recordOpening || r.kind == recordClean:
 			from = l.position
 		}
 		l.position += length

@@ -20,49 +20,87 @@ type RollOptions struct {
 	Begin int64
 }
 
-// Roll completes the open fragment and opens the next. When it returns nil all of the
-// former is durable and below the watermark, and the latter exists durably with the
-// journal's registers. After an error the journal goes on with the open fragment as
-// it was, or has failed. If the open fragment is empty, no completed one comes of it.
+// Roll completes the open fragment and opens the next. All of the former has to be
+// acknowledged. When it returns nil that is durable, and the next one exists durably
+// with the journal's registers. After an error the journal goes on with the open
+// fragment as it was, or has failed. If the open fragment is empty, no completed one
+// comes of it.
 func (j *Journal) Roll(next RollOptions) error {
 	defer j.takeSync()()
 	if err := j.usable(); err != nil {
 		return err
 	}
-	if next.Begin < j.end {
-		return fmt.Errorf("roll to offset %d, below the journal's end %d", next.Begin, j.end)
+	s := j.State()
+	switch {
+	case j.delta.size > 0:
+		return fmt.Errorf("roll at offset %d: %d bytes aren't committed", s.End, j.delta.size)
+	case s.Watermark < s.End:
+		return fmt.Errorf("roll at offset %d: %w, but up to offset %d", s.End, ErrUnacknowledged, s.Watermark)
+	case next.Begin < s.End:
+		return fmt.Errorf("roll to offset %d, below the journal's end %d", next.Begin, s.End)
 	}
 	if err := next.Codec.Validate(); err != nil {
-		return fmt.Errorf("roll at offset %d: %w", j.end, err)
+		return fmt.Errorf("roll at offset %d: %w", s.End, err)
 	}
-	switch empty := j.end == j.open.begin; {
-	case empty && next.Begin == j.end && next.Codec == j.open.codec:
+	if s.End == s.Begin && next.Begin == s.End && next.Codec == s.Codec {
 		return nil
-	case empty && next.Begin == j.end:
-		return j.failIf(j.rollCodec(next.Codec))
-	default:
-		return j.failIf(j.rollOver(next))
 	}
+	at := j.present()
+	return j.failIf(j.succeed(at, j.nextHeader(at, next.Begin, next.Codec)))
 }
 
-// rollOver completes the open fragment, of which all is written.
-func (j *Journal) rollOver(next RollOptions) error {
+// point is the open fragment as of a commit.
+type point struct {
+	end       int64
+	sum       [20]byte
+	registers *protocol.LabelSet
+}
+
+// present is the newest point.
+func (j *Journal) present() point { return point{j.end, j.sum, j.registers} }
+
+// nextHeader is of a fragment that goes on in the same epoch where the open one is to
+// end, or at a greater offset.
+func (j *Journal) nextHeader(at point, begin int64, codec protocol.CompressionCodec) header {
+	h := header{
+		id: j.id, begin: begin, previous: at.end, start: j.start, epoch: j.open.epoch, cut: at.end < j.end,
+		codec: codec, registers: at.registers,
+	}
+	if begin == j.open.begin {
+		h.previous, h.cut = j.open.previous, j.open.cut
+	}
+	return h
+}
+
+// succeed ends the open fragment at a point and opens the next, which becomes durable
+// in one moment: when its log gets its name. Where it begins as the old one does, as
+// nothing of that is kept, it takes its place. The caller is the syncer.
+func (j *Journal) succeed(at point, next header) error {
+	if next.begin == j.open.begin {
+		return j.takePlace(next)
+	}
 	if err := j.syncOpen(); err != nil {
 		return err
 	}
 	j.wakeWaiters()
 	old := j.open
-	opened, err := j.create(j.nextHeader(next.Begin, j.end, next.Codec))
+	opened, err := j.create(next)
 	if err != nil {
 		return err
 	}
 	// From here on the next fragment exists: whatever goes wrong, nothing may be
 	// appended to the old one.
-	if err := j.complete(old); err != nil {
+	if err := j.complete(old, at); err != nil {
 		return errors.Join(asFailure(old.log.name, err), opened.log.close(), opened.content.close())
 	}
+	if at.end < j.end {
+		// It is void whether it is there or not; it only takes room.
+		_ = clearFrom(old.content.file, at.end-old.begin)
+	}
 	j.mu.Lock()
-	old.end, old.sum, old.registers, old.lastEpoch = j.end, j.sum, j.registers, j.start.epoch
+	old.end, old.sum, old.registers, old.lastOpening = at.end, at.sum, at.registers, j.start.opening
+	old.voided = at.end < j.end
+	old.content.limit.Store(at.end)
 	j.completed = append(j.completed, old)
 	j.switchTo(opened)
 	j.mu.Unlock()
@@ -73,17 +111,30 @@ func (j *Journal) rollOver(next RollOptions) error {
 	return nil
 }
 
-// rollCodec replaces the header of the open fragment, which is empty.
-func (j *Journal) rollCodec(codec protocol.CompressionCodec) error {
+// takePlace replaces the log of the open fragment, of which nothing is kept. The data
+// file stays; what it has is void once the new log has its name, and removed after.
+func (j *Journal) takePlace(next header) error {
 	old := j.open
-	opened, err := j.create(j.nextHeader(old.begin, old.previous, codec))
+	opened, err := j.create(next)
 	if err != nil {
 		return err
 	}
-	// Readers may hold the content of the old one, which is the same file.
-	err = errors.Join(opened.content.close(), old.log.close())
-	opened.content = old.content
+	err = old.log.close()
+	if j.watermark > old.begin {
+		// Only to discard comes here: those who read what it held are to stop.
+		err = errors.Join(err, old.content.close())
+	} else {
+		// Readers may hold the content of the old one, which is the same file.
+		err = errors.Join(err, opened.content.close())
+		opened.content = old.content
+	}
+	if j.end > old.begin {
+		// A torn write over old bytes could look like damage.
+		err = errors.Join(err, clearFrom(opened.content.file, 0))
+		err = errors.Join(err, syncData(opened.content.file, opened.content.name))
+	}
 	j.mu.Lock()
+	old.end, old.voided = old.begin, true
 	j.switchTo(opened)
 	j.mu.Unlock()
 	return asFailure(old.log.name, err)
@@ -91,20 +142,19 @@ func (j *Journal) rollCodec(codec protocol.CompressionCodec) error {
 
 // switchTo makes an empty file the open fragment. The caller holds j.mu.
 func (j *Journal) switchTo(opened *file) {
-	j.open, j.end, j.watermark = opened, opened.begin, opened.begin
-	j.sum = [20]byte{}
+	j.open, j.end, j.durable, j.watermark = opened, opened.begin, opened.begin, opened.begin
+	j.sum, j.registers, j.start = [20]byte{}, opened.header.registers, opened.start
 	j.running.Reset()
 	j.notify()
 }
 
-func (j *Journal) nextHeader(begin, previous int64, codec protocol.CompressionCodec) header {
-	return header{id: j.id, begin: begin, previous: previous, epoch: j.start, codec: codec, registers: j.registers}
-}
-
-// complete writes that a fragment ends, of which all is durable.
-func (j *Journal) complete(f *file) error {
+// complete writes that a fragment ends at a point, up to which all is durable.
+func (j *Journal) complete(f *file, at point) error {
 	r := j.newRecord(recordComplete)
-	r.durable, r.sum = true, j.sum
+	if at.end < r.end {
+		r.kind = recordCut
+	}
+	r.durable, r.end, r.promised, r.sum = true, at.end, at.end, at.sum
 	if err := f.log.append(&r); err != nil {
 		return err
 	}
@@ -202,6 +252,6 @@ func newContent(fs vfs.FS, name string, begin int64) *content {
 func newJournal(d *Dir, id ID) *Journal {
 	return &Journal{
 		dir: d, id: id, path: d.fs.PathJoin(d.path, dirName(id)),
-		running: sha1.New(), single: sha1.New(),
+		running: sha1.New(),
 	}
 }

@@ -20,27 +20,31 @@ import (
 // scan is what the files of one fragment hold, found without changing them.
 type scan struct {
 	file *file
+	// cut is where the next fragment says that this one was cut: what commits have from
+	// there on is void, and not looked at. -1 if it wasn't.
+	cut  int64
 	log  *logReader
 	data vfs.File // Nil if there is none.
 
 	running     hash.Hash // SHA-1 of [begin, end).
 	saved       []byte    // State of running at some commit.
-	end         int64     // End of what is whole.
-	watermark   int64     // Greatest that a whole record tells.
+	end         int64     // End of what is whole, and not void.
+	tail        int64     // End of the last commit, which may be void.
+	promised    int64     // Greatest that a whole record tells.
 	registers   *protocol.LabelSet
 	firstAppend time.Time
-	start       epochStart
-	clean       bool // The last whole record says that all was closed.
+	start       openingStart // Of the last opening.
+	clean       bool         // The last whole record says that all was closed.
 	complete    bool
 	dropped     bool
 	sum         [20]byte // Of a complete fragment.
 	position    int64    // End of the last whole record before that of being dropped.
 
 	bad *badness // Why the scan ended before the end of the log; nil if it didn't.
-	// Greatest watermarks found beyond the bad place: fsynced ones, and others.
+	// Greatest promises found beyond the bad place: fsynced ones, and others.
 	durable, written int64
 	repaired         bool // The bad place is a record with one bit flipped.
-	flipped          bool // An append is bad that was whole once.
+	flipped          bool // A commit is bad that was whole once.
 }
 
 // badness is the first thing in a spool's files that isn't whole.
@@ -51,9 +55,9 @@ type badness struct {
 }
 
 // scanFile reads the records of a log, and verifies the data that they speak of. An
-// error is the file system's, or damage that no crash can have left. The last
-// fragment is the open one.
-func (j *Journal) scanFile(ctx context.Context, f *file, last bool) (*scan, error) {
+// error is the file system's, or damage that no crash can have left. What matters of
+// the next fragment is where it says that this one ends; it is nil for the open one.
+func (j *Journal) scanFile(ctx context.Context, f *file, next *header) (*scan, error) {
 	log, err := j.dir.fs.Open(f.log.name)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", f.log.name, err)
@@ -64,11 +68,14 @@ func (j *Journal) scanFile(ctx context.Context, f *file, last bool) (*scan, erro
 		return nil, fmt.Errorf("stat %s: %w", f.log.name, err)
 	}
 	s := &scan{
-		file: f, running: sha1.New(), end: f.begin, watermark: f.begin, registers: f.header.registers,
-		start: f.epoch, position: f.size,
+		file: f, running: sha1.New(), cut: -1, end: f.begin, tail: f.begin, promised: f.begin, registers: f.header.registers,
+		start: f.start, position: f.size,
 		log: &logReader{r: log, name: f.log.name, salt: f.salt, size: info.Size(), position: f.size},
 	}
-	if !last {
+	if next != nil {
+		if next.cut {
+			s.cut = next.previous
+		}
 		if err := s.findDropped(); err != nil || s.dropped {
 			return s, err
 		}
@@ -99,15 +106,15 @@ func (s *scan) findDropped() error {
 			return err
 		}
 		if r.kind == recordDropped {
-			s.dropped, s.complete, s.end, s.watermark, s.position = true, true, r.end, r.end, l.position-recordHead
-			s.start.epoch = r.epoch
+			s.dropped, s.complete, s.end, s.promised, s.position = true, true, r.end, r.end, l.position-recordHead
+			s.start.opening = r.opening
 			return nil
 		}
 	}
 }
 
 // readRecords reads up to the first that isn't whole, and then on for proof of what
-// was acknowledged.
+// was promised.
 func (s *scan) readRecords(ctx context.Context, buf []byte) error {
 	for s.bad == nil && s.position < s.log.size {
 		if err := ctx.Err(); err != nil {
@@ -140,14 +147,16 @@ func (s *scan) contradiction(r *record) string {
 	switch {
 	case s.complete:
 		return "the fragment is complete"
-	case r.kind == recordEpoch && r.epoch <= s.start.epoch, r.kind != recordEpoch && r.epoch != s.start.epoch:
-		return fmt.Sprintf("epoch %d after %d", r.epoch, s.start.epoch)
-	case r.kind == recordCommit && (r.begin != s.end || r.end <= r.begin):
-		return fmt.Sprintf("range [%d, %d) at offset %d", r.begin, r.end, s.end)
-	case r.kind == recordMark && r.end > s.end, r.kind != recordCommit && r.kind != recordMark && r.end != s.end:
-		return fmt.Sprintf("end %d at offset %d", r.end, s.end)
-	case r.watermark > r.end:
-		return fmt.Sprintf("watermark %d above its end %d", r.watermark, r.end)
+	case r.kind == recordOpening && r.opening <= s.start.opening, r.kind != recordOpening && r.opening != s.start.opening:
+		return fmt.Sprintf("opening %d after %d", r.opening, s.start.opening)
+	case r.kind == recordCommit && (r.begin != s.tail || r.end <= r.begin):
+		return fmt.Sprintf("range [%d, %d) at offset %d", r.begin, r.end, s.tail)
+	case r.kind == recordCut && (r.end != s.cut || r.end != s.end), r.kind == recordComplete && s.tail != s.end:
+		return fmt.Sprintf("end %d, and the next fragment says %d", r.end, s.cut)
+	case r.kind == recordMark && r.end > s.tail, r.kind.tellsEnd() && r.end != s.tail:
+		return fmt.Sprintf("end %d at offset %d", r.end, s.tail)
+	case r.promised > r.end:
+		return fmt.Sprintf("promised up to %d, above its end %d", r.promised, r.end)
 	case r.kind == recordDropped:
 		return "the fragment isn't complete"
 	default:
@@ -155,24 +164,35 @@ func (s *scan) contradiction(r *record) string {
 	}
 }
 
+// tellsEnd tells whether a record's end is that of the last commit before it.
+func (t recordType) tellsEnd() bool {
+	return t != recordCommit && t != recordMark && t != recordCut
+}
+
 // apply takes a record in, or sets s.bad if its data isn't whole.
 func (s *scan) apply(r *record, buf []byte) error {
 	switch r.kind {
 	case recordCommit:
+		if s.cut >= 0 && r.end > s.cut {
+			s.tail = r.end
+			break
+		}
 		if err := s.verify(r, buf); err != nil || s.bad != nil {
 			return err
 		}
-		s.end = r.end
+		s.end, s.tail = r.end, r.end
 		if s.firstAppend.IsZero() {
 			s.firstAppend = time.Unix(0, r.nanos)
 		}
 		if r.registers != nil {
 			s.registers = r.registers
 		}
-		s.start.suspect = false // Whoever appended knew of it.
-	case recordEpoch:
+		if s.file.version == 1 {
+			s.start.suspect = false // Whoever appended knew of it. Now Align tells.
+		}
+	case recordOpening:
 		s.start = r.start
-	case recordComplete:
+	case recordComplete, recordCut:
 		s.running.Sum(s.sum[:0])
 		if s.sum != r.sum && s.end > s.file.begin {
 			return corrupt(s.file.content.name, 0, "it doesn't have the SHA-1 sum in its log")
@@ -181,7 +201,7 @@ func (s *scan) apply(r *record, buf []byte) error {
 	case recordMark, recordClean, recordDropped:
 	}
 	s.clean = r.kind == recordClean
-	s.watermark = max(s.watermark, r.watermark)
+	s.promised = max(s.promised, r.promised)
 	return nil
 }
 
@@ -237,9 +257,9 @@ func (s *scan) dataFlipped(r *record, crc uint32) bool {
 }
 
 // findProof looks beyond the bad place for whole records which tell what was
-// acknowledged. The first may be the one whose data is bad.
+// promised. The first may be the one whose data is bad.
 func (s *scan) findProof() error {
-	s.durable, s.written = s.watermark, s.watermark
+	s.durable, s.written = s.promised, s.promised
 	if s.bad == nil {
 		return nil
 	}
@@ -276,34 +296,34 @@ func (s *scan) repairRecord() error {
 // prove takes in what a record beyond the bad place tells.
 func (s *scan) prove(r *record) {
 	if r.durable {
-		s.durable = max(s.durable, r.watermark)
+		s.durable = max(s.durable, r.promised)
 	} else {
-		s.written = max(s.written, r.watermark)
+		s.written = max(s.written, r.promised)
 	}
 	switch {
 	case r.kind == recordCommit && s.repaired:
 		s.flipped = true
-	case r.epoch <= s.start.epoch:
-	case r.kind == recordEpoch:
+	case r.opening <= s.start.opening:
+	case r.kind == recordOpening:
 		s.start = r.start // Though it is cut, its number isn't given twice.
 	default:
-		// The record of its epoch was durable before it, and is gone.
+		// The record of its opening was durable before it, and is gone.
 		s.flipped = true
 	}
 }
 
-// lost is damage if bytes beyond the whole ones are known to have been acknowledged.
-func (s *scan) lost(acknowledged int64) error {
-	if acknowledged <= s.end && !s.flipped {
+// lost is damage if bytes beyond the whole ones are known to have been promised.
+func (s *scan) lost(promised int64) error {
+	if promised <= s.end && !s.flipped {
 		return nil
 	}
 	b := s.bad
 	if b == nil {
 		b = &badness{s.log.name, s.position, "it ends too early"}
 	}
-	e := &CorruptError{File: b.file, Position: b.position, Kept: s.end, Acknowledged: acknowledged, Reason: b.reason}
-	if acknowledged <= s.end {
-		e.Acknowledged = -1
+	e := &CorruptError{File: b.file, Position: b.position, Kept: s.end, Promised: promised, Reason: b.reason}
+	if promised <= s.end {
+		e.Promised = -1
 		e.Reason += ", and that isn't a torn write"
 	}
 	return e

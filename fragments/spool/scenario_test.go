@@ -82,12 +82,28 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 		return s.openCmd(t, d)
 	case "append":
 		return s.appendCmd(t, d)
+	case "write-only":
+		err := s.j.Write([]byte(d.Input))
+		end, sum := s.j.Next()
+		return outcome(err, fmt.Sprintf("%d bytes, next end %d sum %x", s.j.Delta(), end, sum[:4]))
+	case "rollback":
+		return outcome(s.j.Rollback(), "rolled back")
 	case "durable":
 		var name string
 		d.ScanArgs(t, "as", &name)
 		return outcome(s.commits[name].Durable(context.Background()), "durable")
+	case "acknowledge":
+		end := s.j.State().Durable
+		d.MaybeScanArgs(t, "end", &end)
+		return outcome(s.j.Acknowledge(end), fmt.Sprintf("acknowledged up to %d", end))
 	case "roll":
 		return s.rollCmd(t, d)
+	case "align":
+		return s.alignCmd(t, d)
+	case "cut":
+		var keep int64
+		d.ScanArgs(t, "keep", &keep)
+		return s.outcomeState(s.j.Cut(keep))
 	case "drop":
 		return s.dropCmd(t, d)
 	case "read":
@@ -209,26 +225,21 @@ func (s *scenario) openCmd(t *testing.T, d *datadriven.TestData) string {
 
 func (s *scenario) appendCmd(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
-	var registers *protocol.LabelSet
-	for _, arg := range d.CmdArgs {
-		if arg.Key == "registers" {
-			registers = protocol.MustLabelSet(arg.Vals...)
-		}
-	}
-	size := len(d.Input)
-	d.MaybeScanArgs(t, "size", &size)
-	c, err := s.j.Append(strings.NewReader(d.Input), int64(size), registers)
+	c, err := write(s.j, []byte(d.Input), registersOf(d))
 	if err != nil {
 		return outcome(err, "")
 	}
 	var name string
 	d.MaybeScanArgs(t, "as", &name)
 	s.commits[name] = c
-	text := fmt.Sprintf("[%d, %d) sum %x", c.Begin, c.End, c.Sum[:4])
+	text := fmt.Sprintf("[%d, %d)", c.Begin, c.End)
 	if d.HasArg("as") {
 		return text + "\n"
 	}
-	return outcome(c.Durable(context.Background()), text+" durable")
+	if err := c.Durable(context.Background()); err != nil || d.HasArg("durable") {
+		return outcome(err, text+" durable")
+	}
+	return outcome(s.j.Acknowledge(c.End), text+" acknowledged")
 }
 
 func (s *scenario) rollCmd(t *testing.T, d *datadriven.TestData) string {
@@ -239,10 +250,33 @@ func (s *scenario) rollCmd(t *testing.T, d *datadriven.TestData) string {
 	if d.MaybeScanArgs(t, "codec", &codec) {
 		next.Codec = protocol.CompressionCodec(protocol.CompressionCodec_value[codec])
 	}
-	if err := s.j.Roll(next); err != nil {
+	return s.outcomeState(s.j.Roll(next))
+}
+
+func (s *scenario) alignCmd(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	a := spool.Alignment{Codec: protocol.CompressionCodec_NONE, Registers: registersOf(d), Discard: d.HasArg("discard")}
+	d.ScanArgs(t, "epoch", &a.Epoch)
+	d.MaybeScanArgs(t, "keep", &a.Keep)
+	d.MaybeScanArgs(t, "start", &a.Start)
+	return s.outcomeState(s.j.Align(a))
+}
+
+// outcomeState is the error, or the state.
+func (s *scenario) outcomeState(err error) string {
+	if err != nil {
 		return outcome(err, "")
 	}
 	return s.state()
+}
+
+func registersOf(d *datadriven.TestData) *protocol.LabelSet {
+	for _, arg := range d.CmdArgs {
+		if arg.Key == "registers" {
+			return protocol.MustLabelSet(arg.Vals...)
+		}
+	}
+	return nil
 }
 
 func (s *scenario) dropCmd(t *testing.T, d *datadriven.TestData) string {
@@ -297,7 +331,7 @@ func (s *scenario) state() string {
 	st := s.j.State()
 	out.WriteString("open      ")
 	line(fragments.Fragment{Begin: st.Begin, End: st.End, Sum: st.Sum, Codec: st.Codec}, st.Registers, !st.FirstAppend.IsZero())
-	fmt.Fprintf(&out, "watermark %d epoch %d", st.Watermark, st.Epoch)
+	fmt.Fprintf(&out, "watermark %d durable %d epoch %d opening %d", st.Watermark, st.Durable, st.Epoch, st.Opening)
 	for _, flag := range []struct {
 		name string
 		on   bool
