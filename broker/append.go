@@ -3,11 +3,11 @@ package broker
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"broadsheet.dev/broadsheet/fragments/spool"
 	"broadsheet.dev/broadsheet/protocol"
 )
 
@@ -28,16 +28,11 @@ func (b *Broker) append(ctx context.Context, source appendSource) (*protocol.App
 		broker: b,
 		source: source,
 		fsm:    newAppendFSM(first),
-		body:   body{dir: b.gatherDir, limit: b.cfg.GatherMemory, budget: b.gather},
+		body:   newBody(b.gatherDir, b.cfg.GatherMemory, b.gather),
 	}
-	defer d.body.close()
+	defer d.close()
 	for d.fsm.step != stepDone {
 		d.do(ctx)
-		if d.pipeline != nil && !d.fsm.step.holdsPipeline() {
-			d.rests = d.pipeline.last
-			d.replica().release(d.pipeline)
-			d.pipeline = nil
-		}
 	}
 	return d.fsm.response, d.fsm.err
 }
@@ -47,14 +42,12 @@ type appendDriver struct {
 	broker *Broker
 	source appendSource
 	fsm    *appendFSM
-	body   body
+	body   *body
 
-	message  *protocol.AppendRequest // last one received
-	pipeline *pipeline               // nil unless it is ours
-	rests    *spool.Commit           // newest append when the pipeline was given back
+	message *protocol.AppendRequest // last one received
+	patient context.Context         //nolint:containedctx // of waiting for the allocator; nil before that
+	hasten  context.CancelFunc      // ends it
 }
-
-func (d *appendDriver) replica() *replica { return d.fsm.resolved.replica }
 
 // do what the next step asks for.
 func (d *appendDriver) do(ctx context.Context) {
@@ -64,6 +57,12 @@ func (d *appendDriver) do(ctx context.Context) {
 		f.onResolved(d.broker.resolve(ctx, resolveParams{
 			journal: f.req.GetJournal(), header: f.req.GetHeader(), revision: f.revision, append: true,
 		}))
+	case stepResume:
+		f.onCommitted(d.broker.resumeFull(ctx, f.resolved))
+	case stepAwaitAllocator:
+		f.onAllocated(d.awaitAllocator(ctx))
+	case stepProxy:
+		f.onProxied(d.broker.proxyAppend(ctx, f.resolved, f.req, d.source))
 	case stepReceive:
 		var err error
 		d.message, err = d.source.Recv()
@@ -71,44 +70,77 @@ func (d *appendDriver) do(ctx context.Context) {
 	case stepGather:
 		f.onGathered(localError(d.body.write(d.message.GetContent(), true)))
 	case stepAwaitIndex:
-		f.onIndex(d.replica().awaitIndex(ctx))
+		f.onIndex(d.awaitStores(ctx))
 	case stepBarrier:
-		f.onView(d.replica().durableHead(), d.checkLease())
-	case stepAcquire:
-		d.acquire(ctx)
-	case stepRoll:
-		f.onRolled(d.replica().roll())
-	case stepWrite:
-		f.onWritten(d.replica().write(d.pipeline, &d.body, f.registers))
-	case stepSettle:
-		f.onSettled(d.settle(ctx))
+		f.onBarrier(f.resolved.replica.barrier(d.ticket()))
+	case stepCommit:
+		f.onCommitted(f.resolved.replica.commit(ctx, d.ticket()))
 	case stepDone:
 	}
 }
 
-func (d *appendDriver) acquire(ctx context.Context) {
-	p, err := d.replica().acquire(ctx)
-	if err != nil {
-		d.fsm.onView(headView{}, err)
-		return
-	}
-	d.pipeline = p
-	d.fsm.onView(d.replica().head(), nil)
-}
-
-// settle waits for durability, and answers only while our lease says that nobody
-// else can have been made the primary.
-func (d *appendDriver) settle(ctx context.Context) error {
-	if err := d.replica().settle(ctx, d.rests); err != nil {
+// awaitStores waits until the stores were listed, and for content until the first of them is healthy: so
+// that nothing is taken which couldn't be stored. Who asks for the head alone isn't held up by that.
+func (d *appendDriver) awaitStores(ctx context.Context) error {
+	if err := d.fsm.resolved.replica.awaitIndex(ctx); err != nil || d.fsm.size == 0 {
 		return err
 	}
-	return d.checkLease()
+	return d.broker.awaitHealthy(ctx, d.fsm.resolved.spec)
 }
 
-func (d *appendDriver) checkLease() error {
-	if d.broker.leaseIsValid() {
-		return nil
+// resumePatience bounds how long an append that has resumed a journal waits for its brokers.
+const resumePatience = 10 * time.Second
+
+// awaitAllocator waits for etcd to be seen at the next revision, in all for resumePatience.
+func (d *appendDriver) awaitAllocator(ctx context.Context) (inTime bool, err error) {
+	if d.patient == nil {
+		d.patient, d.hasten = context.WithTimeout(ctx, resumePatience)
 	}
-	return status.Error(codes.Unavailable, fmt.Sprintf(
-		"journal %s: the lease of this broker has run out, so the outcome of the append isn't known", d.replica().id.Journal))
+	_, err = d.broker.rosterAt(d.patient, d.fsm.revision)
+	if d.patient.Err() != nil && ctx.Err() == nil {
+		return false, nil
+	}
+	return true, err
+}
+
+func (d *appendDriver) close() {
+	d.body.close()
+	if d.hasten != nil {
+		d.hasten()
+	}
+}
+
+// ticket of the append, for its turn.
+func (d *appendDriver) ticket() *ticket {
+	t := d.fsm.ticket()
+	t.sum = d.body.digest()
+	t.small, t.content = d.body.content()
+	return t
+}
+
+// barrier answers with the head, if this broker is the only member of the journal's epoch: what
+// it has acknowledged is all there is.
+func (r *replica) barrier(t *ticket) outcome {
+	h, e := r.acked.Load(), r.env.entry(r.id)
+	if h == nil || e == nil || r.missing.Load() != nil {
+		return outcome{again: true}
+	}
+	if !h.sole || len(e.route.GetMembers()) != 1 || !r.isPrimary(e) || !r.accepts(h.epoch) {
+		return outcome{again: true}
+	}
+	g := newGroup(r.headAt(h))
+	if g.add(t) != rulingJoined {
+		return outcome{again: true}
+	}
+	if !r.env.leaseIsValid() {
+		return outcome{err: status.Error(codes.Unavailable, fmt.Sprintf("journal %s: the lease of this broker has run out", r.id.Journal))}
+	}
+	return t.result
+}
+
+// headAt is the head as it is acknowledged.
+func (r *replica) headAt(h *ackedHead) headView {
+	v := r.head()
+	v.end, v.registers, v.codec = h.end, h.registers, h.codec
+	return v
 }

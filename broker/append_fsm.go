@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -19,23 +18,24 @@ type appendStep int
 const (
 	// stepResolve the journal at appendFSM.revision or later: onResolved.
 	stepResolve appendStep = iota
+	// stepResume ends the suspension of a journal that nobody holds: onCommitted.
+	stepResume
+	// stepAwaitAllocator waits for etcd to be seen at appendFSM.revision, where the allocator may
+	// have given a resumed journal its brokers: onAllocated.
+	stepAwaitAllocator
+	// stepProxy forwards the append to the primary: onProxied.
+	stepProxy
 	// stepReceive the next message: onMessage.
 	stepReceive
 	// stepGather the content of that message: onGathered.
 	stepGather
-	// stepAwaitIndex waits for the first listing of the journal's stores: onIndex.
+	// stepAwaitIndex waits for the first listing of the journal's stores, and for the first of
+	// them to be healthy: onIndex.
 	stepAwaitIndex
-	// stepBarrier looks at what is durable, without the pipeline: onView.
+	// stepBarrier asks for the head without the pipeline, if it is known to stand: onBarrier.
 	stepBarrier
-	// stepAcquire takes the pipeline and looks at the head: onView.
-	stepAcquire
-	// stepRoll closes the open fragment and begins the next: onRolled.
-	stepRoll
-	// stepWrite the gathered content with appendFSM.registers: onWritten.
-	stepWrite
-	// stepSettle waits until all that was written before the pipeline was given
-	// back is durable: onSettled.
-	stepSettle
+	// stepCommit takes the append's turn in the pipeline: onCommitted.
+	stepCommit
 	// stepDone has an outcome: either appendFSM.response or appendFSM.err.
 	stepDone
 )
@@ -43,48 +43,19 @@ const (
 // String is the step in lower case.
 func (s appendStep) String() string {
 	return [...]string{
-		"resolve", "receive", "gather", "await index", "barrier", "acquire", "roll", "write", "settle", "done",
+		"resolve", "resume", "await allocator", "proxy", "receive", "gather", "await index", "barrier", "commit", "done",
 	}[s]
 }
-
-// holdsPipeline tells whether the driver keeps the pipeline for the step. On every
-// step for which it doesn't, it gives the pipeline back before it goes on.
-func (s appendStep) holdsPipeline() bool { return s == stepRoll || s == stepWrite }
 
 // errReplicaClosed tells that the replica was given up: the journal is to be
 // resolved again.
 var errReplicaClosed = errors.New("replica is closed")
 
-// headView is what an append is decided by: the head of the journal, either as the
-// pipeline holds it or as far as it is durable.
-type headView struct {
-	end       int64                     // write head
-	registers *protocol.LabelSet        // registers at end
-	codec     protocol.CompressionCodec // of the open fragment
-	openBegin int64                     // begin of the open fragment, which ends at end
-	first     time.Time                 // first append of the open fragment
-	now       time.Time
-
-	indexBegin, indexEnd int64 // bounds of the fragment index
-}
-
-// committed is what was written of an append.
-type committed struct {
-	begin, end int64
-	sum        [20]byte
-}
-
 // appendFSM decides what an Append RPC does, step by step. It has no I/O, no clock
 // and no goroutine: broker.append is its driver.
 //
-// The body is gathered before the pipeline is taken, so that a slow writer delays
-// nobody; the pipeline is given back before the wait for durability, so that
-// appends overlap there. What was decided with the pipeline in hand may rest on
-// appends that aren't durable yet, so no outcome, good or bad, is told before they
-// are: a refusal by registers that a crash takes back was no refusal.
-//
-// A barrier, which is an empty append without preconditions, is ordered before all
-// appends that aren't durable. So it needs neither the pipeline nor a sync.
+// The body is gathered before the append takes its turn, so that a slow writer delays
+// nobody. What is decided then, in a group with others, is in group.go.
 //
 // Invariant: response and err are nil until stepDone, and then exactly one is set.
 type appendFSM struct {
@@ -92,13 +63,11 @@ type appendFSM struct {
 	req      *protocol.AppendRequest // parameters: the first message
 	revision int64                   // of etcd, at which to resolve
 	resolved resolution              // last outcome of stepResolve
+	resumed  bool                    // the journal's suspension was ended for this append
 
 	chunks, size int64 // messages with content, and their bytes
 	complete     bool  // the empty message was received
 	gathered     bool  // nothing more is received
-
-	registers *protocol.LabelSet       // to write with the content; nil is unchanged
-	pending   *protocol.AppendResponse // to answer once settled
 
 	response *protocol.AppendResponse
 	err      error
@@ -113,30 +82,19 @@ func newAppendFSM(req *protocol.AppendRequest) *appendFSM {
 		f.fail(err)
 	case req.GetJournal() == "":
 		f.fail(errors.New("append stream: first message names no journal"))
-	case req.GetSuspend() == protocol.AppendRequest_SUSPEND_IF_FLUSHED,
-		req.GetSuspend() == protocol.AppendRequest_SUSPEND_NOW:
-		f.fail(status.Errorf(codes.Unimplemented, "journal %s: suspending a journal (%s) is not supported",
-			req.GetJournal(), req.GetSuspend()))
 	}
 	return f
 }
 
-func (f *appendFSM) fail(err error) { f.step, f.err, f.pending = stepDone, err, nil }
+func (f *appendFSM) fail(err error) { f.step, f.err = stepDone, err }
 
 func (f *appendFSM) respond(r *protocol.AppendResponse) {
-	f.step, f.response, f.pending = stepDone, r, nil
-}
-
-// refuse answers a status at once: it rests on nothing that may be lost.
-func (f *appendFSM) refuse(s protocol.Status) {
-	f.respond(&protocol.AppendResponse{Status: s, Header: f.resolved.header, TotalChunks: f.chunks})
-}
-
-// settle answers r once all that was written before is durable.
-func (f *appendFSM) settle(r *protocol.AppendResponse) {
 	r.Header, r.TotalChunks = f.resolved.header, f.chunks
-	f.step, f.pending = stepSettle, r
+	f.step, f.response = stepDone, r
 }
+
+// refuse with a status.
+func (f *appendFSM) refuse(s protocol.Status) { f.respond(&protocol.AppendResponse{Status: s}) }
 
 // onResolved takes the outcome of stepResolve.
 func (f *appendFSM) onResolved(r resolution, err error) {
@@ -144,21 +102,31 @@ func (f *appendFSM) onResolved(r resolution, err error) {
 		f.fail(err)
 		return
 	}
-	level := r.spec.GetSuspend().GetLevel()
-	suspended := level != protocol.JournalSpec_Suspend_NONE
+	full := r.spec.GetSuspend().GetLevel() == protocol.JournalSpec_Suspend_FULL
+	have, want := len(r.header.GetRoute().GetMembers()), r.desired
+	lacks := r.status == protocol.Status_NO_JOURNAL_PRIMARY_BROKER || r.status == protocol.Status_OK && have < want
 	switch {
-	case suspended && f.req.GetSuspend() == protocol.AppendRequest_SUSPEND_RESUME:
-		f.fail(status.Errorf(codes.Unimplemented, "journal %s: resuming a suspended journal (level %s) is not supported",
-			f.req.GetJournal(), level))
+	case full && f.req.GetSuspend() == protocol.AppendRequest_SUSPEND_RESUME:
+		f.step = stepResume
 		return
-	case suspended:
+	case full:
 		f.refuse(protocol.Status_SUSPENDED)
+		return
+	case f.resumed && lacks:
+		f.step, f.revision = stepAwaitAllocator, r.header.GetEtcd().GetRevision()+1
+		return
+	case r.status == protocol.Status_NOT_JOURNAL_PRIMARY_BROKER && !f.req.GetDoNotProxy() && f.req.GetHeader() == nil:
+		// The primary counts its members, too.
+		f.step = stepProxy
+		if f.gathered {
+			f.fail(status.Errorf(codes.Unavailable, "journal %s: another broker became its primary while the append was sent", f.req.GetJournal()))
+		}
 		return
 	case r.status != protocol.Status_OK:
 		f.refuse(r.status)
 		return
 	}
-	switch have, want := len(r.header.GetRoute().GetMembers()), int(r.spec.GetReplication()); {
+	switch {
 	case have > want:
 		f.revision = r.header.GetEtcd().GetRevision() + 1 // one of them is about to go
 	case have < want:
@@ -167,6 +135,27 @@ func (f *appendFSM) onResolved(r resolution, err error) {
 		f.step = stepAwaitIndex
 	default:
 		f.step = stepReceive
+	}
+}
+
+// onAllocated takes the outcome of stepAwaitAllocator: false if it took too long.
+func (f *appendFSM) onAllocated(inTime bool, err error) {
+	switch {
+	case err != nil:
+		f.fail(err)
+	case inTime:
+		f.step = stepResolve
+	case f.resolved.status != protocol.Status_OK:
+		f.refuse(f.resolved.status)
+	default:
+		f.refuse(protocol.Status_INSUFFICIENT_JOURNAL_BROKERS)
+	}
+}
+
+// onProxied takes the outcome of stepProxy: the primary's answer.
+func (f *appendFSM) onProxied(r *protocol.AppendResponse, err error) {
+	if f.step, f.response, f.err = stepDone, r, err; err != nil {
+		f.response = nil
 	}
 }
 
@@ -199,16 +188,12 @@ func (f *appendFSM) onMessage(msg *protocol.AppendRequest, err error) {
 	}
 	f.chunks++
 	f.size += int64(len(msg.GetContent()))
-	if f.mayHaveContent() {
+	if f.resolved.spec.Flag().MayWrite() && f.req.GetSuspend() <= protocol.AppendRequest_SUSPEND_NO_RESUME {
 		f.step = stepGather
 		return
 	}
 	// It is refused in any case, but an earlier precondition may say otherwise why.
 	f.gathered, f.step = true, stepAwaitIndex
-}
-
-func (f *appendFSM) mayHaveContent() bool {
-	return f.resolved.spec.Flag().MayWrite() && f.req.GetSuspend() != protocol.AppendRequest_SUSPEND_KEEP
 }
 
 // onGathered takes the outcome of stepGather.
@@ -219,7 +204,7 @@ func (f *appendFSM) onGathered(err error) {
 }
 
 // onIndex takes the outcome of stepAwaitIndex: an error of type *indexError says that the
-// stores can't be listed.
+// stores can't be listed, or that the first isn't healthy.
 func (f *appendFSM) onIndex(err error) {
 	var unhealthy *indexError
 	switch {
@@ -230,164 +215,40 @@ func (f *appendFSM) onIndex(err error) {
 		f.response.StoreHealthError = unhealthy.Error()
 	case err != nil:
 		f.fail(err)
-	case f.isBarrier():
+	case f.size == 0 && f.ticket().isBarrier():
 		f.step = stepBarrier
 	default:
-		f.step = stepAcquire
+		f.step = stepCommit
 	}
 }
 
-func (f *appendFSM) isBarrier() bool {
-	check := f.req.GetCheckRegisters()
-	return f.size == 0 && f.req.GetOffset() == 0 && f.req.GetUnionRegisters() == nil && f.req.GetSubtractRegisters() == nil &&
-		len(check.GetInclude().GetLabels()) == 0 && len(check.GetExclude().GetLabels()) == 0
+// ticket of the append, without its content.
+func (f *appendFSM) ticket() *ticket {
+	return &ticket{
+		spec: f.resolved.spec, offset: f.req.GetOffset(), check: f.req.GetCheckRegisters(),
+		union: f.req.GetUnionRegisters(), subtract: f.req.GetSubtractRegisters(), suspend: f.req.GetSuspend(),
+		size: f.size,
+	}
 }
 
-// onView takes the outcome of stepAcquire or stepBarrier, and decides.
-func (f *appendFSM) onView(v headView, err error) {
-	if errors.Is(err, errReplicaClosed) {
-		f.step = stepResolve
+// onBarrier takes the outcome of stepBarrier. If the head can't be told so, the append takes its turn.
+func (f *appendFSM) onBarrier(o outcome) {
+	if o.again {
+		f.step = stepCommit
 		return
 	}
-	if err != nil {
-		f.fail(err)
-		return
-	}
-	barrier := f.step == stepBarrier
-	f.decide(v)
-	if barrier && f.step == stepSettle {
-		f.onSettled(nil) // What is durable has settled.
-	}
+	f.onCommitted(o)
 }
 
-func (f *appendFSM) decide(v headView) {
-	s, err := f.preconditions(v)
+// onCommitted takes the outcome of stepCommit or stepResume.
+func (f *appendFSM) onCommitted(o outcome) {
 	switch {
-	case err != nil:
-		f.fail(err)
-	case s == protocol.Status_REGISTER_MISMATCH:
-		f.settle(&protocol.AppendResponse{Status: s, Registers: presentSet(v.registers)})
-	case s != protocol.Status_OK:
-		f.settle(&protocol.AppendResponse{Status: s})
-	case f.size == 0:
-		f.settle(f.commitResponse(v, committed{begin: v.end, end: v.end, sum: protocol.SumOf(nil).Digest()}))
+	case o.again:
+		f.resumed = f.resumed || o.resumed
+		f.step, f.revision = stepResolve, max(f.revision, o.revision)
+	case o.err != nil:
+		f.fail(o.err)
 	default:
-		f.plan(v)
+		f.respond(o.response)
 	}
-}
-
-// preconditions are checked in the order of the protocol.
-func (f *appendFSM) preconditions(v headView) (protocol.Status, error) {
-	offset := f.req.GetOffset()
-	greatest := max(v.end, v.indexEnd)
-	switch {
-	// Registers that were never set match any check.
-	case len(v.registers.GetLabels()) != 0 && !f.req.GetCheckRegisters().Matches(v.registers):
-		return protocol.Status_REGISTER_MISMATCH, nil
-	// A read-only journal may be a view of another cluster's store, which runs ahead.
-	case offset == 0 && v.indexEnd > v.end && f.resolved.spec.Flag().MayWrite():
-		return protocol.Status_INDEX_HAS_GREATER_OFFSET, nil
-	case offset != 0 && offset != greatest:
-		return protocol.Status_WRONG_APPEND_OFFSET, nil
-	case offset > v.end:
-		return 0, status.Errorf(codes.Unimplemented,
-			"journal %s: resetting its head from %d to the end of its stored fragments (%d) is not supported",
-			f.resolved.spec.GetName(), v.end, offset)
-	case f.size != 0 && !f.mayHaveContent():
-		return protocol.Status_NOT_ALLOWED, nil
-	case f.size == 0 && (f.req.GetUnionRegisters() != nil || f.req.GetSubtractRegisters() != nil):
-		return 0, errors.New("register modification requires non-empty Append")
-	}
-	return protocol.Status_OK, nil
-}
-
-// plan the write of an append that passed.
-func (f *appendFSM) plan(v headView) {
-	f.registers = nil
-	if f.req.GetUnionRegisters() != nil || f.req.GetSubtractRegisters() != nil {
-		f.registers = protocol.UnionLabelSets(f.req.GetUnionRegisters(),
-			protocol.SubtractLabelSet(v.registers, f.req.GetSubtractRegisters()))
-	}
-	after := f.registers
-	if after == nil {
-		after = v.registers
-	}
-	// The commit is filled in once it is written.
-	f.pending = f.commitResponse(v, committed{})
-	f.pending.Registers = presentSet(after)
-	if f.step = stepWrite; rollIsDue(f.resolved.spec, v) {
-		f.step = stepRoll
-		f.pending.Commit.CompressionCodec = f.resolved.spec.GetFragment().GetCompressionCodec()
-	}
-}
-
-func (f *appendFSM) commitResponse(v headView, c committed) *protocol.AppendResponse {
-	return &protocol.AppendResponse{
-		Commit: &protocol.Fragment{
-			Journal:          f.resolved.spec.GetName(),
-			Begin:            c.begin,
-			End:              c.end,
-			Sum:              protocol.SumFromDigest(c.sum),
-			CompressionCodec: v.codec,
-		},
-		Registers: presentSet(v.registers),
-	}
-}
-
-// onRolled takes the outcome of stepRoll.
-func (f *appendFSM) onRolled(err error) {
-	if f.step = stepWrite; err != nil {
-		f.fail(err)
-	}
-}
-
-// onWritten takes the outcome of stepWrite.
-func (f *appendFSM) onWritten(c committed, err error) {
-	if err != nil {
-		f.fail(err)
-		return
-	}
-	r := f.pending
-	r.Commit.Begin, r.Commit.End, r.Commit.Sum = c.begin, c.end, protocol.SumFromDigest(c.sum)
-	f.settle(r)
-}
-
-// onSettled takes the outcome of stepSettle.
-func (f *appendFSM) onSettled(err error) {
-	if err != nil {
-		f.fail(err)
-		return
-	}
-	f.respond(f.pending)
-}
-
-// rollIsDue tells whether the open fragment is to be closed before the next append:
-// it is longer than its spec asks for, or an interval of flushing has ended, or it
-// is the first of the journal, which is stored at once so that a loss of all
-// brokers can't go unnoticed. An empty fragment is never closed.
-func rollIsDue(spec *protocol.JournalSpec, v headView) bool {
-	length := v.end - v.openBegin
-	return length > 0 && (length > spec.GetFragment().GetLength() ||
-		v.openBegin == v.indexBegin ||
-		flushIsDue(v.first, v.now, spec.GetFragment().GetFlushInterval().AsDuration()))
-}
-
-// flushIsDue tells whether a multiple of the interval, in UTC, is in (first, now].
-func flushIsDue(first, now time.Time, interval time.Duration) bool {
-	return interval >= time.Second && !first.IsZero() && !now.Before(nextFlush(first, interval))
-}
-
-// nextFlush is the first multiple of the interval, in UTC, after t. The interval is
-// a second or more.
-func nextFlush(t time.Time, interval time.Duration) time.Time {
-	seconds := int64(interval / time.Second)
-	return time.Unix((t.Unix()/seconds+1)*seconds, 0)
-}
-
-// presentSet is the set, or an empty one: on the wire absent isn't empty.
-func presentSet(set *protocol.LabelSet) *protocol.LabelSet {
-	if set == nil {
-		return new(protocol.LabelSet)
-	}
-	return set
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,12 +21,13 @@ import (
 // TestAppendScenarios walks the append state machine through testdata/append. The
 // input of "run" has one event a line; its output is the step that each led to.
 //
-//	append journal=NAME [offset=N] [check=SELECTOR] [union=N=V;...] [subtract=...] [suspend=NAME] [revision=N]
+//	append journal=NAME [offset=N] [check=SELECTOR] [union=N=V;...] [subtract=...] [suspend=NAME] [revision=N] [no-proxy] [header]
 //	resolved [status=NAME] [members=N] [replication=N] [revision=N] [flags=NAME] [suspended=LEVEL] [length=N] [flush=D]
 //	content TEXT | message journal=NAME | empty | eof | broken
-//	gathered | index | rolled | settled      each with [error=closed|store|TEXT]
-//	view end=N [open=N] [registers=N=V;...] [index=BEGIN-END] [first=HH:MM:SS] [now=HH:MM:SS]
-//	written begin=N end=N
+//	gathered | index      each with [error=closed|store|TEXT]
+//	barrier | committed      each with [status=NAME] [end=N] [again=REVISION [resumed]] [error=TEXT]
+//	allocated [late] [error=TEXT]
+//	proxied [status=NAME] [end=N] [error=TEXT]
 func TestAppendScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata/append", func(t *testing.T, path string) {
 		t.Helper()
@@ -38,7 +40,7 @@ func TestAppendScenarios(t *testing.T) {
 				line = strings.TrimSpace(line)
 				s.event(line)
 				word, _, _ := strings.Cut(line, " ")
-				fmt.Fprintf(&out, "%-8s -> %s\n", word, s.state())
+				fmt.Fprintf(&out, "%-9s -> %s\n", word, s.state())
 			}
 			return out.String()
 		})
@@ -87,18 +89,22 @@ func (s *appendScenario) event(line string) {
 	case "index":
 		s.expects(stepAwaitIndex)
 		s.fsm.onIndex(a.err())
-	case "view":
-		s.expects(stepAcquire, stepBarrier)
-		s.fsm.onView(a.view(), a.err())
-	case "rolled":
-		s.expects(stepRoll)
-		s.fsm.onRolled(a.err())
-	case "written":
-		s.expects(stepWrite)
-		s.fsm.onWritten(committed{begin: a.number("begin"), end: a.number("end"), sum: protocol.SumOf([]byte("x")).Digest()}, a.err())
-	case "settled":
-		s.expects(stepSettle)
-		s.fsm.onSettled(a.err())
+	case "barrier":
+		s.expects(stepBarrier)
+		s.fsm.onBarrier(a.outcome())
+	case "committed":
+		s.expects(stepCommit, stepResume)
+		s.fsm.onCommitted(a.outcome())
+	case "allocated":
+		s.expects(stepAwaitAllocator)
+		s.fsm.onAllocated(!a.has("late"), a.err())
+	case "proxied":
+		s.expects(stepProxy)
+		r := a.outcome().response
+		if r != nil {
+			r.Header = s.fsm.resolved.header // the primary's has the same route
+		}
+		s.fsm.onProxied(r, a.err())
 	default:
 		s.t.Fatalf("%s: unknown event %q", s.pos, line)
 	}
@@ -111,12 +117,12 @@ func (s *appendScenario) state() string {
 		require.NoError(s.t, f.err)
 	}
 	switch {
+	case f.step == stepAwaitAllocator:
+		return fmt.Sprintf("await allocator at %d", f.revision)
 	case f.step == stepResolve:
 		return fmt.Sprintf("resolve at %d", f.revision)
-	case f.step == stepWrite && f.registers != nil:
-		return fmt.Sprintf("write %d bytes, registers %s", f.size, formatSet(f.registers))
-	case f.step == stepWrite:
-		return fmt.Sprintf("write %d bytes", f.size)
+	case f.step == stepCommit:
+		return fmt.Sprintf("commit %d bytes", f.size)
 	case f.err != nil:
 		require.Nil(s.t, f.response)
 		return fmt.Sprintf("error %q", f.err)
@@ -169,6 +175,8 @@ func (a scenarioArgs) find(key string) (string, bool) {
 	}
 	return "", false
 }
+
+func (a scenarioArgs) has(word string) bool { return slices.Contains(strings.Fields(a.text), word) }
 
 func (a scenarioArgs) number(key string) int64 {
 	value, ok := a.find(key)
@@ -223,6 +231,24 @@ func (a scenarioArgs) err() error {
 	}
 }
 
+func (a scenarioArgs) outcome() outcome {
+	if _, ok := a.find("again"); ok {
+		return outcome{again: true, revision: a.number("again"), resumed: a.has("resumed")}
+	}
+	if err := a.err(); err != nil {
+		return outcome{err: err}
+	}
+	r := &protocol.AppendResponse{Status: protocol.Status(a.enum("status", protocol.Status_value))}
+	if r.GetStatus() == protocol.Status_OK {
+		r.Commit = &protocol.Fragment{Journal: "a/journal", End: a.number("end"), Sum: new(protocol.SHA1Sum), CompressionCodec: protocol.CompressionCodec_NONE}
+		r.Registers = new(protocol.LabelSet)
+	}
+	if r.GetStatus() == protocol.Status_REGISTER_MISMATCH {
+		r.Registers = new(protocol.LabelSet)
+	}
+	return outcome{response: r}
+}
+
 func (a scenarioArgs) clock(key string) time.Time {
 	value, ok := a.find(key)
 	if !ok {
@@ -242,6 +268,10 @@ func (a scenarioArgs) appendRequest() *protocol.AppendRequest {
 		SubtractRegisters: a.set("subtract"),
 		Suspend:           protocol.AppendRequest_Suspend(a.enum("suspend", protocol.AppendRequest_Suspend_value)),
 		MinEtcdRevision:   a.number("revision"),
+		DoNotProxy:        a.has("no-proxy"),
+	}
+	if a.has("header") {
+		r.Header = &protocol.Header{Route: protocol.EmptyRoute(), Etcd: &protocol.Header_Etcd{ClusterId: 1, MemberId: 2, Revision: 5, RaftTerm: 3}}
 	}
 	if text, ok := a.find("check"); ok {
 		sel, err := protocol.ParseLabelSelector(text)
@@ -264,7 +294,8 @@ func (a scenarioArgs) resolution() resolution {
 		require.NoError(a.t, err, a.pos)
 	}
 	return resolution{
-		status: protocol.Status(a.enum("status", protocol.Status_value)),
+		desired: int(a.numberOr("replication", 1)),
+		status:  protocol.Status(a.enum("status", protocol.Status_value)),
 		header: &protocol.Header{
 			Route: route,
 			Etcd:  &protocol.Header_Etcd{ClusterId: 1, MemberId: 2, Revision: a.numberOr("revision", 7), RaftTerm: 3},
@@ -274,7 +305,8 @@ func (a scenarioArgs) resolution() resolution {
 			Replication: int32(a.numberOr("replication", 1)),
 			Flags:       uint32(a.enum("flags", protocol.JournalSpec_Flag_value)),
 			Suspend: &protocol.JournalSpec_Suspend{
-				Level: protocol.JournalSpec_Suspend_Level(a.enum("suspended", protocol.JournalSpec_Suspend_Level_value)),
+				Offset: a.number("suspend-offset"),
+				Level:  protocol.JournalSpec_Suspend_Level(a.enum("suspended", protocol.JournalSpec_Suspend_Level_value)),
 			},
 			Fragment: &protocol.JournalSpec_Fragment{
 				Length:           a.numberOr("length", 1000),
@@ -336,23 +368,23 @@ func TestAppendFSMRandom(t *testing.T) {
 				f.onGathered(fail())
 			case stepAwaitIndex:
 				f.onIndex(fail())
-			case stepBarrier, stepAcquire:
-				f.onView(headView{end: 1, indexEnd: 1}, fail())
-			case stepRoll:
-				require.True(t, f.step.holdsPipeline())
-				f.onRolled(fail())
-			case stepWrite:
-				require.True(t, f.step.holdsPipeline())
-				require.True(t, isCommitted, "only what the client committed is written")
-				require.Zero(t, written, "once")
-				err := fail()
-				if err == nil {
-					written = f.size
+			case stepCommit:
+				require.True(t, isCommitted, "only what the client committed takes its turn")
+				if err := fail(); err != nil {
+					f.onCommitted(outcome{again: errors.Is(err, errReplicaClosed), err: err})
+					continue
 				}
-				f.onWritten(committed{begin: 1, end: 1 + f.size}, err)
-			case stepSettle:
-				require.False(t, f.step.holdsPipeline())
-				f.onSettled(fail())
+				require.Zero(t, written, "once")
+				written = f.size
+				f.onCommitted(outcome{response: &protocol.AppendResponse{
+					Commit: &protocol.Fragment{Begin: 1, End: 1 + f.size}, Registers: new(protocol.LabelSet),
+				}})
+			case stepBarrier:
+				require.Zero(t, sent)
+				require.True(t, isCommitted)
+				f.onBarrier(outcome{again: true})
+			case stepResume, stepProxy, stepAwaitAllocator:
+				t.Fatalf("unexpected step %s", f.step)
 			case stepDone:
 				require.NotEqual(t, f.err == nil, f.response == nil, "exactly one outcome")
 				if f.response.GetCommit() != nil {

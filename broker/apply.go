@@ -103,8 +103,6 @@ func (b *Broker) checkSpec(spec, before *protocol.JournalSpec) error {
 		return status.Errorf(codes.Unimplemented, "journal %s: %s", name, fmt.Sprintf(what, args...))
 	}
 	switch {
-	case spec.GetReplication() > 1:
-		return refused("replication of %d is not supported: this release has one replica of each journal", spec.GetReplication())
 	case spec.GetMaxAppendRate() != 0:
 		return refused("max_append_rate is not supported")
 	case spec.GetSuspend() != nil && !proto.Equal(spec.GetSuspend(), before.GetSuspend()) &&

@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"broadsheet.dev/broadsheet/allocator"
+	"broadsheet.dev/broadsheet/broker/epoch"
 	"broadsheet.dev/broadsheet/fragments/persist"
 	"broadsheet.dev/broadsheet/fragments/spool"
+	"broadsheet.dev/broadsheet/fragments/store/health"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/keyspace"
 )
@@ -46,6 +48,7 @@ type Broker struct {
 	contents  *contents
 	applying  chan struct{} // cap 1: holds who applies
 
+	health    *health.Checker // set by Serve before anything is served
 	door      *door
 	signer    *signer
 	transport *transport
@@ -63,6 +66,8 @@ type Broker struct {
 	kicked   chan struct{}                   // cap 1: make a roster, though no key has changed
 	ready    chan struct{}                   // closed once every journal that can be is served
 	stopping chan struct{}                   // closed when the broker begins to stop
+	life     context.Context                 //nolint:containedctx // ends then, too
+	die      context.CancelFunc              // ends life
 	served   atomic.Bool                     // Serve was called
 }
 
@@ -86,6 +91,7 @@ func New(cfg Config) (*Broker, error) {
 		ready:          make(chan struct{}),
 		stopping:       make(chan struct{}),
 	}
+	b.life, b.die = context.WithCancel(context.Background())
 	cfg.Security.warn(cfg.Logger)
 	var err error
 	if b.transport, err = newTransport(cfg.Security, cfg.Logger); err != nil {
@@ -162,12 +168,17 @@ func (b *Broker) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.health, err = health.New(health.Config{Stores: b.cfg.Stores, Logger: b.log, Registerer: b.cfg.Registerer})
+	if err != nil {
+		return err
+	}
 	b.env = &replicaEnv{
-		spools: spools, stores: b.cfg.Stores, persister: persister, logger: b.log, metrics: b.metrics,
-		now:       time.Now,
-		exists:    b.journalExists,
-		settled:   func() { notify(b.kicked) },
-		advertise: b.advertise,
+		spools: spools, mode: b.cfg.Mode, stores: b.cfg.Stores, persister: persister,
+		peers: newPeers(b.transport, b.signer, b.cfg.MaxMessage), chunks: newChunkPool(), logger: b.log, metrics: b.metrics,
+		contents: b.contents, now: time.Now, retentionGrace: b.cfg.RetentionGrace,
+		self:        b.cfg.ID,
+		member:      epoch.Member{Broker: brokerOf(b.cfg.ID), Disk: spools.Disk()},
+		directories: b,
 	}
 	b.roster.Store(newRoster(directory{b.cfg.Prefix, b.keys.View()}))
 	return nil
@@ -202,10 +213,11 @@ func (b *Broker) run(ctx context.Context) error {
 	}
 	b.log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "broker is stopping")
 	close(b.stopping)
+	b.die()
 	announced.leave()
 	errs := []error{servers.stop(b.cfg.Grace)}
 	serving.Cancel()
-	errs = append(errs, serving.Wait())
+	errs = append(errs, serving.Wait(), b.env.peers.close(), b.health.Close())
 	core.Cancel()
 	errs = append(errs, core.Wait())
 	return errors.Join(errs...)
@@ -235,6 +247,14 @@ func (d directory) hasUnassigned() bool {
 		found = found || j.DesiredReplication() == 1 && len(d.assignments(j.spec.GetName())) == 0
 	})
 	return found
+}
+
+// leaseID is that of our present lease; 0 is none.
+func (b *Broker) leaseID() int64 {
+	if l := b.lease.Load(); l != nil {
+		return int64(l.ID())
+	}
+	return 0
 }
 
 // leaseIsValid tells whether nobody else can have been given our journals.

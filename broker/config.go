@@ -37,6 +37,9 @@ type Config struct {
 	// JournalLimit is the most journals that this broker takes. Default: 1024.
 	JournalLimit int
 
+	// MaxReplication caps how many brokers hold a journal, whatever its spec says. Default: 5.
+	MaxReplication int
+
 	// Dir is the broker's directory: its spools, gathered appends and lease.
 	Dir string
 	// FS that spools are kept in. Default: the operating system's.
@@ -45,6 +48,9 @@ type Config struct {
 	Mode spool.Mode
 	// Stores that journals may name.
 	Stores *store.Registry
+	// RetentionGrace is how long a fragment is kept beyond its journal's retention, so that who has just been
+	// told of it can read it. Default: 1 hour.
+	RetentionGrace time.Duration
 	// MaxUploads of fragments at a time. Default: that of persist.
 	MaxUploads int
 
@@ -80,6 +86,8 @@ const DefaultPrefix = "/gazette/cluster"
 const (
 	defaultLeaseTTL     = 20 * time.Second
 	defaultJournalLimit = 1024
+	defaultReplication  = 5
+	defaultRetention    = time.Hour
 	defaultMaxMessage   = 4 << 20
 	defaultGatherMemory = 1 << 20
 	defaultGatherTotal  = 64 << 20
@@ -97,6 +105,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.JournalLimit == 0 {
 		c.JournalLimit = defaultJournalLimit
+	}
+	if c.MaxReplication == 0 {
+		c.MaxReplication = defaultReplication
+	}
+	if c.RetentionGrace == 0 {
+		c.RetentionGrace = defaultRetention
 	}
 	if c.FS == nil {
 		c.FS = vfs.Default
@@ -134,6 +148,10 @@ func (c Config) Validate() error {
 		return errors.New("broker: Logger is missing")
 	case c.JournalLimit < 0:
 		return fmt.Errorf("broker: JournalLimit: %d is negative", c.JournalLimit)
+	case c.MaxReplication < 0:
+		return fmt.Errorf("broker: MaxReplication: %d is negative", c.MaxReplication)
+	case c.RetentionGrace < 0:
+		return fmt.Errorf("broker: RetentionGrace: %v is negative", c.RetentionGrace)
 	case c.MaxMessage < 0:
 		return fmt.Errorf("broker: MaxMessage: %d is negative", c.MaxMessage)
 	case c.GatherMemory < 0 || c.GatherTotal < 0:

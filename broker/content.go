@@ -30,6 +30,7 @@ type contents struct {
 	mu       sync.Mutex
 	verified map[objectID]struct{}
 	running  map[objectID]chan struct{} // closed when the verification has ended
+	reading  map[objectID]int           // how many read it now
 }
 
 // objectID names a version of an object.
@@ -39,7 +40,7 @@ type objectID struct {
 }
 
 func newContents(stores *store.Registry) *contents {
-	return &contents{stores: stores, verified: make(map[objectID]struct{}), running: make(map[objectID]chan struct{})}
+	return &contents{stores: stores, verified: make(map[objectID]struct{}), running: make(map[objectID]chan struct{}), reading: make(map[objectID]int)}
 }
 
 // buffer for the content of a message; recycle it.
@@ -66,17 +67,58 @@ func (c *contents) open(ctx context.Context, e fragments.Entry, begin, end int64
 	if e.Local != nil {
 		return io.NopCloser(io.NewSectionReader(e.Local, begin, end-begin)), nil
 	}
-	if err := c.verify(ctx, e.Fragment); err != nil {
-		return nil, err
-	}
-	r, err := c.openStored(ctx, e.Fragment)
+	release := c.use(e.Fragment)
+	r, err := c.openVerified(ctx, e.Fragment)
 	if err != nil {
+		release()
 		return nil, err
 	}
+	r = &usedReader{r, release}
 	if _, err := io.CopyN(io.Discard, r, begin-e.Begin); err != nil {
 		return nil, errors.Join(fmt.Errorf("seek in %s: %w", e.ContentPath(), err), r.Close())
 	}
 	return r, nil
+}
+
+// use notes that a fragment is read, until what it returns is called.
+func (c *contents) use(f fragments.Fragment) func() {
+	id := objectID{f.Store, f.ContentPath(), f.ModTime}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reading[id]++
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.reading[id]--; c.reading[id] == 0 {
+			delete(c.reading, id)
+		}
+	}
+}
+
+// inUse tells whether somebody reads a fragment.
+func (c *contents) inUse(f fragments.Fragment) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reading[objectID{f.Store, f.ContentPath(), f.ModTime}] > 0
+}
+
+// usedReader tells when it is closed.
+type usedReader struct {
+	io.ReadCloser
+	release func()
+}
+
+// Close the reader.
+func (r *usedReader) Close() error {
+	defer r.release()
+	return r.ReadCloser.Close()
+}
+
+func (c *contents) openVerified(ctx context.Context, f fragments.Fragment) (io.ReadCloser, error) {
+	if err := c.verify(ctx, f); err != nil {
+		return nil, err
+	}
+	return c.openStored(ctx, f)
 }
 
 // verify returns once the stored object is known to be what its name says. Of

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"broadsheet.dev/broadsheet/allocator"
+	"broadsheet.dev/broadsheet/broker/epoch"
 	"broadsheet.dev/broadsheet/protocol"
 )
 
@@ -117,5 +118,41 @@ func processID(id allocator.MemberID) *protocol.ProcessSpec_ID {
 
 // decodeKey is the Decode of the brokers' key space.
 func decodeKey(prefix string) func(*mvccpb.KeyValue) (any, error) {
-	return func(kv *mvccpb.KeyValue) (any, error) { return allocator.Decode(prefix, decoder{}, kv) }
+	return func(kv *mvccpb.KeyValue) (any, error) {
+		if strings.HasPrefix(string(kv.GetKey()), epochsPrefix(prefix)) {
+			list, created, err := epoch.Decode(kv.GetValue())
+			name := strings.TrimPrefix(string(kv.GetKey()), epochsPrefix(prefix))
+			return journalEpochs{name, list, created}, err
+		}
+		return allocator.Decode(prefix, decoder{}, kv)
+	}
 }
+
+// journalEpochs is the value of a journal's epochs key.
+type journalEpochs struct {
+	journal        string
+	list           epoch.List
+	createRevision int64 // of the journal's spec
+}
+
+// Preferred members of the journal: those that hold its newest bytes (R6).
+func (e journalEpochs) Preferred() (string, []allocator.MemberID) {
+	last, _ := e.list.Last()
+	ids := make([]allocator.MemberID, 0, len(last.Members))
+	for _, m := range last.Members {
+		ids = append(ids, allocator.MemberID{Zone: m.Zone, Suffix: m.Suffix})
+	}
+	return e.journal, ids
+}
+
+// Affinity of a journal: who holds its newest bytes is told by its epochs. Without stores nobody
+// else could ever get them.
+func (i journalItem) Affinity() ([]allocator.MemberID, bool) {
+	return nil, len(i.spec.GetFragment().GetStores()) == 0
+}
+
+// epochsPrefix is what the keys of all journals' epochs begin with.
+func epochsPrefix(prefix string) string { return prefix + "/epochs/" }
+
+// epochsKey is the key of a journal's epochs.
+func epochsKey(prefix, journal string) string { return epochsPrefix(prefix) + journal }

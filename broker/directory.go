@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"broadsheet.dev/broadsheet/allocator"
+	"broadsheet.dev/broadsheet/broker/epoch"
 	"broadsheet.dev/broadsheet/keyspace"
 	"broadsheet.dev/broadsheet/protocol"
 )
@@ -138,4 +139,18 @@ func (d directory) etcd() *protocol.Header_Etcd {
 		Revision:  d.view.Revision(),
 		RaftTerm:  d.view.RaftTerm(),
 	}
+}
+
+// epochs of a journal, and the mod revision of their key. Those of a journal of the same name that
+// was deleted are none.
+func (d directory) epochs(j journal) (epoch.List, int64) {
+	kv, ok := d.view.Get(epochsKey(d.prefix, j.spec.GetName()))
+	if !ok {
+		return nil, 0
+	}
+	e, ok := kv.Value.(journalEpochs)
+	if !ok || e.createRevision != j.createRevision {
+		return nil, kv.ModRevision
+	}
+	return e.list, kv.ModRevision
 }

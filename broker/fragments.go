@@ -28,6 +28,9 @@ func (b *Broker) listFragments(ctx context.Context, req *protocol.FragmentsReque
 		if res.status == protocol.Status_OK && res.spec.GetSuspend().GetLevel() == protocol.JournalSpec_Suspend_FULL {
 			r.Status = protocol.Status_SUSPENDED
 		}
+		if mayProxy(res, req.GetHeader(), req.GetDoNotProxy()) {
+			return b.proxyFragments(ctx, res, req)
+		}
 		if r.GetStatus() != protocol.Status_OK {
 			return r, nil
 		}

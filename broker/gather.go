@@ -1,9 +1,10 @@
 package broker
 
 import (
-	"bytes"
+	"crypto/sha1" //nolint:gosec // the protocol's checksum of content, no secret
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"slices"
@@ -48,6 +49,27 @@ type body struct {
 	held int64
 	file *os.File
 	size int64
+	sum  hash.Hash // SHA-1 of what is in the file
+}
+
+func newBody(dir string, limit int64, budget *budget) *body {
+	return &body{dir: dir, limit: limit, budget: budget}
+}
+
+// digest is the SHA-1 of the content: it is made here, outside of the pipeline.
+func (b *body) digest() [20]byte {
+	if b.sum == nil {
+		return sha1.Sum(b.mem) //nolint:gosec // the protocol's checksum of content, no secret
+	}
+	return [20]byte(b.sum.Sum(nil))
+}
+
+// content is either in memory, or in a file.
+func (b *body) content() ([]byte, io.Reader) {
+	if b.file == nil {
+		return b.mem, nil
+	}
+	return nil, io.NewSectionReader(b.file, 0, b.size)
 }
 
 // write adds p. If it may be kept, the caller doesn't change it any more.
@@ -92,6 +114,8 @@ func (b *body) spill(p []byte) error {
 			return err
 		}
 		b.file = f
+		b.sum = sha1.New() //nolint:gosec // as above
+		b.sum.Write(b.mem)
 		// The file has no name from now on, so nothing of it outlives the process.
 		if err := os.Remove(f.Name()); err != nil {
 			return err
@@ -101,6 +125,7 @@ func (b *body) spill(p []byte) error {
 		}
 		b.release()
 	}
+	b.sum.Write(p)
 	_, err := b.file.Write(p)
 	return err
 }
@@ -108,14 +133,6 @@ func (b *body) spill(p []byte) error {
 func (b *body) release() {
 	b.budget.give(b.held)
 	b.mem, b.held = nil, 0
-}
-
-// reader returns all content from its beginning. It is valid until the next call.
-func (b *body) reader() io.Reader {
-	if b.file == nil {
-		return bytes.NewReader(b.mem)
-	}
-	return io.NewSectionReader(b.file, 0, b.size)
 }
 
 // close gives memory and file back.

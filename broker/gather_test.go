@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"crypto/sha1"
 	"io"
 	"os"
 	"path/filepath"
@@ -34,9 +35,14 @@ func TestBodyModel(t *testing.T) {
 		}
 		require.EqualValues(t, len(want), b.size)
 		for range 2 { // It can be read again.
-			got, err := io.ReadAll(b.reader())
-			require.NoError(t, err)
+			got, r := b.content()
+			if r != nil {
+				var err error
+				got, err = io.ReadAll(r)
+				require.NoError(t, err)
+			}
 			require.Equal(t, want, append([]byte(nil), got...))
+			require.Equal(t, sha1.Sum(want), b.digest())
 		}
 		b.close()
 		require.Equal(t, total, budget.free.Load())

@@ -210,10 +210,13 @@ func TestRecreatedOverStoredFragments(t *testing.T) {
 	r, err := appendWith(ctx, b.Client(), &protocol.AppendRequest{Journal: "a/journal"}, "x")
 	require.NoError(t, err)
 	require.Equal(t, protocol.Status_INDEX_HAS_GREATER_OFFSET, r.GetStatus())
-	_, err = appendWith(ctx, b.Client(), &protocol.AppendRequest{Journal: "a/journal", Offset: 5}, "")
-	require.Equal(t, codes.Unimplemented, status.Code(err))
-	require.ErrorContains(t, err, "resetting its head from 0 to the end of its stored fragments (5) is not supported")
-	require.Equal(t, "hello", mustRead(ctx, t, b, "a/journal", 0))
+	// An operator says to go on at the end of what is stored.
+	r, err = appendWith(ctx, b.Client(), &protocol.AppendRequest{Journal: "a/journal", Offset: 5}, "")
+	require.NoError(t, err)
+	require.Equal(t, protocol.Status_OK, r.GetStatus())
+	require.EqualValues(t, 5, r.GetCommit().GetEnd())
+	require.EqualValues(t, 6, mustAppend(ctx, t, b, "a/journal", "!").GetCommit().GetEnd())
+	require.Equal(t, "hello!", mustRead(ctx, t, b, "a/journal", 0))
 }
 
 // config is that of a second broker over the first one's directory.

@@ -195,18 +195,29 @@ func TestHeaders(t *testing.T) {
 	require.ErrorContains(t, err, "request is from etcd cluster 11")
 }
 
-// TestRefusedRPCs by their names.
-func TestRefusedRPCs(t *testing.T) {
+// TestStoreHealth: how a store does is told, also of one that no operator allows.
+func TestStoreHealth(t *testing.T) {
 	b := brokertest.New(t, brokertest.Config{})
 	ctx := bounded(t)
-	_, err := b.Client().FragmentStoreHealth(ctx, &protocol.FragmentStoreHealthRequest{FragmentStore: "file:///"})
-	require.Equal(t, codes.Unimplemented, status.Code(err))
-	require.ErrorContains(t, err, "FragmentStoreHealth is not supported")
-	stream, err := b.Client().Replicate(ctx)
-	require.NoError(t, err)
-	_, err = stream.Recv()
-	require.Equal(t, codes.Unimplemented, status.Code(err))
-	require.ErrorContains(t, err, "Replicate is not supported")
+	for _, tc := range []struct {
+		url, prefix string
+		remove      bool
+		want        string
+	}{
+		{url: "file:///"},
+		{url: "file:///", remove: true, prefix: "a/"},
+		{url: "s3://bucket/", want: "no entry allows it"},
+	} {
+		r, err := b.Client().FragmentStoreHealth(ctx, &protocol.FragmentStoreHealthRequest{
+			FragmentStore: tc.url, CheckDelete: tc.remove, CheckDeletePrefix: tc.prefix,
+		})
+		require.NoError(t, err)
+		require.NoError(t, r.Validate())
+		require.Equal(t, tc.want == "", r.GetStatus() == protocol.Status_OK, "%v", r)
+		require.Contains(t, r.GetStoreHealthError(), tc.want)
+	}
+	_, err := b.Client().FragmentStoreHealth(ctx, &protocol.FragmentStoreHealthRequest{FragmentStore: "bucket"})
+	require.ErrorContains(t, err, "FragmentStore")
 }
 
 // TestSpecsOfOtherPrograms: what this release can't do it says, journal by journal.
@@ -236,8 +247,7 @@ func TestSpecsOfOtherPrograms(t *testing.T) {
 		var r *protocol.AppendResponse
 		awaitCondition(ctx, t, func() bool {
 			r, err = appendWith(ctx, b.Client(), &protocol.AppendRequest{Journal: name, Suspend: protocol.AppendRequest_SUSPEND_NO_RESUME}, "x")
-			placed := name == "far/stores" || name == "three/replicas"
-			return !placed || r.GetStatus() != protocol.Status_NO_JOURNAL_PRIMARY_BROKER
+			return r.GetStatus() != protocol.Status_NO_JOURNAL_PRIMARY_BROKER
 		})
 		require.NoError(t, err)
 		outcomes[name] = r.GetStatus().String()

@@ -13,6 +13,7 @@ type metrics struct {
 	completed       *prometheus.CounterVec
 	readBytes       prometheus.Counter
 	refreshFailures prometheus.Counter
+	pruned          prometheus.Counter
 	denied          *prometheus.CounterVec
 }
 
@@ -33,6 +34,10 @@ func newMetrics() *metrics {
 		refreshFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "broadsheet_broker_refresh_failures_total",
 			Help: "Listings of a journal's stores that failed.",
+		}),
+		pruned: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "broadsheet_broker_pruned_total",
+			Help: "Stored fragments removed, as their journals keep them no longer.",
 		}),
 		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "broadsheet_broker_denied_total",
@@ -66,7 +71,7 @@ func (b *Broker) register(r prometheus.Registerer) error {
 		return nil
 	}
 	for _, c := range []prometheus.Collector{
-		b.metrics.started, b.metrics.completed, b.metrics.readBytes, b.metrics.refreshFailures, b.metrics.denied, journalCollector{b},
+		b.metrics.started, b.metrics.completed, b.metrics.readBytes, b.metrics.refreshFailures, b.metrics.pruned, b.metrics.denied, journalCollector{b},
 	} {
 		if err := r.Register(c); err != nil {
 			return err

@@ -41,6 +41,9 @@ func (b *Broker) read(ctx context.Context, req *protocol.ReadRequest, send func(
 				res.status = protocol.Status_NOT_ALLOWED
 			}
 		}
+		if mayProxy(res, req.GetHeader(), req.GetDoNotProxy()) {
+			return b.proxyRead(ctx, res, req, send)
+		}
 		if res.status != protocol.Status_OK {
 			return send(&protocol.ReadResponse{Status: res.status, Header: res.header})
 		}
@@ -73,12 +76,22 @@ type reader struct {
 
 // run sends entry after entry.
 func (r *reader) run(ctx context.Context) error {
+	if bound, ok := r.replica.waitingBound(); ok && r.offset == -1 && !r.req.GetBlock() {
+		// Where the journal ends is only with brokers that are missing. This is where it may be reset (R7).
+		return r.send(&protocol.ReadResponse{
+			Status: protocol.Status_OFFSET_NOT_YET_AVAILABLE, Header: r.takeHeader(), Offset: bound, WriteHead: bound,
+		})
+	}
 	for {
 		hit, err := r.replica.index.Query(r.offset)
 		if err != nil {
 			return err
 		}
 		r.offset = hit.Offset
+		if at, ok := r.replica.resetAbove(hit); ok {
+			r.offset = at
+			continue
+		}
 		action, offset := planRead(r.req, hit, r.broker.env.now())
 		if r.unlisted != nil && action != readServe {
 			// What isn't here may well be in a store.
@@ -92,7 +105,7 @@ func (r *reader) run(ctx context.Context) error {
 				Status: protocol.Status_OFFSET_NOT_YET_AVAILABLE, Header: r.takeHeader(), Offset: offset, WriteHead: hit.End,
 			})
 		case readAwait:
-			if more, err := r.await(ctx, hit.Changed); !more {
+			if more, err := r.await(ctx, hit); !more {
 				return err
 			}
 		case readServe:
@@ -103,10 +116,24 @@ func (r *reader) run(ctx context.Context) error {
 	}
 }
 
+// relistAfter is how long a reader waits for what isn't in the index, though content beyond it is there,
+// before the stores are listed again.
+const relistAfter = time.Second
+
 // await waits for the index to change, and tells whether to go on.
-func (r *reader) await(ctx context.Context, changed <-chan struct{}) (bool, error) {
+func (r *reader) await(ctx context.Context, hit fragments.Hit) (bool, error) {
+	var missing <-chan time.Time
+	if hit.Outcome == fragments.Hole || hit.Offset < hit.End {
+		// Another member holds it, or has stored it by now.
+		t := time.NewTimer(relistAfter)
+		defer t.Stop()
+		missing = t.C
+	}
 	select {
-	case <-changed:
+	case <-hit.Changed:
+		return true, nil
+	case <-missing:
+		r.replica.listing.again()
 		return true, nil
 	case <-r.replica.closed:
 		return false, nil

@@ -22,8 +22,10 @@ const closeParallel = 16
 type reconciler struct {
 	broker  *Broker
 	closers *task.Group // tasks that close replicas
-	// idle are spools on disk that no replica has.
-	idle map[spool.ID]struct{}
+	// idle are spools on disk that no replica has, each with the remnant that sees to it; nil
+	// while there is none.
+	idle  map[spool.ID]*remnant
+	slots chan struct{} // of remnants
 	// closing has what is closed when the last replica of a journal is closed, for
 	// journals with one that is about to be.
 	closing map[string]chan struct{}
@@ -35,12 +37,13 @@ func newReconciler(b *Broker) *reconciler {
 	r := &reconciler{
 		broker:   b,
 		closers:  task.New(context.Background(), "replicas"),
-		idle:     make(map[spool.ID]struct{}),
+		idle:     make(map[spool.ID]*remnant),
+		slots:    make(chan struct{}, remnantsAtOnce),
 		closing:  make(map[string]chan struct{}),
 		released: make(chan spool.ID),
 	}
 	for _, id := range b.env.spools.Journals() {
-		r.idle[id] = struct{}{}
+		r.idle[id] = nil
 	}
 	return r
 }
@@ -55,7 +58,7 @@ func (r *reconciler) run(ctx context.Context) error {
 		case <-changed:
 		case <-b.kicked:
 		case id := <-r.released:
-			r.idle[id] = struct{}{}
+			r.idle[id] = nil
 			if r.closing[id.Journal] != nil && isClosed(r.closing[id.Journal]) {
 				delete(r.closing, id.Journal)
 			}
@@ -86,7 +89,8 @@ func (r *reconciler) adopt(ctx context.Context, view *keyspace.View) {
 		if !ok {
 			return // The journal is deleted, and its assignments are about to be.
 		}
-		e := &entry{journal: j, route: next.route(all), assignments: all}
+		e := &entry{journal: j, etcd: next.state, route: next.route(all), assignments: all}
+		e.epochs, e.epochsRevision = next.epochs(j)
 		was := old.entries[name]
 		if was != nil && was.createRevision == j.createRevision {
 			e.replica = was.replica
@@ -95,8 +99,13 @@ func (r *reconciler) adopt(ctx context.Context, view *keyspace.View) {
 			if was != nil {
 				after = was.replica.done
 			}
+			id := spool.ID{Journal: name, CreateRevision: j.createRevision}
+			if m := r.idle[id]; m != nil {
+				m.cancel()
+				after = m.done
+			}
 			e.replica = newReplica(ctx, b.env, j, after)
-			delete(r.idle, e.replica.id)
+			delete(r.idle, id)
 		}
 		if was == nil || was.spec != j.spec || !protocol.RouteEquivalent(was.route, e.route) || !e.advertised() {
 			changed = append(changed, e)
@@ -114,7 +123,39 @@ func (r *reconciler) adopt(ctx context.Context, view *keyspace.View) {
 		}
 	}
 	r.discardDeleted(ctx, next)
+	r.beginRemnants(next)
 	b.checkReady(next)
+}
+
+// beginRemnants sees to the spools that no replica has, of journals that there are.
+func (r *reconciler) beginRemnants(now *roster) {
+	for id, m := range r.idle {
+		if e := now.entryOf(id); e != nil {
+			delete(r.idle, id) // It was assigned again before its former replica was closed.
+			continue
+		}
+		if m != nil {
+			if isClosed(m.done) && m.gone {
+				delete(r.idle, id)
+			}
+			continue
+		}
+		if j, ok := now.journal(id.Journal); !ok || j.createRevision != id.CreateRevision || r.closing[id.Journal] != nil {
+			continue
+		}
+		ctx, cancel := context.WithCancel(r.closers.Context())
+		m := &remnant{
+			broker: r.broker, id: id, done: make(chan struct{}), cancel: cancel,
+			log: r.broker.log.With(slog.String("journal", id.Journal)),
+		}
+		r.idle[id] = m
+		r.closers.Go("remnant "+id.Journal, func(context.Context) error {
+			if err := m.run(ctx, r.slots); ctx.Err() == nil {
+				return err
+			}
+			return nil
+		})
+	}
 }
 
 // giveUp closes a replica that left the roster.
@@ -135,9 +176,17 @@ func (r *reconciler) giveUp(gone *replica) {
 // discardDeleted removes the spools of journals that were deleted, or deleted and
 // made again: nobody can ask for what is in them any more.
 func (r *reconciler) discardDeleted(ctx context.Context, now *roster) {
-	for id := range r.idle {
+	for id, m := range r.idle {
 		if j, ok := now.journal(id.Journal); ok && j.createRevision <= id.CreateRevision {
 			continue
+		}
+		if m != nil {
+			m.cancel()
+			<-m.done
+			if m.gone {
+				delete(r.idle, id)
+				continue
+			}
 		}
 		log := r.broker.log.With(slog.String("journal", id.Journal), slog.Int64("create_revision", id.CreateRevision))
 		delete(r.idle, id)

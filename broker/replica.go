@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"broadsheet.dev/broadsheet/broker/epoch"
 	"broadsheet.dev/broadsheet/fragments"
 	"broadsheet.dev/broadsheet/fragments/persist"
 	"broadsheet.dev/broadsheet/fragments/spool"
@@ -19,23 +21,44 @@ import (
 // replicaEnv is what all replicas of a broker share.
 type replicaEnv struct {
 	spools    *spool.Dir
+	mode      spool.Mode
 	stores    *store.Registry
 	persister *persist.Persister
+	peers     *peers
+	chunks    *chunkPool
 	logger    *slog.Logger
 	metrics   *metrics
+	contents  *contents
 	now       func() time.Time
-	// exists tells whether there is a journal of a name.
-	exists func(name string) bool
-	// settled is called when it became known whether a spool can be opened.
-	settled func()
-	// advertise writes the journal's route into its assignments, if they have another.
-	advertise func(ctx context.Context, name string) error
+	// retentionGrace is how long a fragment is kept beyond its journal's retention.
+	retentionGrace time.Duration
+
+	self   *protocol.ProcessSpec_ID
+	member epoch.Member // this broker, with its disk
+	directories
 }
 
-// pipeline is the right to append to a journal. There is one for each replica, and
-// whoever took it off replica.pipeline is the only one to write or roll.
-type pipeline struct {
-	last *spool.Commit // newest append; nil if there was none since the spool was opened
+// directories is what a replica asks of its broker about what is in etcd.
+type directories interface {
+	// journalExists tells whether there is a journal of a name.
+	journalExists(name string) bool
+	// openTried is called when it became known whether a spool can be opened.
+	openTried()
+	// advertise writes the journal's route into its assignments, if they have another.
+	advertise(ctx context.Context, name string) error
+	// entry of a journal that is assigned to this broker, as it is known now; nil if it isn't.
+	entry(id spool.ID) *entry
+	// entryAt is the same, once etcd is seen at a revision.
+	entryAt(ctx context.Context, id spool.ID, revision int64) (*entry, error)
+	// recordEpochs of a journal in etcd, if nothing has changed there; false if it has. It
+	// returns the revision.
+	recordEpochs(ctx context.Context, e *entry, l epoch.List) (int64, bool, error)
+	// leaseIsValid tells whether nobody else can have been given our journals.
+	leaseIsValid() bool
+	// leaseID of our present lease; 0 is none.
+	leaseID() int64
+	// setSuspension of a journal.
+	setSuspension(ctx context.Context, e *entry, s *protocol.JournalSpec_Suspend, closing *epoch.Epoch) outcome
 }
 
 // replica is a journal that this broker holds: its spool, and the index of its
@@ -47,17 +70,23 @@ type replica struct {
 	group *task.Group
 	index *fragments.Index
 
-	pipeline chan *pipeline // holds the one pipeline when nobody does
-	opened   chan struct{}  // closed once spool is set
-	spool    *spool.Journal
-	failed   chan struct{} // closed when the first attempt to open failed
-	closed   chan struct{} // closed first of all when the replica is given up
-	done     chan struct{} // closed last of all
-	full     chan struct{} // cap 1: a fragment was completed
-	tended   chan struct{} // cap 1: spec or route changed
+	tenure chan *tenure  // holds the one tenure when nobody does
+	queue  queue         // appends that wait for it
+	opened chan struct{} // closed once spool is set
+	spool  *spool.Journal
+	failed chan struct{} // closed when the first attempt to open failed
+	closed chan struct{} // closed first of all when the replica is given up
+	done   chan struct{} // closed last of all
+	full   chan struct{} // cap 1: a fragment was completed
+	tended chan struct{} // cap 1: spec or route changed
 
-	registers registerHistory
-	listing   *listing // of the stores
+	acked   atomic.Pointer[ackedHead]          // what every member has; nil until that is known
+	missing atomic.Pointer[epoch.MissingError] // why no epoch can be formed; nil if one can
+	listing *listing                           // of the stores
+
+	fencing sync.Mutex
+	fence   epoch.Replica // what was promised
+	holder  func()        // ends the present use of the tenure, if that may take long
 
 	publishing sync.Mutex // held while the local entries of the index are replaced
 	published  int64      // watermark that the index has; under publishing
@@ -73,20 +102,20 @@ type replica struct {
 func newReplica(ctx context.Context, env *replicaEnv, j journal, after <-chan struct{}) *replica {
 	name := j.spec.GetName()
 	r := &replica{
-		id:       spool.ID{Journal: name, CreateRevision: j.createRevision},
-		env:      env,
-		log:      env.logger.With(slog.String("journal", name)),
-		group:    task.New(ctx, "replica "+name),
-		index:    fragments.NewIndex(),
-		pipeline: make(chan *pipeline, 1),
-		opened:   make(chan struct{}),
-		failed:   make(chan struct{}),
-		closed:   make(chan struct{}),
-		done:     make(chan struct{}),
-		full:     make(chan struct{}, 1),
-		tended:   make(chan struct{}, 1),
-		listing:  newListing(),
-		spec:     j.spec,
+		id:      spool.ID{Journal: name, CreateRevision: j.createRevision},
+		env:     env,
+		log:     env.logger.With(slog.String("journal", name)),
+		group:   task.New(ctx, "replica "+name),
+		index:   fragments.NewIndex(),
+		tenure:  make(chan *tenure, 1),
+		opened:  make(chan struct{}),
+		failed:  make(chan struct{}),
+		closed:  make(chan struct{}),
+		done:    make(chan struct{}),
+		full:    make(chan struct{}, 1),
+		tended:  make(chan struct{}, 1),
+		listing: newListing(),
+		spec:    j.spec,
 	}
 	r.group.Go("tend", func(ctx context.Context) error { return r.tend(ctx, after) })
 	r.group.Go("refresh", r.refresh)
@@ -116,6 +145,7 @@ func (r *replica) update(spec *protocol.JournalSpec) {
 		notify(r.full)
 	}
 	notify(r.tended)
+	notify(r.full) // Who is the primary now stores what others left to it.
 }
 
 func (r *replica) currentSpec() *protocol.JournalSpec {
@@ -139,13 +169,14 @@ func (r *replica) open(ctx context.Context) error {
 			r.mu.Lock()
 			r.openErr = nil
 			r.mu.Unlock()
-			state := s.State()
-			r.registers.reset(state.End, state.Registers)
 			r.spool = s
+			if err := r.adoptSpool(); err != nil {
+				return errors.Join(err, s.Close())
+			}
 			close(r.opened)
 			r.publish(0)
-			r.pipeline <- new(pipeline)
-			r.env.settled()
+			r.tenure <- new(tenure)
+			r.env.openTried()
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -157,7 +188,7 @@ func (r *replica) open(ctx context.Context) error {
 		r.openErr = fmt.Errorf("journal %s: open its spool: %w", r.id.Journal, err)
 		r.mu.Unlock()
 		closeOnce(r.failed)
-		r.env.settled()
+		r.env.openTried()
 		if err := wait(ctx, pause); err != nil {
 			return err
 		}
@@ -209,14 +240,14 @@ func (r *replica) isClosed() bool {
 	}
 }
 
-// acquire takes the pipeline, after those who wait already.
-func (r *replica) acquire(ctx context.Context) (*pipeline, error) {
+// acquire takes the tenure, after those who wait already.
+func (r *replica) acquire(ctx context.Context) (*tenure, error) {
 	if r.isClosed() {
 		return nil, errReplicaClosed
 	}
 	select {
-	case p := <-r.pipeline:
-		return p, nil
+	case n := <-r.tenure:
+		return n, nil
 	case <-r.closed:
 		return nil, errReplicaClosed
 	case <-ctx.Done():
@@ -224,73 +255,36 @@ func (r *replica) acquire(ctx context.Context) (*pipeline, error) {
 	}
 }
 
-// release gives the pipeline back.
-func (r *replica) release(p *pipeline) { r.pipeline <- p }
+// release gives the tenure back.
+func (r *replica) release(n *tenure) { r.tenure <- n }
 
-// head is what the holder of the pipeline decides by. The index is looked at first:
+// ackedHead is the head of a journal as far as every member has it. It is never changed.
+type ackedHead struct {
+	end       int64
+	registers *protocol.LabelSet
+	codec     protocol.CompressionCodec
+	epoch     int64
+	sole      bool // this broker is the only member of the epoch
+}
+
+// head is what the holder of the tenure decides by. The index is looked at first:
 // whatever of it is local is then below the spool's end.
 func (r *replica) head() headView {
 	begin, end, _ := r.index.Bounds()
 	s := r.spool.State()
-	return r.view(s, s.End, s.Registers, begin, end)
-}
-
-// durableHead is the head as far as it is durable. It needs no pipeline. Readers see
-// as far from then on: what one client was told the next one doesn't miss.
-func (r *replica) durableHead() headView {
-	begin, end, _ := r.index.Bounds()
-	s, registers := r.registers.at(r.spool.State)
-	r.publish(s.Watermark)
-	return r.view(s, s.Watermark, registers, begin, end)
-}
-
-func (r *replica) view(s spool.State, end int64, registers *protocol.LabelSet, indexBegin, indexEnd int64) headView {
 	return headView{
-		end: end, registers: registers, codec: s.Codec, openBegin: s.Begin, first: s.FirstAppend, now: r.env.now(),
-		indexBegin: indexBegin, indexEnd: indexEnd,
+		end: s.End, registers: s.Registers, codec: s.Codec, openBegin: s.Begin, first: s.FirstAppend, now: r.env.now(),
+		indexBegin: begin, indexEnd: end,
 	}
 }
 
-// write appends the content with the pipeline in hand; registers nil are unchanged.
-func (r *replica) write(p *pipeline, content *body, registers *protocol.LabelSet) (committed, error) {
-	if registers != nil {
-		r.registers.add(r.spool.State().End+content.size, registers)
+// acknowledge that every member has what is below the head.
+func (r *replica) acknowledge(h *ackedHead) error {
+	if err := r.spool.Acknowledge(h.end); err != nil {
+		return fmt.Errorf("journal %s: %w", r.id.Journal, err)
 	}
-	c, err := r.spool.Append(content.reader(), content.size, registers)
-	if err != nil {
-		if registers != nil {
-			r.registers.dropLast()
-		}
-		return committed{}, localError(fmt.Errorf("journal %s: append to its spool: %w", r.id.Journal, err))
-	}
-	p.last = c
-	return committed{begin: c.Begin, end: c.End, sum: c.Sum}, nil
-}
-
-// roll closes the open fragment, with the pipeline in hand, and begins the next.
-func (r *replica) roll() error {
-	err := r.spool.Roll(spool.RollOptions{
-		Codec: r.currentSpec().GetFragment().GetCompressionCodec(),
-		Begin: r.spool.State().End,
-	})
-	if err != nil {
-		return localError(fmt.Errorf("journal %s: close its open fragment: %w", r.id.Journal, err))
-	}
-	r.publish(0)
-	notify(r.full)
-	return nil
-}
-
-// settle waits until c and all before it are durable, and then visible to readers.
-// It doesn't end early: while a client may have gone, the bytes stay.
-func (r *replica) settle(ctx context.Context, c *spool.Commit) error {
-	if c == nil {
-		return nil
-	}
-	if err := c.Durable(context.WithoutCancel(ctx)); err != nil {
-		return localError(fmt.Errorf("journal %s: append up to offset %d: %w", r.id.Journal, c.End, err))
-	}
-	r.publish(c.End)
+	r.acked.Store(h)
+	r.publish(h.end)
 	return nil
 }
 
@@ -319,11 +313,13 @@ func (r *replica) publish(end int64) {
 func (r *replica) close() error {
 	close(r.closed)
 	defer close(r.done)
+	r.endHolder()
 	r.group.Cancel()
 	err := r.group.Wait()
 	select {
 	case <-r.opened:
-		<-r.pipeline // whoever writes now does so to the end; nobody does thereafter
+		n := <-r.tenure // whoever writes now does so to the end; nobody does thereafter
+		r.dropPipeline(n, errReplicaClosed)
 		r.publishing.Lock()
 		defer r.publishing.Unlock()
 		err = errors.Join(err, r.spool.Close())
@@ -333,47 +329,4 @@ func (r *replica) close() error {
 		return fmt.Errorf("close replica of journal %s: %w", r.id.Journal, err)
 	}
 	return nil
-}
-
-// registerHistory tells the registers of a journal at a recent offset.
-type registerHistory struct {
-	mu   sync.Mutex
-	sets []registersAt // in order; the first is the oldest that is still asked for
-}
-
-type registersAt struct {
-	end int64
-	set *protocol.LabelSet
-}
-
-func (h *registerHistory) reset(end int64, set *protocol.LabelSet) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.sets = []registersAt{{end, set}}
-}
-
-// add registers that take effect at an offset beyond all before.
-func (h *registerHistory) add(end int64, set *protocol.LabelSet) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.sets = append(h.sets, registersAt{end, set})
-}
-
-// dropLast takes back the last ones added.
-func (h *registerHistory) dropLast() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.sets = h.sets[:len(h.sets)-1]
-}
-
-// at returns the state of the spool and the registers at its watermark. Of two calls
-// the later one sees the later watermark: so what is before it isn't kept.
-func (h *registerHistory) at(state func() spool.State) (spool.State, *protocol.LabelSet) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	s := state()
-	for len(h.sets) > 1 && h.sets[1].end <= s.Watermark {
-		h.sets = h.sets[1:]
-	}
-	return s, h.sets[0].set
 }

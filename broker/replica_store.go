@@ -5,17 +5,23 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
 	"broadsheet.dev/broadsheet/fragments"
 	"broadsheet.dev/broadsheet/fragments/spool"
 	"broadsheet.dev/broadsheet/fragments/store"
+	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/protocol/auth"
 )
 
 // Bounds of the pause between attempts to list stores, and the number of failures
 // after which those who wait for the first listing are told.
 const (
+	// primaryListing bounds how long the primary is asked, and maxPage how much at a time.
+	primaryListing       = 10 * time.Second
+	maxPage              = 10000
 	minRelist, maxRelist = 100 * time.Millisecond, 30 * time.Second
 	listingPatience      = 5
 )
@@ -112,12 +118,13 @@ func (r *replica) awaitIndex(ctx context.Context) error {
 // has changed.
 func (r *replica) refresh(ctx context.Context) error {
 	for {
-		list, err := r.list(ctx)
+		list, err := r.listOnce(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err == nil {
-			r.index.SetStored(list)
+			r.index.SetStored(r.prune(ctx, list))
+			notify(r.full) // Some of what is local may be stored.
 		}
 		pause := r.listing.attempted(err)
 		if err != nil {
@@ -138,6 +145,55 @@ func (r *replica) refresh(ctx context.Context) error {
 	}
 }
 
+// listOnce returns the stored fragments of the journal. Its primary lists the stores, and tells the other
+// members, so that a store is listed once for each journal; while that can't be had they
+// list it themselves.
+func (r *replica) listOnce(ctx context.Context) ([]fragments.Fragment, error) {
+	e := r.env.entry(r.id)
+	if e == nil || r.isPrimary(e) || e.route.GetPrimary() < 0 || !holdsStores(e.spec) {
+		return r.list(ctx)
+	}
+	list, err := r.listOfPrimary(ctx, e)
+	if err == nil || ctx.Err() != nil {
+		return list, err
+	}
+	r.log.LogAttrs(ctx, slog.LevelDebug, "primary doesn't tell what is stored", slog.Any("error", err))
+	return r.list(ctx)
+}
+
+// listOfPrimary is what the primary knows of the stores.
+func (r *replica) listOfPrimary(ctx context.Context, e *entry) ([]fragments.Fragment, error) {
+	ctx, cancel := context.WithTimeout(ctx, primaryListing)
+	defer cancel()
+	primary := int(e.route.GetPrimary())
+	client, err := r.env.peers.client(e.route.EndpointOf(primary))
+	if err == nil {
+		ctx, err = r.env.peers.signer.proxy(ctx, auth.Read, r.id.Journal)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []fragments.Fragment
+	req := &protocol.FragmentsRequest{Header: proxyHeader(e.header(), primary), Journal: r.id.Journal, PageLimit: maxPage, DoNotProxy: true}
+	for {
+		resp, err := client.ListFragments(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		if resp.GetStatus() != protocol.Status_OK {
+			return nil, fmt.Errorf("it answers %s", resp.GetStatus())
+		}
+		for _, f := range resp.GetFragments() {
+			if f.GetSpec().GetModTime() != 0 {
+				out = append(out, fragments.FragmentFromProto(f.GetSpec()))
+			}
+		}
+		if req.NextPageToken = resp.GetNextPageToken(); req.GetNextPageToken() == 0 {
+			return out, nil
+		}
+	}
+}
+
 // list returns the fragments that the stores of the journal hold.
 func (r *replica) list(ctx context.Context) ([]fragments.Fragment, error) {
 	var out []fragments.Fragment
@@ -154,7 +210,7 @@ func (r *replica) list(ctx context.Context) ([]fragments.Fragment, error) {
 					slog.String("store", url), slog.String("path", o.Path), slog.Any("error", err))
 				return nil
 			}
-			if inner, ok := f.NestedJournal(r.env.exists); ok {
+			if inner, ok := f.NestedJournal(r.env.journalExists); ok {
 				r.log.LogAttrs(ctx, slog.LevelDebug, "object is of a nested journal",
 					slog.String("store", url), slog.String("path", o.Path), slog.String("nested", inner))
 				return nil
@@ -171,25 +227,67 @@ func (r *replica) list(ctx context.Context) ([]fragments.Fragment, error) {
 }
 
 // persist stores each completed fragment, the oldest first, and then drops it from
-// the spool.
+// the spool. The primary does at once. Other members leave it time, and then do so in its place;
+// as a rule they find by then that it is stored.
 func (r *replica) persist(ctx context.Context) error {
 	select {
 	case <-r.opened:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	due := make(map[int64]time.Time) // of fragments that are left to the primary, by their begin
 	for {
-		for _, c := range r.spool.Completed() {
-			if err := r.persistOne(ctx, c); err != nil {
-				return err
-			}
+		next, err := r.persistDue(ctx, due)
+		if err != nil {
+			return err
+		}
+		var timer <-chan time.Time
+		if !next.IsZero() {
+			t := time.NewTimer(next.Sub(r.env.now()))
+			defer t.Stop()
+			timer = t.C
 		}
 		select {
 		case <-r.full:
+		case <-timer:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+// persistDue stores what is to be stored now, and returns when there is more; zero is not by itself.
+func (r *replica) persistDue(ctx context.Context, due map[int64]time.Time) (time.Time, error) {
+	var next time.Time
+	completed := r.spool.Completed()
+	for begin := range due {
+		if !slices.ContainsFunc(completed, func(c spool.Completed) bool { return c.Begin == begin }) {
+			delete(due, begin)
+		}
+	}
+	for _, c := range completed {
+		if r.index.Covered(c.Fragment) {
+			r.dropStored(ctx, c)
+			continue
+		}
+		if e := r.env.entry(r.id); e == nil || !r.isPrimary(e) {
+			at, ok := due[c.Begin]
+			if !ok {
+				at = r.env.now().Add(backupDelay())
+				due[c.Begin] = at
+			}
+			if r.env.now().Before(at) {
+				if next.IsZero() || at.Before(next) {
+					next = at
+				}
+				continue
+			}
+		}
+		if err := r.persistOne(ctx, c); err != nil {
+			return next, err
+		}
+	}
+	return next, nil
 }
 
 // persistOne stores c, however long that takes. If the spec changes meanwhile the
@@ -227,6 +325,11 @@ func (r *replica) persistOne(ctx context.Context, c spool.Completed) error {
 // drop lets the local copy of a stored fragment go, once readers know the stored one.
 func (r *replica) drop(ctx context.Context, c spool.Completed, stored fragments.Fragment) {
 	r.index.AddStored(stored)
+	r.dropStored(ctx, c)
+}
+
+// dropStored lets a local copy go that readers don't need.
+func (r *replica) dropStored(ctx context.Context, c spool.Completed) {
 	if err := r.spool.Drop(c.Fragment); err != nil {
 		// It stays, and is tried again with the next fragment.
 		r.log.LogAttrs(ctx, slog.LevelWarn, "spool of a stored fragment not removed", slog.String("fragment", c.ContentName()), slog.Any("error", err))

@@ -32,10 +32,10 @@ func (r *replica) tend(ctx context.Context, after <-chan struct{}) error {
 		if err != nil {
 			return err
 		}
-		if err := r.env.advertise(ctx, r.id.Journal); err == nil {
+		if err := r.pulse(ctx); err == nil {
 			pause = minAdvertise
 		} else if ctx.Err() == nil {
-			r.log.LogAttrs(ctx, slog.LevelWarn, "route not written", slog.Any("error", err), slog.Duration("retry_in", pause))
+			r.log.LogAttrs(ctx, slog.LevelWarn, "journal isn't replicated as its route says", slog.Any("error", err), slog.Duration("retry_in", pause))
 			if retry := r.env.now().Add(pause); due.IsZero() || retry.Before(due) {
 				due = retry
 			}
@@ -45,6 +45,37 @@ func (r *replica) tend(ctx context.Context, after <-chan struct{}) error {
 			return err
 		}
 	}
+}
+
+// pulse makes the pipeline of the present route, if this broker is the primary, and tells etcd of it:
+// so the allocator goes on though nobody appends.
+func (r *replica) pulse(ctx context.Context) error {
+	e := r.env.entry(r.id)
+	if e == nil || !r.isPrimary(e) {
+		return nil
+	}
+	n, err := r.acquire(ctx)
+	if errors.Is(err, errReplicaClosed) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = r.ensureSynced(n)
+	r.release(n)
+	if again := new(errAgain); errors.As(err, again) {
+		notify(r.tended)
+		return r.awaitRevision(ctx, again.revision)
+	}
+	if err != nil {
+		return err
+	}
+	return r.env.advertise(ctx, r.id.Journal)
+}
+
+func (r *replica) awaitRevision(ctx context.Context, revision int64) error {
+	_, err := r.env.entryAt(ctx, r.id, revision)
+	return err
 }
 
 // awaitTended waits until there is something to tend, or until due unless it is zero.
@@ -79,21 +110,34 @@ func (r *replica) flush(ctx context.Context) (time.Time, error) {
 	return nextFlush(r.env.now(), interval), nil
 }
 
-// flushOpen closes the open fragment if that is still due once the pipeline is ours.
+// flushOpen closes the open fragment if that is still due once the tenure is ours. Only the primary
+// does, and its peers follow.
 func (r *replica) flushOpen(ctx context.Context, interval time.Duration) error {
-	p, err := r.acquire(ctx)
+	e := r.env.entry(r.id)
+	if e == nil || !r.isPrimary(e) {
+		return nil
+	}
+	n, err := r.acquire(ctx)
 	if errors.Is(err, errReplicaClosed) {
 		return nil // Closing makes all of it durable.
 	}
 	if err != nil {
 		return err
 	}
-	defer r.release(p)
+	defer r.release(n)
+	err = r.ensureSynced(n)
+	if err == nil {
+		err = r.drain(n.pipeline)
+	}
+	if err != nil {
+		return nil // The pulse that follows tells.
+	}
 	s := r.spool.State()
 	if s.Begin == s.End || !flushIsDue(s.FirstAppend, r.env.now(), interval) {
 		return nil
 	}
-	if err := r.roll(); err != nil {
+	l := leader{replica: r, tenure: n, pipeline: n.pipeline}
+	if err := l.roll(s.End); err != nil {
 		// The spool has failed, as every append will tell too. Its content stays in it.
 		r.log.LogAttrs(ctx, slog.LevelError, "open fragment not flushed", slog.Any("error", err))
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"broadsheet.dev/broadsheet/broker/epoch"
+	"broadsheet.dev/broadsheet/fragments"
 	"broadsheet.dev/broadsheet/fragments/persist"
 	"broadsheet.dev/broadsheet/fragments/spool"
 	"broadsheet.dev/broadsheet/fragments/store"
@@ -44,15 +46,45 @@ func newLoneAt(t *testing.T, root string, spec *protocol.JournalSpec) *lone {
 	require.NoError(t, err)
 	spools, err := spool.Open(t.Context(), spool.Config{FS: vfs.NewMem(), Dir: "spools", Logger: logger})
 	require.NoError(t, err)
-	env := &replicaEnv{
-		spools: spools, stores: stores, persister: persister, logger: logger, metrics: newMetrics(),
-		now:       time.Now,
-		exists:    func(name string) bool { return name == "a/journal/nested" },
-		settled:   func() {},
-		advertise: func(context.Context, string) error { return nil },
-	}
+	self := &protocol.ProcessSpec_ID{Zone: "zone", Suffix: "self"}
 	j := journal{journalItem: journalItem{spec: spec}, createRevision: 1}
+	env := &replicaEnv{
+		spools: spools, stores: stores, persister: persister, logger: logger, metrics: newMetrics(), now: time.Now,
+		contents: newContents(stores), retentionGrace: time.Hour,
+		peers: newPeers(nil, nil, 1<<20), chunks: newChunkPool(), self: self,
+		member: epoch.Member{Broker: brokerOf(self), Disk: spools.Disk()},
+		directories: &loneDirectories{entry_: &entry{
+			journal: j, etcd: new(protocol.Header_Etcd),
+			route:       &protocol.Route{Members: []*protocol.ProcessSpec_ID{self}},
+			assignments: []assignment{{}},
+		}},
+	}
 	return &lone{replica: newReplica(t.Context(), env, j, nil), t: t, root: root}
+}
+
+// loneDirectories has one journal, whose only member this is.
+type loneDirectories struct {
+	entry_ *entry
+}
+
+func (d *loneDirectories) journalExists(name string) bool          { return name == "a/journal/nested" }
+func (d *loneDirectories) openTried()                              {}
+func (d *loneDirectories) advertise(context.Context, string) error { return nil }
+func (d *loneDirectories) entry(spool.ID) *entry                   { return d.entry_ }
+func (d *loneDirectories) leaseIsValid() bool                      { return true }
+func (d *loneDirectories) leaseID() int64                          { return 0 }
+func (d *loneDirectories) entryAt(context.Context, spool.ID, int64) (*entry, error) {
+	return d.entry_, nil
+}
+func (d *loneDirectories) recordEpochs(_ context.Context, e *entry, l epoch.List) (int64, bool, error) {
+	next := *e
+	next.epochs = l
+	d.entry_ = &next
+	return 1, true, nil
+}
+
+func (d *loneDirectories) setSuspension(context.Context, *entry, *protocol.JournalSpec_Suspend, *epoch.Epoch) outcome {
+	return outcome{again: true}
 }
 
 func specWith(change func(*protocol.JournalSpec_Fragment)) *protocol.JournalSpec {
@@ -67,18 +99,16 @@ func specWith(change func(*protocol.JournalSpec_Fragment)) *protocol.JournalSpec
 	return spec
 }
 
-// append writes content as an append does, without rolling.
+// append writes content as an append does.
 func (l *lone) append(content string) {
 	l.t.Helper()
-	p, err := l.acquire(l.t.Context())
-	require.NoError(l.t, err)
-	b := body{limit: 1 << 20, budget: newBudget(1 << 20)}
-	require.NoError(l.t, b.write([]byte(content), true))
-	_, err = l.write(p, &b, nil)
-	require.NoError(l.t, err)
-	last := p.last
-	l.release(p)
-	require.NoError(l.t, l.settle(l.t.Context(), last))
+	o := l.commit(l.t.Context(), l.ticket(content))
+	require.NoError(l.t, o.err)
+	require.Equal(l.t, protocol.Status_OK, o.response.GetStatus())
+}
+
+func (l *lone) ticket(content string) *ticket {
+	return &ticket{spec: l.currentSpec(), small: []byte(content), size: int64(len(content))}
 }
 
 // until lets time pass up to a time of the bubble's first day.
@@ -179,7 +209,7 @@ func TestStoresCantBeListed(t *testing.T) {
 		err := l.awaitIndex(t.Context())
 		var unlisted *indexError
 		require.ErrorAs(t, err, &unlisted)
-		require.ErrorContains(t, err, `journal a/journal: list its stores: store s3://bucket/: scheme "s3"`)
+		require.ErrorContains(t, err, `journal a/journal: list its stores: store s3://bucket/: no entry allows it`)
 		require.Greater(t, time.Since(began), time.Second)
 		l.update(specWith(func(*protocol.JournalSpec_Fragment) {}))
 		synctest.Wait()
@@ -254,49 +284,53 @@ func TestClosedReplica(t *testing.T) {
 	})
 }
 
-// TestBarrierShowsReaders as far as it tells: a read that follows doesn't fall behind.
-func TestBarrierShowsReaders(t *testing.T) {
+// TestRetention: what is older than the retention is removed from the store, but nothing that makes a hole, that
+// is read, or that is the last; and only from journals that ask for it.
+func TestRetention(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLone(t, specWith(func(*protocol.JournalSpec_Fragment) {}))
-		p, err := l.acquire(t.Context())
+		day := 24 * time.Hour
+		spec := func(change func(*protocol.JournalSpec)) *protocol.JournalSpec {
+			s := specWith(func(f *protocol.JournalSpec_Fragment) {
+				f.FlushInterval, f.Retention = durationpb.New(time.Minute), durationpb.New(day)
+			})
+			s.Labels = protocol.MustLabelSet(LabelRetention, RetentionEnforced)
+			change(s)
+			return s
+		}
+		l := newLone(t, spec(func(*protocol.JournalSpec) {}))
+		for _, content := range []string{"one", "two", "three"} {
+			l.append(content)
+			require.NoError(t, wait(t.Context(), 2*time.Minute))
+			synctest.Wait()
+		}
+		require.Len(t, l.stored(), 3)
+		found, err := filepath.Glob(filepath.Join(l.root, "a", "journal", "*"))
 		require.NoError(t, err)
-		b := body{limit: 10, budget: newBudget(10)}
-		require.NoError(t, b.write([]byte("hello"), true))
-		_, err = l.write(p, &b, protocol.MustLabelSet("author", "bob"))
+		for _, name := range found { // What the file system says is not of the bubble's time.
+			require.NoError(t, os.Chtimes(name, time.Time{}, time.Now()))
+		}
+		held := l.index.Entries()[0]
+		r, err := l.env.contents.open(t.Context(), held, held.Begin, held.End)
 		require.NoError(t, err)
-		require.NoError(t, p.last.Durable(t.Context())) // It is durable, and nobody was told.
-		hit, err := l.index.Query(-1)
-		require.NoError(t, err)
-		require.Zero(t, hit.End)
-		v := l.durableHead()
-		require.EqualValues(t, 5, v.end)
-		require.Equal(t, "bob", v.registers.ValueOf("author"))
-		hit, err = l.index.Query(-1)
-		require.NoError(t, err)
-		require.EqualValues(t, 5, hit.End)
-		l.release(p)
+		require.NoError(t, r.Close())
+
+		require.NoError(t, wait(t.Context(), day))
+		require.Len(t, l.stored(), 3, "the grace isn't over")
+		require.NoError(t, wait(t.Context(), 3*time.Hour))
+		synctest.Wait()
+		require.Len(t, l.stored(), 1, "the last one stays")
 		require.NoError(t, l.close())
 	})
-}
-
-// TestRegisterHistory: registers as of an offset.
-func TestRegisterHistory(t *testing.T) {
-	sets := make([]*protocol.LabelSet, 4)
-	for i := range sets {
-		sets[i] = protocol.MustLabelSet("set", string(rune('a'+i)))
+	now := time.Unix(1000, 0)
+	at := func(begin, end, mod int64) fragments.Fragment {
+		return fragments.Fragment{Journal: "a/journal", Begin: begin, End: end, ModTime: mod}
 	}
-	var h registerHistory
-	h.reset(10, sets[0])
-	h.add(20, sets[1])
-	h.add(30, sets[2])
-	h.add(40, sets[3])
-	h.dropLast()
-	for _, tc := range []struct {
-		watermark int64
-		set       int
-	}{{10, 0}, {19, 0}, {20, 1}, {1000, 2}} {
-		s, set := h.at(func() spool.State { return spool.State{Watermark: tc.watermark} })
-		require.Equal(t, tc.watermark, s.Watermark)
-		require.Same(t, sets[tc.set], set)
-	}
+	list := []fragments.Fragment{at(0, 10, 1), at(0, 5, 1), at(10, 20, 2000), at(20, 30, 1), at(30, 40, 1)}
+	require.Equal(t, []fragments.Fragment{list[0], list[1]}, prunable(list, now), "no hole is made")
+	require.Empty(t, prunable(list[:1], now), "the last stays")
+	require.Zero(t, retentionOf(&protocol.JournalSpec{Fragment: &protocol.JournalSpec_Fragment{Retention: durationpb.New(1)}}), "it wasn't asked for")
+	require.Zero(t, retentionOf(&protocol.JournalSpec{
+		Labels:   protocol.MustLabelSet("content-type", recoveryLog, LabelRetention, RetentionEnforced),
+		Fragment: &protocol.JournalSpec_Fragment{Retention: durationpb.New(1)},
+	}), "recovery logs never")
 }

@@ -15,6 +15,8 @@ type resolution struct {
 	status  protocol.Status
 	header  *protocol.Header      // of every response
 	spec    *protocol.JournalSpec // nil if there is no such journal
+	desired int                   // how many brokers are to hold it
+	journal journal               // as of its spec
 	replica *replica              // ours, if status is OK
 }
 
@@ -49,7 +51,7 @@ func (b *Broker) resolve(ctx context.Context, p resolveParams) (resolution, erro
 		res.status = protocol.Status_JOURNAL_NOT_FOUND
 		return res, nil
 	}
-	res.spec = j.spec
+	res.spec, res.journal, res.desired = j.spec, j, b.desired(j)
 	res.header.Route = roster.route(roster.assignments(name))
 	switch {
 	case j.spec.GetSuspend().GetLevel() == protocol.JournalSpec_Suspend_FULL:
@@ -68,7 +70,7 @@ func (b *Broker) resolve(ctx context.Context, p resolveParams) (resolution, erro
 
 // resolved is the resolution of a journal that is assigned to us.
 func (b *Broker) resolved(roster *roster, e *entry, primary bool) resolution {
-	res := resolution{header: b.header(roster, e.route), spec: e.spec}
+	res := resolution{header: b.header(roster, e.route), spec: e.spec, journal: e.journal, desired: b.desired(e.journal)}
 	self := e.route.IndexOf(b.cfg.ID)
 	switch {
 	case primary && e.route.GetPrimary() == -1:
@@ -80,6 +82,9 @@ func (b *Broker) resolved(roster *roster, e *entry, primary bool) resolution {
 	}
 	return res
 }
+
+// desired is how many brokers are to hold a journal.
+func (b *Broker) desired(j journal) int { return min(j.DesiredReplication(), b.cfg.MaxReplication) }
 
 func (b *Broker) header(roster *roster, route *protocol.Route) *protocol.Header {
 	return &protocol.Header{ProcessId: b.cfg.ID, Route: route, Etcd: roster.state}

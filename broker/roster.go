@@ -7,6 +7,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
 
+	"broadsheet.dev/broadsheet/broker/epoch"
+	"broadsheet.dev/broadsheet/fragments/spool"
 	"broadsheet.dev/broadsheet/protocol"
 )
 
@@ -18,12 +20,30 @@ type roster struct {
 	next    chan struct{}         // closed when another roster took its place
 }
 
-// entry is a journal that is assigned to us.
+// entry is a journal that is assigned to us. It never changes.
 type entry struct {
 	journal
-	route       *protocol.Route
-	assignments []assignment
-	replica     *replica
+	etcd           *protocol.Header_Etcd // state of etcd that it is of
+	route          *protocol.Route
+	assignments    []assignment
+	epochs         epoch.List
+	epochsRevision int64 // mod revision of their key; 0 if there is none
+	replica        *replica
+}
+
+// header for requests about the journal, of no process yet.
+func (e *entry) header() *protocol.Header {
+	return &protocol.Header{Route: e.route, Etcd: e.etcd}
+}
+
+// primaryAssignment is that of slot 0; nil if there is none.
+func (e *entry) primaryAssignment() *assignment {
+	for i := range e.assignments {
+		if e.assignments[i].id.Slot == 0 {
+			return &e.assignments[i]
+		}
+	}
+	return nil
 }
 
 func newRoster(d directory) *roster {
@@ -85,3 +105,26 @@ func (b *Broker) advertise(ctx context.Context, name string) error {
 	}
 	return nil
 }
+
+// entry as of directories.
+func (b *Broker) entry(id spool.ID) *entry { return b.roster.Load().entryOf(id) }
+
+// entryAt as of directories.
+func (b *Broker) entryAt(ctx context.Context, id spool.ID, revision int64) (*entry, error) {
+	r, err := b.rosterAt(ctx, revision)
+	if err != nil {
+		return nil, err
+	}
+	return r.entryOf(id), nil
+}
+
+// entryOf a journal; nil if it isn't assigned to us, or was made again.
+func (r *roster) entryOf(id spool.ID) *entry {
+	if e := r.entries[id.Journal]; e != nil && e.createRevision == id.CreateRevision {
+		return e
+	}
+	return nil
+}
+
+// openTried as of directories.
+func (b *Broker) openTried() { notify(b.kicked) }

@@ -87,9 +87,9 @@ func (s *service) Append(stream grpc.ClientStreamingServer[protocol.AppendReques
 	})
 }
 
-// Replicate is refused: each journal has one replica.
-func (s *service) Replicate(grpc.BidiStreamingServer[protocol.ReplicateRequest, protocol.ReplicateResponse]) error {
-	return status.Error(codes.Unimplemented, "Replicate is not supported: this release has one replica of each journal")
+// Replicate as of the protocol.
+func (s *service) Replicate(stream grpc.BidiStreamingServer[protocol.ReplicateRequest, protocol.ReplicateResponse]) error {
+	return s.broker.observe("Replicate", func() (protocol.Status, error) { return s.broker.replicate(stream) })
 }
 
 // ListFragments as of the protocol.
@@ -103,9 +103,15 @@ func (s *service) ListFragments(ctx context.Context, req *protocol.FragmentsRequ
 	return r, err
 }
 
-// FragmentStoreHealth is refused: stores aren't checked by themselves.
-func (s *service) FragmentStoreHealth(context.Context, *protocol.FragmentStoreHealthRequest) (*protocol.FragmentStoreHealthResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "FragmentStoreHealth is not supported")
+// FragmentStoreHealth as of the protocol.
+func (s *service) FragmentStoreHealth(ctx context.Context, req *protocol.FragmentStoreHealthRequest) (*protocol.FragmentStoreHealthResponse, error) {
+	var r *protocol.FragmentStoreHealthResponse
+	err := s.broker.observe("FragmentStoreHealth", func() (protocol.Status, error) {
+		var err error
+		r, err = s.broker.storeHealth(ctx, req)
+		return r.GetStatus(), err
+	})
+	return r, err
 }
 
 // endKey is the context key of what ends a stream.

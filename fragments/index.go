@@ -253,6 +253,39 @@ func (x *Index) Bounds() (int64, int64, int64) {
 	return begin, end, s.newest
 }
 
+// StoredBounds are the least and greatest offset of the stored fragments and their newest
+// ModTime. If there are none the bounds are equal.
+func (x *Index) StoredBounds() (int64, int64, int64) {
+	s := x.state.Load()
+	if len(s.stored) == 0 {
+		return 0, 0, 0
+	}
+	return s.stored[0].Begin, s.stored[len(s.stored)-1].End, s.newest
+}
+
+// LastStored tells whether the last fragment of the index is stored, and since when.
+func (x *Index) LastStored() (time.Time, bool) {
+	s := x.state.Load()
+	n := len(s.stored)
+	if n == 0 || s.stored[n-1].End < s.end() {
+		return time.Time{}, false
+	}
+	return time.Unix(s.stored[n-1].ModTime, 0), true
+}
+
+// Covers tells whether stored fragments hold all of [begin, end).
+func (x *Index) Covers(begin, end int64) bool {
+	stored := x.state.Load().stored
+	for at := begin; at < end; {
+		i, ok := stored.Longest(at)
+		if !ok {
+			return false
+		}
+		at = stored[i].End
+	}
+	return true
+}
+
 // Entries is the cover set of stored and local entries together. The caller must
 // not change it.
 func (x *Index) Entries() []Entry {

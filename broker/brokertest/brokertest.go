@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -42,6 +43,10 @@ type Config struct {
 	Quiet bool
 	// Token that the harness's client sends with each request; empty sends none.
 	Token string
+	// Zone and Suffix are the broker's id. Default: local and broker.
+	Zone, Suffix string
+	// Join makes the broker one of the fleet that another is of: with its etcd and its stores.
+	Join *Broker
 	// Adjust changes the broker's own configuration; nil leaves it.
 	Adjust func(*broker.Config)
 }
@@ -57,6 +62,7 @@ type Broker struct {
 	// Stores of the present run. file:/// is <Dir>/fragments.
 	Stores *store.Registry
 
+	store  string // directory that file:/// is
 	tb     testing.TB
 	cfg    Config
 	log    *slog.Logger
@@ -97,24 +103,55 @@ func New(tb testing.TB, cfg Config) *Broker {
 		b.log = slog.New(slog.DiscardHandler)
 	}
 
-	ctx, cancel := context.WithTimeout(tb.Context(), patience)
-	defer cancel()
-	// Etcd has much to say of itself.
-	etcd, err := embedetcd.Start(ctx, embedetcd.Config{
-		Dir: filepath.Join(b.Dir, "etcd"), RunDir: run, Logger: slog.New(slog.DiscardHandler),
-	})
-	require.NoError(tb, err)
-	tb.Cleanup(func() { require.NoError(tb, etcd.Close()) })
-	b.Etcd, err = etcd.Client(ctx)
-	require.NoError(tb, err)
-	tb.Cleanup(func() { require.NoError(tb, b.Etcd.Close()) })
-	require.NoError(tb, os.MkdirAll(filepath.Join(b.Dir, "fragments"), 0o750))
+	b.store = filepath.Join(b.Dir, "fragments")
+	if cfg.Join != nil {
+		b.Etcd, b.store = cfg.Join.Etcd, cfg.Join.store
+	} else {
+		b.startEtcd(run)
+	}
+	require.NoError(tb, os.MkdirAll(b.store, 0o750))
 
 	b.conn = b.Dial(cfg.Token)
 
 	b.Restart()
 	tb.Cleanup(b.Stop)
 	return b
+}
+
+// startEtcd starts an etcd that ends with the test.
+func (b *Broker) startEtcd(run string) {
+	b.tb.Helper()
+	ctx, cancel := context.WithTimeout(b.tb.Context(), patience)
+	defer cancel()
+	// Etcd has much to say of itself.
+	etcd, err := embedetcd.Start(ctx, embedetcd.Config{
+		Dir: filepath.Join(b.Dir, "etcd"), RunDir: run, Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(b.tb, err)
+	b.tb.Cleanup(func() { require.NoError(b.tb, etcd.Close()) })
+	b.Etcd, err = etcd.Client(ctx)
+	require.NoError(b.tb, err)
+	b.tb.Cleanup(func() { require.NoError(b.tb, b.Etcd.Close()) })
+}
+
+// NewFleet starts brokers that share an etcd and a store, one in each zone. They end with the test.
+func NewFleet(tb testing.TB, cfg Config, zones ...string) []*Broker {
+	tb.Helper()
+	var fleet []*Broker
+	for _, zone := range zones {
+		c := cfg
+		c.Zone, c.Suffix = zone, "broker"
+		if len(fleet) > 0 {
+			c.Join = fleet[0]
+		}
+		fleet = append(fleet, New(tb, c))
+	}
+	return fleet
+}
+
+// ID of the broker.
+func (b *Broker) ID() *protocol.ProcessSpec_ID {
+	return &protocol.ProcessSpec_ID{Zone: cmp.Or(b.cfg.Zone, "local"), Suffix: cmp.Or(b.cfg.Suffix, "broker")}
 }
 
 // Endpoint of the broker's unix socket: unix:// and its path.
@@ -197,7 +234,7 @@ func (b *Broker) start() error {
 	if err != nil {
 		return err
 	}
-	b.Stores, err = store.NewRegistry(store.RegistryConfig{FileRoot: filepath.Join(b.Dir, "fragments")})
+	b.Stores, err = store.NewRegistry(store.RegistryConfig{FileRoot: b.store})
 	if err != nil {
 		return err
 	}
@@ -208,7 +245,7 @@ func (b *Broker) start() error {
 	}
 	b.gate = &gate{FS: fs}
 	cfg := broker.Config{
-		ID:         &protocol.ProcessSpec_ID{Zone: "local", Suffix: "broker"},
+		ID:         b.ID(),
 		Endpoint:   b.URL(),
 		Listeners:  listeners,
 		Etcd:       b.Etcd,

@@ -1,0 +1,155 @@
+package broker
+
+import (
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"broadsheet.dev/broadsheet/broker/epoch"
+	"broadsheet.dev/broadsheet/fragments"
+	"broadsheet.dev/broadsheet/fragments/spool"
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+// report what this replica holds.
+func (r *replica) report() epoch.Report {
+	s := r.spool.State()
+	return epoch.Report{
+		Member: r.env.member, Epoch: s.Epoch, End: s.End, Registers: s.Registers, Suspect: s.Recovery.Suspect,
+		Fresh: s.Epoch == 0 && s.End == 0,
+	}
+}
+
+// accepts tells whether the replica takes appends of an epoch.
+func (r *replica) accepts(number int64) bool {
+	r.fencing.Lock()
+	defer r.fencing.Unlock()
+	return r.fence.Accepts(number)
+}
+
+// promise to refuse all epochs below next.
+func (r *replica) promise(next int64) error {
+	r.fencing.Lock()
+	defer r.fencing.Unlock()
+	if err := r.fence.Poll(next); err != nil {
+		return status.Errorf(codes.Aborted, "journal %s: %s", r.id.Journal, err)
+	}
+	return nil
+}
+
+// preempt promises to refuse all epochs below next, and ends what goes on in one of them.
+func (r *replica) preempt(next int64) error {
+	r.fencing.Lock()
+	defer r.fencing.Unlock()
+	if err := r.fence.Poll(next); err != nil {
+		return status.Errorf(codes.Aborted, "journal %s: %s", r.id.Journal, err)
+	}
+	if r.holder != nil {
+		r.holder()
+	}
+	return nil
+}
+
+// holdFor notes how the present use of the tenure is ended, and returns what takes that back.
+func (r *replica) holdFor(cancel func()) func() {
+	r.fencing.Lock()
+	defer r.fencing.Unlock()
+	r.holder = cancel
+	return func() {
+		r.fencing.Lock()
+		defer r.fencing.Unlock()
+		r.holder = nil
+	}
+}
+
+// align joins the last epoch of a list, durably, with the tenure in hand.
+func (r *replica) align(l epoch.List) error {
+	s := r.spool.State()
+	r.fencing.Lock()
+	a, err := r.fence.Align(l, r.env.member, s.Watermark)
+	r.fencing.Unlock()
+	if err != nil {
+		return status.Errorf(codes.Aborted, "journal %s: %s", r.id.Journal, err)
+	}
+	err = r.spool.Align(spool.Alignment{
+		Epoch: a.Epoch.Number, Keep: a.Keep, Start: a.Epoch.Start, Registers: a.Epoch.Registers,
+		Codec: r.currentSpec().GetFragment().GetCompressionCodec(),
+	})
+	if err != nil {
+		return localError(fmt.Errorf("journal %s: align its spool to epoch %d: %w", r.id.Journal, a.Epoch.Number, err))
+	}
+	r.fencing.Lock()
+	r.fence.Aligned(a.Epoch.Number)
+	r.fencing.Unlock()
+	r.publish(0)
+	notify(r.full)
+	return nil
+}
+
+func brokerOf(id *protocol.ProcessSpec_ID) epoch.Broker {
+	return epoch.Broker{Zone: id.GetZone(), Suffix: id.GetSuffix()}
+}
+
+// promises tells whether the newest promise is to an epoch.
+func (r *replica) promises(number int64) bool { return r.promised() == number }
+
+func (r *replica) promised() int64 {
+	r.fencing.Lock()
+	defer r.fencing.Unlock()
+	return r.fence.Promised()
+}
+
+// endHolder ends the present use of the tenure, if that may take long.
+func (r *replica) endHolder() {
+	r.fencing.Lock()
+	defer r.fencing.Unlock()
+	if r.holder != nil {
+		r.holder()
+	}
+}
+
+// adoptSpool takes a spool as it was recovered: what a later epoch makes void is cut (R5), and
+// what is known to be agreed may be served and stored (R4). All else waits for the next epoch.
+func (r *replica) adoptSpool() error {
+	var list epoch.List
+	if e := r.env.entry(r.id); e != nil {
+		list = e.epochs
+	}
+	s := r.spool.State()
+	r.fencing.Lock()
+	r.fence = epoch.NewReplica(s.Epoch)
+	r.fencing.Unlock()
+	if keep, ok := list.Keep(s.Epoch, s.Watermark); ok && keep < s.End {
+		if err := r.spool.Cut(keep); err != nil {
+			return fmt.Errorf("journal %s: cut its spool at offset %d: %w", r.id.Journal, keep, err)
+		}
+		s = r.spool.State()
+	}
+	return r.spool.Acknowledge(max(s.Watermark, list.Agreed(r.report(), s.Watermark)))
+}
+
+// waitingBound is the offset at which the head may be reset, if the journal waits for members that
+// are missing.
+func (r *replica) waitingBound() (int64, bool) {
+	e := r.env.entry(r.id)
+	if r.missing.Load() == nil || e == nil {
+		return 0, false
+	}
+	return r.bound(e.epochs), true
+}
+
+// resetAbove is the start of an epoch to which a reader goes on at once, as all up to there was given
+// up (R7).
+func (r *replica) resetAbove(hit fragments.Hit) (int64, bool) {
+	e := r.env.entry(r.id)
+	if hit.Outcome == fragments.Found || e == nil {
+		return 0, false
+	}
+	for _, ep := range e.epochs {
+		if ep.Reset && ep.Start > hit.Offset && (hit.Outcome == fragments.Wait || hit.Entry.Begin >= ep.Start) {
+			return ep.Start, true
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,100 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"broadsheet.dev/broadsheet/fragments"
+	"broadsheet.dev/broadsheet/fragments/store"
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+// LabelRetention is the label by which a journal asks brokers to remove fragments that are older than
+// its spec's retention. Its value is RetentionEnforced. Without it they never do, as Gazette's don't.
+const (
+	LabelRetention    = "broadsheet.dev/retention"
+	RetentionEnforced = "enforced"
+)
+
+// recoveryLog is the content type of journals that are never pruned: what is needed of them only their
+// shards know.
+const recoveryLog = "application/x-gazette-recoverylog"
+
+// retentionOf a journal, which brokers enforce; 0 keeps for ever.
+func retentionOf(spec *protocol.JournalSpec) time.Duration {
+	labels := spec.GetLabels()
+	if labels.ValueOf(LabelRetention) != RetentionEnforced ||
+		strings.HasPrefix(labels.ValueOf("content-type"), recoveryLog) {
+		return 0
+	}
+	return max(0, spec.GetFragment().GetRetention().AsDuration())
+}
+
+// prunable are the stored fragments of a listing that a journal keeps no longer, oldest first: those before the
+// first that was stored after oldest. So pruning makes no hole. The last one of all stays in any case, as it tells
+// how far the journal went.
+func prunable(list []fragments.Fragment, oldest time.Time) []fragments.Fragment {
+	entries := make([]fragments.Entry, 0, len(list))
+	for _, f := range list {
+		entries = append(entries, fragments.Entry{Fragment: f})
+	}
+	cover := fragments.NewCoverSet(entries)
+	end := int64(0)
+	for i, e := range cover {
+		if i == len(cover)-1 || e.ModTime > oldest.Unix() {
+			break
+		}
+		end = e.End
+	}
+	var out []fragments.Fragment
+	for _, f := range list {
+		if f.End <= end && f.ModTime <= oldest.Unix() {
+			out = append(out, f)
+		}
+	}
+	slices.SortFunc(out, func(a, b fragments.Fragment) int { return int(a.Begin - b.Begin) })
+	return out
+}
+
+// prune removes what the journal's retention keeps no longer from its stores, and returns what is left of the
+// listing. The primary does. A fragment that somebody reads through this broker stays until the next time; who
+// reads it otherwise has the grace.
+func (r *replica) prune(ctx context.Context, list []fragments.Fragment) []fragments.Fragment {
+	e := r.env.entry(r.id)
+	if e == nil || !r.isPrimary(e) || !r.env.leaseIsValid() {
+		return list
+	}
+	keep := retentionOf(e.spec)
+	if keep == 0 {
+		return list
+	}
+	gone := make(map[fragments.Fragment]bool)
+	for _, f := range prunable(list, r.env.now().Add(-keep-r.env.retentionGrace)) {
+		if r.env.contents.inUse(f) {
+			break
+		}
+		if err := r.removeStored(ctx, f); err != nil {
+			r.log.LogAttrs(ctx, slog.LevelWarn, "fragment not pruned", slog.String("fragment", f.ContentName()), slog.Any("error", err))
+			break
+		}
+		r.env.metrics.pruned.Inc()
+		r.log.LogAttrs(ctx, slog.LevelInfo, "fragment pruned", slog.String("fragment", f.ContentName()), slog.String("store", f.Store))
+		gone[f] = true
+	}
+	return slices.DeleteFunc(list, func(f fragments.Fragment) bool { return gone[f] })
+}
+
+func (r *replica) removeStored(ctx context.Context, f fragments.Fragment) error {
+	s, err := r.env.stores.Open(f.Store)
+	if err != nil {
+		return err
+	}
+	if err := s.Remove(ctx, f.ContentPath()); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return nil
+}
