@@ -41,7 +41,8 @@ func (b *Broker) apply(ctx context.Context, req *protocol.ApplyRequest) (*protoc
 			compares = append(compares, clientv3.Compare(clientv3.ModRevision(key), "=", rev))
 		}
 		if c.GetUpsert() == nil {
-			ops = append(ops, clientv3.OpDelete(key))
+			// With the journal goes what was told of its epochs.
+			ops = append(ops, clientv3.OpDelete(key), clientv3.OpDelete(epochsKey(b.cfg.Prefix, c.GetDelete())))
 			continue
 		}
 		value, err := proto.Marshal(c.GetUpsert())

@@ -48,6 +48,8 @@ type Config struct {
 	Mode spool.Mode
 	// Stores that journals may name.
 	Stores *store.Registry
+	// AutoSuspend suspends journals all of which is stored for longer than they take to flush.
+	AutoSuspend bool
 	// RetentionGrace is how long a fragment is kept beyond its journal's retention, so that who has just been
 	// told of it can read it. Default: 1 hour.
 	RetentionGrace time.Duration

@@ -30,6 +30,8 @@ type replicaEnv struct {
 	metrics   *metrics
 	contents  *contents
 	now       func() time.Time
+	// autoSuspend tells whether journals that are idle are suspended.
+	autoSuspend bool
 	// retentionGrace is how long a fragment is kept beyond its journal's retention.
 	retentionGrace time.Duration
 

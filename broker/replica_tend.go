@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"broadsheet.dev/broadsheet/protocol"
 )
 
 // Bounds of the pause between attempts to write a route to etcd.
@@ -26,11 +28,14 @@ func (r *replica) tend(ctx context.Context, after <-chan struct{}) error {
 	}
 	// The spool may have been left with completed fragments, or an overdue one.
 	notify(r.full)
-	pause := minAdvertise
+	pause, idle := minAdvertise, idleWatch{}
 	for {
 		due, err := r.flush(ctx)
 		if err != nil {
 			return err
+		}
+		if at := r.suspendIdle(ctx, &idle); !at.IsZero() && (due.IsZero() || at.Before(due)) {
+			due = at
 		}
 		if err := r.pulse(ctx); err == nil {
 			pause = minAdvertise
@@ -45,6 +50,47 @@ func (r *replica) tend(ctx context.Context, after <-chan struct{}) error {
 			return err
 		}
 	}
+}
+
+// idlePulse is how often a journal is looked at that may be suspended, and idlePulses how often its route has to
+// be the same in a row.
+const (
+	idlePulse  = time.Minute
+	idlePulses = 15
+)
+
+// idleWatch counts for how long a journal's route hasn't changed.
+type idleWatch struct {
+	route *protocol.Route
+	next  time.Time
+	seen  int
+}
+
+// look takes note of the route, and tells whether a pulse is due that may suspend.
+func (w *idleWatch) look(route *protocol.Route, now time.Time) bool {
+	switch {
+	case w.route == nil || !protocol.RouteEquivalent(w.route, route):
+		*w = idleWatch{route: route, next: now.Add(idlePulse)}
+	case !now.Before(w.next):
+		w.seen, w.next = w.seen+1, now.Add(idlePulse)
+		return w.seen >= idlePulses
+	}
+	return false
+}
+
+// suspendIdle suspends the journal if brokers are to, this one is its primary, and all of it is stored for long
+// enough. It returns when to look again; zero is not by itself.
+func (r *replica) suspendIdle(ctx context.Context, w *idleWatch) time.Time {
+	e := r.env.entry(r.id)
+	if !r.env.autoSuspend || e == nil || !r.isPrimary(e) || e.spec.GetSuspend().GetLevel() != protocol.JournalSpec_Suspend_NONE {
+		*w = idleWatch{}
+		return time.Time{}
+	}
+	if w.look(e.route, r.env.now()) {
+		// Whatever comes of it is told by the journal's spec.
+		r.commit(ctx, &ticket{spec: e.spec, suspend: protocol.AppendRequest_SUSPEND_IF_FLUSHED})
+	}
+	return w.next
 }
 
 // pulse makes the pipeline of the present route, if this broker is the primary, and tells etcd of it:

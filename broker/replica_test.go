@@ -64,7 +64,8 @@ func newLoneAt(t *testing.T, root string, spec *protocol.JournalSpec) *lone {
 
 // loneDirectories has one journal, whose only member this is.
 type loneDirectories struct {
-	entry_ *entry
+	entry_    *entry
+	suspended []protocol.JournalSpec_Suspend_Level // as it was asked for
 }
 
 func (d *loneDirectories) journalExists(name string) bool          { return name == "a/journal/nested" }
@@ -83,7 +84,8 @@ func (d *loneDirectories) recordEpochs(_ context.Context, e *entry, l epoch.List
 	return 1, true, nil
 }
 
-func (d *loneDirectories) setSuspension(context.Context, *entry, *protocol.JournalSpec_Suspend, *epoch.Epoch) outcome {
+func (d *loneDirectories) setSuspension(_ context.Context, _ *entry, s *protocol.JournalSpec_Suspend, _ *epoch.Epoch) outcome {
+	d.suspended = append(d.suspended, s.GetLevel())
 	return outcome{again: true}
 }
 
@@ -333,4 +335,28 @@ func TestRetention(t *testing.T) {
 		Labels:   protocol.MustLabelSet("content-type", recoveryLog, LabelRetention, RetentionEnforced),
 		Fragment: &protocol.JournalSpec_Fragment{Retention: durationpb.New(1)},
 	}), "recovery logs never")
+}
+
+// TestAutoSuspend: a journal all of which is stored, whose route hasn't changed for a while, is suspended.
+func TestAutoSuspend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, specWith(func(f *protocol.JournalSpec_Fragment) { f.FlushInterval = durationpb.New(time.Minute) }))
+		l.env.autoSuspend = true
+		d := l.env.directories.(*loneDirectories)
+		l.append("one")
+		notify(l.tended)
+		require.NoError(t, wait(t.Context(), 14*time.Minute))
+		synctest.Wait()
+		require.Empty(t, d.suspended)
+		found, err := filepath.Glob(filepath.Join(l.root, "a", "journal", "*"))
+		require.NoError(t, err)
+		require.Len(t, found, 1)
+		require.NoError(t, os.Chtimes(found[0], time.Time{}, time.Now())) // The file system's time isn't the bubble's.
+		l.listing.again()
+		require.NoError(t, wait(t.Context(), 3*time.Minute))
+		synctest.Wait()
+		require.NotEmpty(t, d.suspended)
+		require.Equal(t, protocol.JournalSpec_Suspend_PARTIAL, d.suspended[0])
+		require.NoError(t, l.close())
+	})
 }
