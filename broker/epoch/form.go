@@ -3,6 +3,7 @@ package epoch
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"broadsheet.dev/broadsheet/protocol"
@@ -194,13 +195,14 @@ func (l List) Reset(reports []Report, start int64) (Epoch, error) {
 		return Epoch{}, err
 	}
 	next := Epoch{Number: l.Next(), Members: members(reports), Start: start, Reset: true}
-	next.Registers = &protocol.LabelSet{Labels: []*protocol.Label{{Name: ResetLabel, Value: fmt.Sprint(next.Number)}}}
+	next.Registers = &protocol.LabelSet{Labels: []*protocol.Label{{Name: ResetLabel, Value: strconv.FormatInt(next.Number, 10)}}}
 	return next, nil
 }
 
 // Jump returns an epoch that starts at a greater offset than the last one's end, which is known:
-// nothing is given up, but the registers go on. It is made where an append names the end of
-// what the stores hold.
+// nothing is given up, and the registers go on. It is made where an append names the end of
+// what the stores hold, by the primary of the last epoch once all that it sent is
+// acknowledged: so no member of that has bytes above its end, which the list doesn't tell.
 func (l List) Jump(reports []Report, start int64) (Epoch, error) {
 	next, err := l.Form(reports, start)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -49,8 +50,15 @@ type Epoch struct {
 	Start int64
 	// Registers at Start. They are not changed.
 	Registers *protocol.LabelSet
-	// Reset tells that an operator gave up what the epochs before may have had (R7).
+	// Reset tells that offsets were skipped (R7): an operator gave up what the epochs before
+	// may have had, or there was a Jump.
 	Reset bool
+}
+
+// givesUp tells whether an operator gave up what the epochs before may have had. It has the
+// registers that such a reset leaves, and a jump hasn't.
+func (e Epoch) givesUp() bool {
+	return e.Reset && e.Registers.ValueOf(ResetLabel) == strconv.FormatInt(e.Number, 10)
 }
 
 // Closed tells whether the epoch has no members.
@@ -89,7 +97,7 @@ func (l List) with(e Epoch) List { return append(slices.Clip(l), e) }
 // last epoch (R5). The last epoch stays.
 func (l List) Retire(covered func(begin, end int64) bool) List {
 	for i := len(l) - 2; i > 0; i-- {
-		if l[i].Reset {
+		if l[i].givesUp() {
 			l = l[i:]
 			break
 		}

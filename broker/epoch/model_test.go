@@ -17,9 +17,27 @@ type search struct {
 	model *model
 	seed  maphash.Seed
 	seen  map[uint64]struct{}
-	nodes []node
+	pages [][]node // each of pageSize, but the last: they are never copied
 	fault string
 	limit int
+}
+
+const pageSize = 1 << 14
+
+func (r *search) size() int {
+	last := len(r.pages) - 1
+	return last*pageSize + len(r.pages[last])
+}
+
+func (r *search) at(i int32) *node { return &r.pages[i/pageSize][i%pageSize] }
+
+func (r *search) push(n node) {
+	last := len(r.pages) - 1
+	if last < 0 || len(r.pages[last]) == pageSize {
+		r.pages = append(r.pages, make([]node, 0, pageSize))
+		last++
+	}
+	r.pages[last] = append(r.pages[last], n)
 }
 
 type node struct {
@@ -36,21 +54,21 @@ func newSearch(m *model, limit int) *search {
 		s.brokers[i].up = true
 	}
 	s.normalize(m.brokers)
-	r.nodes = append(r.nodes, node{state: s, parent: -1})
+	r.push(node{state: s, parent: -1})
 	return r
 }
 
 // run until all is seen, a fault is found, or the limit is reached.
 func (r *search) run() {
-	for i := int32(0); int(i) < len(r.nodes) && r.fault == "" && len(r.nodes) < r.limit; i++ {
-		s := r.nodes[i].state
+	for i := int32(0); int(i) < r.size() && r.fault == "" && r.size() < r.limit; i++ {
+		s := r.at(i).state
 		x := expansion{model: r.model, s: &s, emit: func(next *modelState, t step, fault string) {
 			r.add(i, next, t, fault)
 		}}
 		x.run()
 		if r.fault == "" {
 			if r.fault = x.checkStuck(); r.fault != "" {
-				r.nodes = append(r.nodes, node{state: s, parent: i})
+				r.push(node{state: s, parent: i})
 			}
 		}
 	}
@@ -68,7 +86,7 @@ func (r *search) add(parent int32, next *modelState, t step, fault string) {
 		return
 	}
 	r.seen[h] = struct{}{}
-	r.nodes = append(r.nodes, node{raw, parent, t})
+	r.push(node{raw, parent, t})
 	if fault == "" {
 		fault = r.model.check(&raw)
 	}
@@ -94,15 +112,15 @@ func (s *modelState) settle(m *model) {
 // trace tells how the last state came about.
 func (r *search) trace() string {
 	var path []int32
-	for i := int32(len(r.nodes) - 1); i > 0; i = r.nodes[i].parent {
+	for i := int32(r.size() - 1); i > 0; i = r.at(i).parent {
 		path = append([]int32{i}, path...)
 	}
 	names := [maxBrokers]byte{'A', 'B', 'C', 'D'}
 	var out strings.Builder
 	for _, i := range path {
-		t := r.nodes[i].step
+		t := r.at(i).step
 		out.WriteString("  " + t.describe(names) + "\n")
-		names = r.rename(names, r.nodes[r.nodes[i].parent].state, t)
+		names = r.rename(names, r.at(r.at(i).parent).state, t)
 	}
 	return out.String() + r.fault
 }
@@ -139,12 +157,13 @@ func TestModel(t *testing.T) {
 		"reset":         {brokers: 2, replication: 1, appends: 2, syncs: 3, resets: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			m.rules = rulesInForce()
 			m.syncs += deeper
 			m.appends += deeper / 2
 			r := newSearch(&m, 60_000_000)
 			r.run()
-			t.Logf("%d states", len(r.nodes))
+			t.Logf("%d states", r.size())
 			require.Empty(t, r.fault, "after\n%s", r.trace())
 		})
 	}
@@ -154,12 +173,13 @@ func TestModel(t *testing.T) {
 func TestModelFindsBrokenRules(t *testing.T) {
 	for _, b := range brokenRules() {
 		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
 			m := b.model
 			m.rules = rulesInForce()
 			b.drop(&m.rules)
 			r := newSearch(&m, 3_000_000)
 			r.run()
-			t.Logf("%s without %q, after %d states:\n%s", b.rule, b.name, len(r.nodes), r.trace())
+			t.Logf("%s without %q, after %d states:\n%s", b.rule, b.name, r.size(), r.trace())
 			require.NotEmpty(t, r.fault)
 		})
 	}
