@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 
 	"google.golang.org/grpc/codes"
@@ -19,6 +20,27 @@ func (r *replica) report() epoch.Report {
 		Member: r.env.member, Epoch: s.Epoch, End: s.End, Registers: s.Registers, Suspect: s.Recovery.Suspect,
 		Fresh: s.Epoch == 0 && s.End == 0,
 	}
+}
+
+// durableReport is the report once all that the spool holds is durable here, with the tenure in hand:
+// what an epoch is formed by isn't taken back by a crash, which would leave a hole below its start.
+func (r *replica) durableReport(ctx context.Context) (epoch.Report, error) {
+	if err := r.makeDurable(ctx); err != nil {
+		return epoch.Report{}, err
+	}
+	return r.report(), nil
+}
+
+// makeDurable makes all durable that was written to the spool, with the tenure in hand.
+func (r *replica) makeDurable(ctx context.Context) error {
+	commit, err := r.spool.Commit(nil)
+	if err == nil {
+		err = commit.Durable(ctx)
+	}
+	if err != nil {
+		return localError(fmt.Errorf("journal %s: make its spool durable: %w", r.id.Journal, err))
+	}
+	return nil
 }
 
 // accepts tells whether the replica takes appends of an epoch.

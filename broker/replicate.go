@@ -110,6 +110,9 @@ type unanswered struct {
 }
 
 func (f *follower) run(ctx context.Context) error {
+	if err := f.replica.makeDurable(ctx); err != nil {
+		return err
+	}
 	if err := f.stream.Send(&protocol.ReplicateResponse{Header: f.header, State: f.state()}); err != nil {
 		return err
 	}

@@ -69,12 +69,12 @@ func decideSuspend(level protocol.JournalSpec_Suspend_Level, how protocol.Append
 
 // suspend the journal as an append asks for. All that was appended is acknowledged.
 func (r *replica) suspend(l *leader, t *ticket) (outcome, bool) {
-	// What this broker itself wrote of epochs may not have come back from etcd yet.
+	// The epoch of the pipeline has to be in the list, which is closed.
 	e, err := r.env.entryAt(r.group.Context(), r.id, l.tenure.revision)
-	if err != nil {
+	switch {
+	case err != nil:
 		return outcome{err: rpcStatus(err, r.id.Journal)}, true
-	}
-	if e == nil {
+	case e == nil:
 		return outcome{again: true}, true
 	}
 	begin, end, _ := r.index.Bounds()
@@ -98,18 +98,24 @@ func (r *replica) suspend(l *leader, t *ticket) (outcome, bool) {
 		}
 		change.Level = protocol.JournalSpec_Suspend_PARTIAL
 	case suspendFully:
-		// Nobody is to hold the journal any more: its end is written down with that (R6).
-		c, err := e.epochs.Close(r.report())
-		if err != nil {
+		if closing, err = r.closeEpoch(l.tenure, e.epochs); err != nil {
 			return outcome{err: rpcStatus(err, r.id.Journal)}, true
 		}
-		closing = &c
 		change.Level = protocol.JournalSpec_Suspend_FULL
 	}
-	if closing != nil {
-		r.dropPipeline(l.tenure, fmt.Errorf("journal %s is suspended", r.id.Journal))
-	}
 	return r.env.setSuspension(r.group.Context(), e, change, closing), true
+}
+
+// closeEpoch ends the present epoch, and returns the one that tells where: nobody is to hold the
+// journal any more, and its end is written down with that (R6). From here on no append is taken
+// in the present one, as that write may arrive late, after we have given up on it.
+func (r *replica) closeEpoch(n *tenure, l epoch.List) (*epoch.Epoch, error) {
+	if err := r.promise(l.Next()); err != nil {
+		return nil, err
+	}
+	r.dropPipeline(n, fmt.Errorf("journal %s is suspended", r.id.Journal))
+	closing, err := l.Close(r.report())
+	return &closing, err
 }
 
 // resume ends the suspension of a journal whose pipeline we have.

@@ -108,12 +108,8 @@ func (r *replica) sync(n *tenure, e *entry, form former) error {
 	}
 	n.pipeline = p
 	// What was written before and is of the epoch counts from now on, once it is durable.
-	commit, err := r.spool.Commit(nil)
-	if err == nil {
-		err = commit.Durable(ctx)
-	}
-	if err != nil {
-		return localError(fmt.Errorf("journal %s: make its spool durable: %w", r.id.Journal, err))
+	if err := r.makeDurable(ctx); err != nil {
+		return err
 	}
 	state := r.spool.State()
 	return localError(r.acknowledge(&ackedHead{end: state.End, registers: state.Registers, codec: state.Codec, epoch: p.epoch.Number, sole: len(p.peers) == 0}))
@@ -164,7 +160,10 @@ func (s *syncer) run(ctx context.Context) (*pipeline, error) {
 	if form == nil {
 		form = epoch.List.Form
 	}
-	next, err := form(list, append(reports, r.report()), s.entry.spec.GetSuspend().GetOffset())
+	if self, err = r.durableReport(ctx); err != nil {
+		return nil, err
+	}
+	next, err := form(list, append(reports, self), s.entry.spec.GetSuspend().GetOffset())
 	if err != nil {
 		return nil, err
 	}
