@@ -33,9 +33,9 @@ test: ## everything that needs no special machine
 	@mkdir -p .cache
 	@status=0; $(GO) test -v $$($(GO) list ./... | grep -v /test/) > $(TEST_LOG) 2>&1 || status=$$?; \
 	$(GO) test -v -count=1 ./test/... >> $(TEST_LOG) 2>&1 || status=$$?; \
-	grep -E '^(ok|FAIL|---[ ]FAIL|panic:|\?)[[:space:]:]' $(TEST_LOG) | grep -v 'no test files'; \
+	grep -aE '^(ok|FAIL|---[ ]FAIL|panic:|\?)[[:space:]:]' $(TEST_LOG) | grep -v 'no test files'; \
 	if [ $$status -ne 0 ]; then echo; echo "What failed (all of it is in $(TEST_LOG)):"; internal/testenv/failures.awk $(TEST_LOG); fi; \
-	grep -ohE 'not run: .*' $(TEST_LOG) | sort | uniq -c | sed 's/^ *\([0-9]*\) /\1 tests /' || true; \
+	grep -aohE 'not run: .*' $(TEST_LOG) | sort | uniq -c | sed 's/^ *\([0-9]*\) /\1 tests /' || true; \
 	exit $$status
 
 test-race: ## the same under the race detector

@@ -91,12 +91,13 @@ func (d *appendDriver) awaitStores(ctx context.Context) error {
 // resumePatience bounds how long an append that has resumed a journal waits for its brokers.
 const resumePatience = 10 * time.Second
 
-// awaitAllocator waits for etcd to be seen at the next revision, in all for resumePatience.
-func (d *appendDriver) awaitAllocator(ctx context.Context) (inTime bool, err error) {
+// awaitAllocator waits for etcd to be seen at the next revision, in all for resumePatience, and tells whether
+// that was in time.
+func (d *appendDriver) awaitAllocator(ctx context.Context) (bool, error) {
 	if d.patient == nil {
 		d.patient, d.hasten = context.WithTimeout(ctx, resumePatience)
 	}
-	_, err = d.broker.rosterAt(d.patient, d.fsm.revision)
+	_, err := d.broker.rosterAt(d.patient, d.fsm.revision)
 	if d.patient.Err() != nil && ctx.Err() == nil {
 		return false, nil
 	}

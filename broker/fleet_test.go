@@ -51,17 +51,17 @@ func TestFleetOutlivesBrokers(t *testing.T) {
 	fleet := brokertest.NewFleet(t, brokertest.Config{}, "a", "b", "c")
 	ctx := bounded(t)
 	fleet[0].Create(replicated("a/journal", 3))
-	want := ""
+	var want strings.Builder
 	for i := range 6 {
 		victim := fleet[i%3]
 		text := string(rune('a'+i)) + "-text "
 		persistAppend(ctx, t, victim, "a/journal", text)
-		want += text
+		want.WriteString(text)
 		victim.Kill()
 		victim.Restart()
 	}
 	for _, b := range fleet {
-		require.Equal(t, want, mustReadTo(ctx, t, b, "a/journal", 0, int64(len(want))))
+		require.Equal(t, want.String(), mustReadTo(ctx, t, b, "a/journal", 0, int64(want.Len())))
 	}
 }
 
@@ -154,7 +154,7 @@ func TestResetGivesUpWhatIsLost(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, protocol.Status_OFFSET_NOT_YET_AVAILABLE, head[0].GetStatus())
 	bound := head[0].GetWriteHead()
-	require.EqualValues(t, epoch.Span, bound)
+	require.Equal(t, epoch.Span, bound)
 	_, err = appendWith(ctx, b.Client(), &protocol.AppendRequest{Journal: "a/journal", Offset: bound - 1}, "")
 	require.Equal(t, codes.Unavailable, status.Code(err))
 	r, err := appendWith(ctx, b.Client(), &protocol.AppendRequest{

@@ -8,8 +8,8 @@ import (
 )
 
 // prepare does what a ruling asks for before its append can be decided about. All that was sent
-// before is acknowledged then. If done the append has its outcome.
-func (l *leader) prepare(v ruling, t *ticket) (o outcome, done bool) {
+// before is acknowledged then. It returns the append's outcome, if it has one now.
+func (l *leader) prepare(v ruling, t *ticket) (outcome, bool) {
 	r := l.replica
 	if err := r.drain(l.pipeline); err != nil {
 		return outcome{again: true}, true

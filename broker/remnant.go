@@ -132,7 +132,7 @@ func (m *remnant) work(ctx context.Context, now *roster) (time.Duration, error) 
 	if err != nil {
 		return remnantRetry, err
 	}
-	left, after, err := m.settle(ctx, now, j, s)
+	left, err := m.settle(ctx, now, j, s)
 	if closeErr := s.Close(); closeErr != nil {
 		return remnantRetry, errors.Join(err, closeErr)
 	}
@@ -140,7 +140,7 @@ func (m *remnant) work(ctx context.Context, now *roster) (time.Duration, error) 
 	case err != nil:
 		return remnantRetry, err
 	case left:
-		return after, nil
+		return 0, nil
 	}
 	if err := m.broker.env.spools.Discard(m.id); err != nil {
 		return remnantRetry, err
@@ -150,37 +150,37 @@ func (m *remnant) work(ctx context.Context, now *roster) (time.Duration, error) 
 	return 0, nil
 }
 
-// settle follows the epochs and stores what is agreed. It tells whether anything is left, and when to look
-// at that again.
-func (m *remnant) settle(ctx context.Context, now *roster, j journal, s *spool.Journal) (bool, time.Duration, error) {
+// settle follows the epochs and stores what is agreed. It tells whether anything is left until the epochs or
+// the spec change.
+func (m *remnant) settle(ctx context.Context, now *roster, j journal, s *spool.Journal) (bool, error) {
 	list, revision := now.epochs(j)
 	state := s.State()
 	keep, superseded := list.Keep(state.Epoch, state.Watermark)
 	if !superseded {
-		return true, 0, m.closeEpoch(ctx, now, j, list, revision, s)
+		return true, m.closeEpoch(ctx, now, list, revision, s)
 	}
 	if state.End > state.Begin {
 		if err := s.Cut(keep); err != nil {
-			return true, 0, fmt.Errorf("cut at offset %d: %w", keep, err)
+			return true, fmt.Errorf("cut at offset %d: %w", keep, err)
 		}
 	}
 	if len(j.spec.GetFragment().GetStores()) == 0 {
-		return false, 0, nil // Its members have all that there will ever be.
+		return false, nil // Its members have all that there will ever be.
 	}
 	for _, c := range s.Completed() {
 		if _, err := m.broker.env.persister.Persist(ctx, j.spec, c); err != nil {
-			return true, 0, fmt.Errorf("store %s: %w", c.ContentName(), err)
+			return true, fmt.Errorf("store %s: %w", c.ContentName(), err)
 		}
 		if err := s.Drop(c.Fragment); err != nil {
-			return true, 0, err
+			return true, err
 		}
 	}
-	return false, 0, nil
+	return false, nil
 }
 
 // closeEpoch writes down where the journal's last epoch ends, if this broker knows that and no member of
 // it holds the journal any more (R6): else nobody could go on.
-func (m *remnant) closeEpoch(ctx context.Context, now *roster, j journal, list epoch.List, revision int64, s *spool.Journal) error {
+func (m *remnant) closeEpoch(ctx context.Context, now *roster, list epoch.List, revision int64, s *spool.Journal) error {
 	last, ok := list.Last()
 	state := s.State()
 	if !ok || last.Closed() || state.Recovery.Suspect {

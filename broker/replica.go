@@ -40,14 +40,20 @@ type replicaEnv struct {
 	directories
 }
 
-// directories is what a replica asks of its broker about what is in etcd.
+// directories is what a replica asks of its broker.
 type directories interface {
+	registry
+	leaseholder
 	// journalExists tells whether there is a journal of a name.
 	journalExists(name string) bool
 	// openTried is called when it became known whether a spool can be opened.
 	openTried()
 	// advertise writes the journal's route into its assignments, if they have another.
 	advertise(ctx context.Context, name string) error
+}
+
+// registry is what is in etcd of journals.
+type registry interface {
 	// entry of a journal that is assigned to this broker, as it is known now; nil if it isn't.
 	entry(id spool.ID) *entry
 	// entryAt is the same, once etcd is seen at a revision.
@@ -55,12 +61,16 @@ type directories interface {
 	// recordEpochs of a journal in etcd, if nothing has changed there; false if it has. It
 	// returns the revision.
 	recordEpochs(ctx context.Context, e *entry, l epoch.List) (int64, bool, error)
+	// setSuspension of a journal.
+	setSuspension(ctx context.Context, e *entry, s *protocol.JournalSpec_Suspend, closing *epoch.Epoch) outcome
+}
+
+// leaseholder knows this broker's lease.
+type leaseholder interface {
 	// leaseIsValid tells whether nobody else can have been given our journals.
 	leaseIsValid() bool
 	// leaseID of our present lease; 0 is none.
 	leaseID() int64
-	// setSuspension of a journal.
-	setSuspension(ctx context.Context, e *entry, s *protocol.JournalSpec_Suspend, closing *epoch.Epoch) outcome
 }
 
 // replica is a journal that this broker holds: its spool, and the index of its

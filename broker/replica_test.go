@@ -77,6 +77,7 @@ func (d *loneDirectories) leaseID() int64                          { return 0 }
 func (d *loneDirectories) entryAt(context.Context, spool.ID, int64) (*entry, error) {
 	return d.entry_, nil
 }
+
 func (d *loneDirectories) recordEpochs(_ context.Context, e *entry, l epoch.List) (int64, bool, error) {
 	next := *e
 	next.epochs = l

@@ -38,7 +38,7 @@ func decideProposal(v spoolView, p *protocol.Fragment, registers *protocol.Label
 	same := p.GetBegin() == v.state.Begin && p.GetCompressionCodec() == v.state.Codec
 	empty := p.GetBegin() == p.GetEnd()
 	switch {
-	case p.GetEnd() > v.next, p.GetEnd() == v.state.End && empty && !(same && v.state.Begin == v.state.End):
+	case p.GetEnd() > v.next, p.GetEnd() == v.state.End && empty && (!same || v.state.Begin != v.state.End):
 		return proposalRoll
 	case same && p.GetEnd() == v.state.End && (empty || p.GetSum().Digest() == v.state.Sum) &&
 		protocol.LabelSetsEqual(registers, v.state.Registers):

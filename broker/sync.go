@@ -365,8 +365,7 @@ func rpcStatus(err error, journal string) error {
 	if _, ok := status.FromError(err); ok {
 		return err
 	}
-	var future *epoch.FutureError
-	if errors.As(err, &future) {
+	if _, ok := errors.AsType[*epoch.FutureError](err); ok {
 		return status.Errorf(codes.DataLoss, "journal %s: %s", journal, err)
 	}
 	return status.Errorf(codes.Unavailable, "journal %s: %s", journal, err)

@@ -85,9 +85,9 @@ func (s *Server) refuse(c *conn) {
 }
 
 const (
-	// guessEvery is the time for which a wrong secret of a cancel request counts,
+	// guessEvery is the time for which a wrong secret of a cancel request counts.
 	guessEvery = time.Second / 16
-	// guessBurst how much of it may be taken at once.
+	// guessBurst is how much of it may be taken at once.
 	guessBurst = time.Second
 )
 

@@ -134,7 +134,7 @@ func (s *turns) giveUp(t *turn) {
 
 // look takes turns that are away too long for those who wait, and chooses a query to be
 // dropped if places are wanting: the caller is to do it.
-func (s *turns) look(now time.Time) (drop func()) {
+func (s *turns) look(now time.Time) func() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	free := s.most - s.held

@@ -39,7 +39,8 @@ func (s *tablelessStatement) Close()                   {}
 
 func (s *tablelessStatement) Bind(ctx context.Context, _ []pgwire.Arg) (pgwire.Portal, error) {
 	var e *queryExecution
-	err := s.session.guard(ctx, func() (err error) {
+	err := s.session.guard(ctx, func() error {
+		var err error
 		e, err = s.session.testQuery(ctx, s.sql)
 		return err
 	})
@@ -62,7 +63,7 @@ func served(t *testing.T, g *Gateway) string {
 	go func() { ended <- server.Serve(ctx, ln) }()
 	t.Cleanup(func() {
 		cancel()
-		<-ended
+		require.NoError(t, <-ended)
 	})
 	return ln.Addr().String()
 }
@@ -92,10 +93,11 @@ func stall(t *testing.T, address, sql string) *stalledClient {
 }
 
 // readOn reads what is left, and returns how many rows there are in all, and how it ended.
-func (c *stalledClient) readOn(t *testing.T) (rows int, end string) {
+func (c *stalledClient) readOn(t *testing.T) (int, string) {
 	t.Helper()
+	end := ""
 	require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Minute)))
-	for rows = 1; ; {
+	for rows := 1; ; {
 		m, err := c.Receive()
 		require.NoError(t, err)
 		switch m := m.(type) {
@@ -130,7 +132,7 @@ func answered(t *testing.T, address string) time.Duration {
 	rows, end := c.readOn(t)
 	require.Equal(t, 1, rows)
 	require.Equal(t, "SELECT 1", end)
-	require.NoError(t, c.Conn.Close())
+	require.NoError(t, c.Close())
 	return time.Since(began)
 }
 
@@ -188,7 +190,7 @@ func TestStalledClientsThatGoAway(t *testing.T) {
 			if reset {
 				require.NoError(t, c.Conn.(*net.TCPConn).SetLinger(0))
 			}
-			require.NoError(t, c.Conn.Close())
+			require.NoError(t, c.Close())
 		}
 		require.Eventually(t, func() bool { return g.open.Load() == 0 }, 10*time.Second, time.Millisecond)
 		require.Less(t, time.Since(began), unreadAtMost)
