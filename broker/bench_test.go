@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"fmt"
+	"io"
 	"sync/atomic"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	"broadsheet.dev/broadsheet/broker/brokertest"
 	"broadsheet.dev/broadsheet/fragments/spool"
 	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/protocol/streaming"
 )
 
 // BenchmarkAppend appends by one RPC each, client and broker in one process: 64
@@ -63,6 +65,54 @@ func benchAppend(b *testing.B, client protocol.JournalClient, writers, size int)
 		})
 	}
 	require.NoError(b, g.Wait())
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "appends/s")
+}
+
+// BenchmarkAppendStream appends 256 B each on one stream, as many in a message as a client
+// with many writers has.
+func BenchmarkAppendStream(b *testing.B) {
+	for _, mode := range []spool.Mode{spool.Replicated, spool.Synced} {
+		for _, batch := range []int{1, 64} {
+			b.Run(fmt.Sprintf("%s/batch=%d", mode, batch), func(b *testing.B) { benchAppendStream(b, mode, batch) })
+		}
+	}
+}
+
+func benchAppendStream(b *testing.B, mode spool.Mode, batch int) {
+	b.Helper()
+	server := brokertest.New(b, brokertest.Config{
+		Mode: mode, Quiet: true,
+		Adjust: func(c *broker.Config) { c.Registerer = nil },
+	})
+	spec := brokertest.Spec("a/journal")
+	spec.Fragment.Length = 64 << 20
+	spec.Fragment.CompressionCodec = protocol.CompressionCodec_NONE
+	server.Create(spec)
+	s := newStreamed(b.Context(), b, server)
+	s.open("a/journal")
+	content := make([]byte, 256)
+	b.SetBytes(int64(len(content)))
+	b.ReportAllocs()
+	b.ResetTimer()
+	var g errgroup.Group
+	g.Go(func() error {
+		for sent := 0; sent < b.N; {
+			m := new(streaming.AppendStreamRequest)
+			for range min(batch, b.N-sent) {
+				sent++
+				m.Appends = append(m.Appends, &streamPart{Sequence: uint64(sent), Handle: 1, Content: content})
+			}
+			if err := s.stream.Send(m); err != nil {
+				return err
+			}
+		}
+		return s.stream.CloseSend()
+	})
+	results, err := s.rest()
+	require.ErrorIs(b, err, io.EOF)
+	require.NoError(b, g.Wait())
+	require.Len(b, results, b.N)
+	require.Equal(b, int64(256*b.N), results[b.N-1].GetEnd())
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "appends/s")
 }
 

@@ -33,6 +33,8 @@ import (
 //	serving/reconcile     Serve        the serving          the roster, and who has which replica
 //	servers/mux, …        Serve        the listeners        connections and requests
 //	servers/debug         Serve        the listeners        requests of the debug port
+//	append streams/…      an RPC       its connection       receiving on an append stream
+//	append stream/…       an RPC       the RPC              sending results, a lane, settling, forwarding
 //	replicas/close        reconcile    itself               a replica that was given up
 //	replica/tend          reconcile    the replica          opening, flushing, advertising
 //	replica/refresh       reconcile    the replica          the stored part of the index
@@ -58,8 +60,9 @@ type Broker struct {
 	allocator      *allocator.Allocator
 
 	// Set by Serve before anything is served.
-	keys *keyspace.KeySpace
-	env  *replicaEnv
+	keys      *keyspace.KeySpace
+	env       *replicaEnv
+	receivers *task.Group // of append streams
 
 	roster   atomic.Pointer[roster]
 	lease    atomic.Pointer[allocator.Lease] // nil while there is none
@@ -194,6 +197,7 @@ func (b *Broker) journalExists(name string) bool {
 func (b *Broker) run(ctx context.Context) error {
 	// A stop is in order: what is needed for it isn't ended by ctx.
 	core := task.New(context.WithoutCancel(ctx), "broker")
+	b.receivers = task.New(context.WithoutCancel(ctx), "append streams")
 	core.Go("keyspace", b.keys.Watch)
 	core.Go("allocator", b.allocator.Run)
 	announced := newSession(b)
@@ -215,7 +219,7 @@ func (b *Broker) run(ctx context.Context) error {
 	close(b.stopping)
 	b.die()
 	announced.leave()
-	errs := []error{servers.stop(b.cfg.Grace)}
+	errs := []error{servers.stop(b.cfg.Grace), b.receivers.Wait()}
 	serving.Cancel()
 	errs = append(errs, serving.Wait(), b.env.peers.close(), b.health.Close())
 	core.Cancel()

@@ -80,6 +80,10 @@ func (g *group) add(t *ticket) ruling {
 		g.join(t, outcome{notApplied: true})
 		return rulingJoined
 	}
+	if t.attempt != nil && t.attempt.stopped.Load() {
+		g.join(t, outcome{again: true})
+		return rulingJoined
+	}
 	if len(g.tickets) == maxGroup || t.size > 0 && len(g.writes) > 0 && (t.small == nil || g.head.end-g.begin+t.size > maxGroupBytes) {
 		return rulingFull
 	}
@@ -96,7 +100,7 @@ func (g *group) add(t *ticket) ruling {
 	case s != protocol.Status_OK:
 		g.refuse(t, outcome{response: &protocol.AppendResponse{Status: s}})
 	case t.size == 0:
-		g.join(t, outcome{response: g.commitResponse(t)})
+		g.join(t, g.applied(t, g.head.end))
 	case rollIsDue(t.spec, g.head) && len(g.tickets) > 0:
 		return rulingFull
 	case rollIsDue(t.spec, g.head):
@@ -129,28 +133,30 @@ func (g *group) write(t *ticket) {
 		g.head.registers = protocol.UnionLabelSets(t.union, protocol.SubtractLabelSet(base, t.subtract))
 		g.changed = true
 	}
-	r := g.commitResponse(t)
+	begin := g.head.end
 	g.head.end += t.size
-	r.Commit.End = g.head.end
 	if g.head.first.IsZero() {
 		g.head.first = g.head.now
 	}
 	g.writes = append(g.writes, t)
-	g.join(t, outcome{response: r})
+	g.join(t, g.applied(t, begin))
 }
 
-// commitResponse of an append at the head.
-func (g *group) commitResponse(t *ticket) *protocol.AppendResponse {
-	return &protocol.AppendResponse{
+// applied is the outcome of an append from an offset up to the head.
+func (g *group) applied(t *ticket, begin int64) outcome {
+	if t.run != nil {
+		return outcome{applied: true, begin: begin, end: g.head.end, registers: g.head.registers}
+	}
+	return outcome{response: &protocol.AppendResponse{
 		Commit: &protocol.Fragment{
 			Journal:          t.spec.GetName(),
-			Begin:            g.head.end,
+			Begin:            begin,
 			End:              g.head.end,
 			Sum:              protocol.SumFromDigest(t.sum),
 			CompressionCodec: g.head.codec,
 		},
 		Registers: presentSet(g.head.registers),
-	}
+	}}
 }
 
 // precondition checks in the order of the protocol.

@@ -112,6 +112,8 @@ func formatOutcome(o outcome) string {
 	switch {
 	case o.notApplied:
 		return "not applied"
+	case o.applied:
+		return fmt.Sprintf("applied [%d,%d) registers %s", o.begin, o.end, formatSet(o.registers))
 	case o.again:
 		return fmt.Sprintf("again at %d", o.revision)
 	case o.err != nil && o.unknown:
@@ -150,8 +152,9 @@ func TestGroupRandom(t *testing.T) {
 			}
 			before, writes := g.head, len(g.writes)
 			v := g.add(k)
-			c := k.result.response.GetCommit()
-			if v != rulingJoined || c == nil || k.size == 0 {
+			begin, stop, written := k.result.written(k)
+			applied := k.result.applied || k.result.response.GetCommit() != nil
+			if v != rulingJoined || !written {
 				require.Equal(rt, before.end, g.head.end)
 				require.True(rt, protocol.LabelSetsEqual(before.registers, g.head.registers))
 				require.Len(rt, g.writes, writes)
@@ -165,11 +168,11 @@ func TestGroupRandom(t *testing.T) {
 			if k.run != nil && failed[k.run] {
 				require.True(rt, k.result.notApplied)
 			}
-			failed[k.run] = failed[k.run] || c == nil
-			if c != nil {
-				require.Equal(rt, before.end, c.GetBegin())
-				require.Equal(rt, before.end+k.size, c.GetEnd())
-				end = c.GetEnd()
+			failed[k.run] = failed[k.run] || !applied
+			if applied {
+				require.Equal(rt, before.end, begin)
+				require.Equal(rt, before.end+k.size, stop)
+				end = stop
 			}
 			require.LessOrEqual(rt, len(g.tickets), maxGroup)
 			require.True(rt, len(g.writes) == 1 || g.head.end-g.begin <= maxGroupBytes)

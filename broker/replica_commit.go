@@ -38,21 +38,26 @@ func (r *replica) commit(ctx context.Context, t *ticket) outcome {
 	return t.result
 }
 
-// dispatch takes the appends that wait and sends them, and returns what is to be settled. It is for
-// streams, which settle beside.
-func (r *replica) dispatch(ctx context.Context) ([]*sentGroup, *pipeline, error) {
+// dispatch has appends that are in the queue led, with all that wait there, and returns what is to be
+// settled. It is for streams, which settle beside. Those that nobody took have their outcome when it returns.
+func (r *replica) dispatch(ctx context.Context, tickets []*ticket) ([]*sentGroup, *pipeline) {
 	select {
 	case n := <-r.tenure:
-		groups, p := r.lead(n)
-		return groups, p, nil
+		return r.lead(n)
 	case <-r.closed:
-		for _, t := range r.queue.take() {
-			t.complete(outcome{again: true})
+		for _, t := range tickets {
+			if r.queue.remove(t) {
+				t.complete(outcome{again: true})
+			}
 		}
-		return nil, nil, nil
 	case <-ctx.Done():
-		return nil, nil, context.Cause(ctx)
+		for _, t := range tickets {
+			if r.queue.remove(t) {
+				t.complete(outcome{err: context.Cause(ctx)})
+			}
+		}
 	}
+	return nil, nil
 }
 
 // lead decides about all appends that wait and sends them, and gives the tenure back. It
@@ -102,7 +107,7 @@ func (l *leader) run(tickets []*ticket) {
 			continue
 		}
 		if o, done := l.prepare(v, t); done {
-			if t.run != nil {
+			if t.run != nil && !o.again {
 				t.run.failed.Store(true)
 			}
 			t.complete(o)
@@ -350,12 +355,12 @@ func (r *replica) completeFailed(g *sentGroup, err error) {
 	close(g.done)
 	for _, t := range g.tickets {
 		o := outcome{again: true}
-		c := t.result.response.GetCommit()
+		begin, end, written := t.result.written(t)
 		switch {
-		case t.result.notApplied:
+		case t.result.notApplied, t.result.again:
 			o = t.result
-		case t.size > 0 && c != nil:
-			o = outcome{err: unknownError(c.GetJournal(), c.GetBegin(), c.GetEnd(), err), unknown: true}
+		case written:
+			o = outcome{err: unknownError(t.spec.GetName(), begin, end, err), unknown: true}
 		case t.run != nil:
 			o = outcome{err: err}
 		}

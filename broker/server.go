@@ -16,6 +16,7 @@ import (
 	"broadsheet.dev/broadsheet/internal/portmux"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/protocol/streaming"
 )
 
 const (
@@ -50,6 +51,7 @@ func newServers(b *Broker) *servers {
 		grpc.WaitForHandlers(true),
 	)...)
 	protocol.RegisterJournalServer(g, &service{broker: b})
+	streaming.RegisterJournalServer(g, &streamingService{broker: b})
 	h := &handler{broker: b, json: newJSONGateway(b), debug: newSharedDebug(b)}
 	return &servers{
 		broker:  b,

@@ -89,7 +89,7 @@ func (r *replica) suspend(l *leader, t *ticket) (outcome, bool) {
 	switch decideSuspend(e.spec.GetSuspend().GetLevel(), t.suspend, v) {
 	case suspendNothing:
 		g := newGroup(r.head())
-		return outcome{response: g.commitResponse(t)}, true
+		return g.applied(t, g.head.end), true
 	case suspendedAlready:
 		return outcome{response: &protocol.AppendResponse{Status: protocol.Status_SUSPENDED}}, true
 	case suspendPartly:
