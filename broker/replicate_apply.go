@@ -33,12 +33,14 @@ type spoolView struct {
 	sum   [20]byte // of the fragment with them
 }
 
-// decideProposal by the rules of the protocol, in its order.
+// decideProposal by the rules of the protocol, in its order, but for one: a proposal that goes
+// further than what is held isn't rolled to unless it is empty. Its primary has drained what it
+// sent then; else the replica would count as one that has bytes which it never got.
 func decideProposal(v spoolView, p *protocol.Fragment, registers *protocol.LabelSet) proposalAction {
 	same := p.GetBegin() == v.state.Begin && p.GetCompressionCodec() == v.state.Codec
 	empty := p.GetBegin() == p.GetEnd()
 	switch {
-	case p.GetEnd() > v.next, p.GetEnd() == v.state.End && empty && (!same || v.state.Begin != v.state.End):
+	case empty && p.GetEnd() > v.next, empty && p.GetEnd() == v.state.End && (!same || v.state.Begin != v.state.End):
 		return proposalRoll
 	case same && p.GetEnd() == v.state.End && (empty || p.GetSum().Digest() == v.state.Sum) &&
 		protocol.LabelSetsEqual(registers, v.state.Registers):
