@@ -45,8 +45,9 @@ type appendDriver struct {
 	body   *body
 
 	message *protocol.AppendRequest // last one received
-	patient context.Context         //nolint:containedctx // of waiting for the allocator; nil before that
-	hasten  context.CancelFunc      // ends it
+	pace    pace
+	patient context.Context    //nolint:containedctx // of waiting for the allocator; nil before that
+	hasten  context.CancelFunc // ends it
 }
 
 // do what the next step asks for.
@@ -64,11 +65,9 @@ func (d *appendDriver) do(ctx context.Context) {
 	case stepProxy:
 		f.onProxied(d.broker.proxyAppend(ctx, f.resolved, f.req, d.source))
 	case stepReceive:
-		var err error
-		d.message, err = d.source.Recv()
-		f.onMessage(d.message, err)
+		f.onMessage(d.receive())
 	case stepGather:
-		f.onGathered(localError(d.body.write(d.message.GetContent(), true)))
+		f.onGathered(d.gather(ctx))
 	case stepAwaitIndex:
 		f.onIndex(d.awaitStores(ctx))
 	case stepBarrier:
@@ -86,6 +85,45 @@ func (d *appendDriver) awaitStores(ctx context.Context) error {
 		return err
 	}
 	return d.broker.awaitHealthy(ctx, d.fsm.resolved.spec)
+}
+
+// receive the next message of a client that is fast enough.
+func (d *appendDriver) receive() (*protocol.AppendRequest, error) {
+	began := time.Now()
+	m, err := d.source.Recv()
+	if err == nil && len(m.GetContent()) > 0 {
+		err = d.pace.received(len(m.GetContent()), time.Since(began), d.broker.cfg.MinAppendRate)
+	}
+	d.message = m
+	return m, err
+}
+
+// gather the content of a message, once the journal's rate allows it. It tells whether that took time.
+func (d *appendDriver) gather(ctx context.Context) (bool, error) {
+	r, content := d.fsm.resolved.replica, d.message.GetContent()
+	delay, err := r.throttle(ctx, d.broker.cfg.appendRate(d.fsm.resolved.spec.GetMaxAppendRate()), int64(len(content)))
+	if err == nil {
+		err = localError(d.body.write(content, true))
+	}
+	return delay, err
+}
+
+// throttle waits until so many bytes may be taken, unless the replica is given up before: then the append
+// goes elsewhere. It tells whether it waited.
+func (r *replica) throttle(ctx context.Context, perSec, n int64) (bool, error) {
+	delay := r.rate.take(r.env.now(), perSec, n)
+	if delay == 0 {
+		return false, nil
+	}
+	t := time.NewTimer(delay)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-r.closed:
+	case <-ctx.Done():
+		return true, context.Cause(ctx)
+	}
+	return true, nil
 }
 
 // resumePatience bounds how long an append that has resumed a journal waits for its brokers.

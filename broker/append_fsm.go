@@ -66,6 +66,7 @@ type appendFSM struct {
 	resumed  bool                    // the journal's suspension was ended for this append
 
 	chunks, size int64 // messages with content, and their bytes
+	delayed      int64 // of chunks, that the journal's rate held up
 	complete     bool  // the empty message was received
 	gathered     bool  // nothing more is received
 
@@ -89,7 +90,7 @@ func newAppendFSM(req *protocol.AppendRequest) *appendFSM {
 func (f *appendFSM) fail(err error) { f.step, f.err = stepDone, err }
 
 func (f *appendFSM) respond(r *protocol.AppendResponse) {
-	r.Header, r.TotalChunks = f.resolved.header, f.chunks
+	r.Header, r.TotalChunks, r.DelayedChunks = f.resolved.header, f.chunks, f.delayed
 	f.step, f.response = stepDone, r
 }
 
@@ -196,8 +197,11 @@ func (f *appendFSM) onMessage(msg *protocol.AppendRequest, err error) {
 	f.gathered, f.step = true, stepAwaitIndex
 }
 
-// onGathered takes the outcome of stepGather.
-func (f *appendFSM) onGathered(err error) {
+// onGathered takes the outcome of stepGather: whether the content was held up.
+func (f *appendFSM) onGathered(delayed bool, err error) {
+	if delayed {
+		f.delayed++
+	}
 	if f.step = stepReceive; err != nil {
 		f.fail(err)
 	}

@@ -24,7 +24,7 @@ import (
 //	append journal=NAME [offset=N] [check=SELECTOR] [union=N=V;...] [subtract=...] [suspend=NAME] [revision=N] [no-proxy] [header]
 //	resolved [status=NAME] [members=N] [replication=N] [revision=N] [flags=NAME] [suspended=LEVEL] [length=N] [flush=D]
 //	content TEXT | message journal=NAME | empty | eof | broken
-//	gathered | index      each with [error=closed|store|TEXT]
+//	gathered [delayed] | index      each with [error=closed|store|TEXT]
 //	barrier | committed      each with [status=NAME] [end=N] [again=REVISION [resumed]] [error=TEXT]
 //	allocated [late] [error=TEXT]
 //	proxied [status=NAME] [end=N] [error=TEXT]
@@ -85,7 +85,7 @@ func (s *appendScenario) event(line string) {
 		s.fsm.onMessage(nil, errors.New("connection reset"))
 	case "gathered":
 		s.expects(stepGather)
-		s.fsm.onGathered(a.err())
+		s.fsm.onGathered(a.has("delayed"), a.err())
 	case "index":
 		s.expects(stepAwaitIndex)
 		s.fsm.onIndex(a.err())
@@ -146,6 +146,9 @@ func formatAppendResponse(r *protocol.AppendResponse) string {
 		b.WriteString(" registers " + formatSet(r.GetRegisters()))
 	}
 	fmt.Fprintf(&b, " chunks %d", r.GetTotalChunks())
+	if n := r.GetDelayedChunks(); n > 0 {
+		fmt.Fprintf(&b, " delayed %d", n)
+	}
 	if e := r.GetStoreHealthError(); e != "" {
 		b.WriteString(" because " + strconv.Quote(e))
 	}
@@ -365,7 +368,7 @@ func TestAppendFSMRandom(t *testing.T) {
 					f.onMessage(&protocol.AppendRequest{Content: []byte("x")}, nil)
 				}
 			case stepGather:
-				f.onGathered(fail())
+				f.onGathered(flip("delayed"), fail())
 			case stepAwaitIndex:
 				f.onIndex(fail())
 			case stepCommit:

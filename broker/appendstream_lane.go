@@ -135,7 +135,14 @@ func (s *appendStream) dispatchAlike(ctx context.Context, l *lane, batch []*stre
 		s.refuse(batch, outcome{response: f.response, err: f.err})
 		return
 	}
-	r := f.resolved.replica
+	r, size := f.resolved.replica, int64(0)
+	for _, a := range batch {
+		size += a.size
+	}
+	if _, err := r.throttle(ctx, s.broker.cfg.appendRate(f.resolved.spec.GetMaxAppendRate()), size); err != nil {
+		s.refuse(batch, outcome{err: err})
+		return
+	}
 	tickets := make([]*ticket, 0, len(batch))
 	for _, a := range batch {
 		a.spec, a.attempt = f.resolved.spec, t

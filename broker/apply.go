@@ -104,8 +104,6 @@ func (b *Broker) checkSpec(spec, before *protocol.JournalSpec) error {
 		return status.Errorf(codes.Unimplemented, "journal %s: %s", name, fmt.Sprintf(what, args...))
 	}
 	switch {
-	case spec.GetMaxAppendRate() != 0:
-		return refused("max_append_rate is not supported")
 	case spec.GetSuspend() != nil && !proto.Equal(spec.GetSuspend(), before.GetSuspend()) &&
 		(spec.GetSuspend().GetLevel() != protocol.JournalSpec_Suspend_NONE || spec.GetSuspend().GetOffset() != 0):
 		return refused("suspend is kept by brokers, and can't be set")

@@ -70,6 +70,48 @@ func TestIdleAppendEnds(t *testing.T) {
 	require.Equal(t, strings.Repeat("drip ", 8), mustRead(ctx, t, b, "a/journal", 0))
 }
 
+// TestFlowControl: appends to a journal with a rate are held up, and tell so; other journals aren't.
+func TestFlowControl(t *testing.T) {
+	b := brokertest.New(t, brokertest.Config{})
+	ctx := bounded(t)
+	slow := brokertest.Spec("slow/journal")
+	slow.MaxAppendRate = 40_000
+	b.Create(slow, brokertest.Spec("fast/journal"))
+	content := strings.Repeat("x", 10_000)
+	began, delayed := time.Now(), int64(0)
+	for range 6 {
+		delayed += mustAppend(ctx, t, b, "slow/journal", content).GetDelayedChunks()
+		require.Zero(t, mustAppend(ctx, t, b, "fast/journal", content).GetDelayedChunks())
+	}
+	require.Positive(t, delayed)
+	require.GreaterOrEqual(t, time.Since(began), 450*time.Millisecond, "two seconds' worth but what a second begins with")
+
+	s := newStreamed(ctx, t, b)
+	s.open("slow/journal", "fast/journal")
+	began = time.Now()
+	s.append(whole(1, content), whole(1, content), whole(2, content))
+	require.EqualValues(t, 3, s.next().GetSequence(), "the other journal doesn't wait")
+	require.EqualValues(t, 1, s.next().GetSequence())
+	require.GreaterOrEqual(t, time.Since(began), 250*time.Millisecond)
+	require.NoError(t, s.stream.CloseSend())
+	_, err := s.rest()
+	require.ErrorIs(t, err, io.EOF)
+}
+
+// TestSlowClients are told so, if that is asked for.
+func TestSlowClients(t *testing.T) {
+	b := brokertest.New(t, brokertest.Config{Adjust: func(c *broker.Config) { c.MinAppendRate = 1 << 20 }})
+	ctx := bounded(t)
+	b.Create(brokertest.Spec("a/journal"))
+	stream := beginAppend(ctx, t, b, "a/journal", "drip")
+	await(ctx, t, 1100*time.Millisecond)
+	require.NoError(t, stream.Send(&protocol.AppendRequest{Content: []byte("drip")}))
+	err := stream.RecvMsg(new(protocol.AppendResponse))
+	require.ErrorContains(t, err, "client stream didn't sustain the minimum append data rate")
+	mustAppend(ctx, t, b, "a/journal", "quick")
+	require.Equal(t, "quick", mustRead(ctx, t, b, "a/journal", 0))
+}
+
 // TestCancelAtEachStage: a client that goes away leaves neither bytes nor files, and
 // the journal is as before.
 func TestCancelAtEachStage(t *testing.T) {

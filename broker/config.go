@@ -61,6 +61,12 @@ type Config struct {
 	// GatherMemory is the most memory that one append is gathered in, before it goes
 	// to a file; GatherTotal is the most for all appends. Defaults: 1 MiB and 64 MiB.
 	GatherMemory, GatherTotal int64
+	// MaxAppendRate lowers the rate, in bytes a second, of journals whose specs bound it. 0 lowers none.
+	MaxAppendRate int64
+	// MinAppendRate is how many bytes a second a client has to send of an append, while we wait for
+	// it. In Gazette a slow client holds up all others of its journal; here it only holds
+	// memory and a place, so that 0, the default, asks for none.
+	MinAppendRate int64
 	// IdleTimeout ends an append or HTTP request of which nothing was received, and an
 	// HTTP response of which nothing could be sent, for so long. Default: 1 minute.
 	IdleTimeout time.Duration
@@ -158,6 +164,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("broker: MaxMessage: %d is negative", c.MaxMessage)
 	case c.GatherMemory < 0 || c.GatherTotal < 0:
 		return fmt.Errorf("broker: GatherMemory, GatherTotal: %d or %d is negative", c.GatherMemory, c.GatherTotal)
+	case c.MaxAppendRate < 0 || c.MinAppendRate < 0:
+		return fmt.Errorf("broker: MaxAppendRate, MinAppendRate: %d or %d is negative", c.MaxAppendRate, c.MinAppendRate)
 	case c.IdleTimeout < 0 || c.Grace < 0:
 		return fmt.Errorf("broker: IdleTimeout, Grace: %v or %v is negative", c.IdleTimeout, c.Grace)
 	}

@@ -5,7 +5,8 @@
 //
 // A Broker holds a replica of each journal that the allocator assigned to it: a
 // spool for the newest bytes and an index over local and stored fragments.
-// append.go drives the append state machine of append_fsm.go; read.go (which
+// append.go drives the append state machine of append_fsm.go, and appendstream.go with
+// what begins with its name serves many appends on one stream; read.go (which
 // decides by read_plan.go), list.go, apply.go and fragments.go are one RPC each;
 // http.go and what begins with its name map PUT, GET and HEAD of /<journal name>
 // onto them, and json.go POST of /v1/journals/. authorize.go and what begins with its
@@ -19,9 +20,11 @@
 //     it is durable in the broker's mode, and refused by offset or registers only
 //     once that on which the refusal rests is durable.
 //   - Every body is gathered, in memory and then on disk, before the pipeline is
-//     taken: a slow writer delays nobody but itself. So there is no least rate at
-//     which it has to send, as in Gazette: only who sends nothing at all for
-//     Config.IdleTimeout is cut off. The memory of all bodies is bounded.
+//     taken: a slow writer delays nobody but itself. So it need not send
+//     at a least rate, as in Gazette, unless Config.MinAppendRate asks for one: only who
+//     sends nothing at all for Config.IdleTimeout is cut off. The memory of all bodies is bounded.
+//   - Appends of one stream to one journal apply in order, and none of a run past one that
+//     isn't OK. Each that was received whole has one result.
 //   - Readers see only bytes below the watermark, and every byte of them in order.
 //     What one client was told of the head the next one sees too.
 //   - A stored object is compared with its checksum before any of it is served.

@@ -83,6 +83,7 @@ type replica struct {
 	index *fragments.Index
 
 	tenure chan *tenure  // holds the one tenure when nobody does
+	rate   rate          // of appends
 	queue  queue         // appends that wait for it
 	opened chan struct{} // closed once spool is set
 	spool  *spool.Journal
