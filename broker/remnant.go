@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -207,10 +208,16 @@ func (m *remnant) closeEpoch(ctx context.Context, now *roster, list epoch.List, 
 		return err
 	}
 	key := epochsKey(m.broker.cfg.Prefix, m.id.Journal)
-	txn, err := m.broker.cfg.Etcd.Txn(ctx).If(
+	compares := []clientv3.Cmp{
 		clientv3.Compare(clientv3.ModRevision(key), "=", revision),
 		clientv3.Compare(clientv3.CreateRevision(allocator.ItemKey(m.broker.cfg.Prefix, m.id.Journal)), "=", m.id.CreateRevision),
-	).Then(clientv3.OpPut(key, string(value))).Commit()
+	}
+	for _, member := range last.Members {
+		// A write that arrives late mustn't close what the only member has gone on with meanwhile.
+		slot := allocator.AssignmentKey(m.broker.cfg.Prefix, m.id.Journal, member.Zone, member.Suffix, 0)
+		compares = append(compares, clientv3.Compare(clientv3.CreateRevision(strings.TrimSuffix(slot, "0")), "=", 0).WithPrefix())
+	}
+	txn, err := m.broker.cfg.Etcd.Txn(ctx).If(compares...).Then(clientv3.OpPut(key, string(value))).Commit()
 	if err != nil {
 		return fmt.Errorf("close epoch %d: %w", last.Number, err)
 	}

@@ -148,6 +148,17 @@ func (s *modelState) memberMask(number int8) uint8 {
 	return mask
 }
 
+// forms has a bit for each member of an epoch that is on its way to etcd.
+func (s *modelState) forms(q int) uint8 {
+	var mask uint8
+	for i := range s.brokers {
+		if s.brokers[i].late[q] != 0 {
+			mask |= 1 << i
+		}
+	}
+	return mask
+}
+
 // storeEnd is the position behind the last one of the store.
 func (s *modelState) storeEnd() int8 {
 	for at := int8(maxSlots); at > 0; at-- {

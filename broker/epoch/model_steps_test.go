@@ -525,6 +525,9 @@ func (x *expansion) continueSole(i int) {
 	next := *x.s
 	if !x.rules.ignoresLease {
 		for q := range next.late {
+			if closing := x.s.late[q].on && next.forms(q) == 0; closing && x.rules.closesUncompared {
+				continue
+			}
 			if !x.ofPresentProcess(i, q) {
 				next.forget(q)
 			}
