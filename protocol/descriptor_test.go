@@ -19,7 +19,7 @@ import (
 //	methods | enums | messages    [ours]
 func TestDescriptors(t *testing.T) {
 	file := protocol.File_broker_protocol_protocol_proto
-	require.EqualValues(t, "broker/protocol/protocol.proto", file.Path())
+	require.Equal(t, "broker/protocol/protocol.proto", file.Path())
 	datadriven.Walk(t, "testdata/descriptors", func(t *testing.T, path string) {
 		t.Helper()
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {

@@ -14,24 +14,15 @@ import (
 // TestConformanceNamesWhatExists: each test that docs/conformance.md names is there, each row
 // has a state, and what is done names something that shows it.
 func TestConformanceNamesWhatExists(t *testing.T) {
-	page, err := os.ReadFile("../../docs/conformance.md")
-	require.NoError(t, err)
-	rows := 0
-	for line := range strings.Lines(string(page)) {
-		cells := strings.Split(line, " | ")
-		if len(cells) != 4 || !regexp.MustCompile(`^\| [0-9]+\.[0-9]+`).MatchString(line) {
-			continue
-		}
-		rows++
-		state, shown := cells[2], cells[3]
-		require.Regexp(t, `^(open|done|differs)`, state, line)
-		refs := regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(shown, -1)
-		require.False(t, strings.HasPrefix(state, "done") && len(refs) == 0, "nothing shows: %s", line)
-		for _, r := range refs {
-			checkReference(t, r[1])
+	rows := rowsOf(t, "conformance.md", regexp.MustCompile(`^[0-9]+\.[0-9]+$`))
+	for _, r := range rows {
+		require.Regexp(t, `^(open|done|differs)`, r.state, r.line)
+		require.False(t, strings.HasPrefix(r.state, "done") && len(r.shown) == 0, "nothing shows: %s", r.line)
+		for _, ref := range r.shown {
+			checkReference(t, ref)
 		}
 	}
-	require.Greater(t, rows, 30)
+	require.Greater(t, len(rows), 30)
 }
 
 // checkReference finds a test `folder.TestName`; anything else has to be a command of ours.
