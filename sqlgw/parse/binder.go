@@ -20,6 +20,8 @@ type binder struct {
 
 	relations []Relation
 	params    []Parameter
+	noted     map[int]int // where params has the parameter of a number
+	positions positionCounter
 	sources   []string // DuckDB's text of each relation
 	nonce     string   // in the names that stand for sources, so that no name of the user's can be one
 	ctes      int      // WITH queries named so far

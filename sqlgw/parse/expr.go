@@ -178,19 +178,17 @@ func (b *binder) param(n *pg.Node, p *pg.ParamRef) error {
 
 // noteParam keeps one entry for each number: the first, with the first type that is told.
 func (b *binder) noteParam(p *pg.ParamRef, cast *pg.TypeName) {
-	noted := Parameter{Number: int(p.GetNumber()), Position: b.src.at(&Error{}, p.GetLocation()).Position}
-	if t := typeOf(cast); t.name != "" && t.err == "" {
-		noted.Type, noted.TypeMods = t.full(), t.mods
+	number := int(p.GetNumber())
+	i, ok := b.noted[number]
+	if !ok {
+		i = len(b.params)
+		b.noted[number] = i
+		b.params = append(b.params, Parameter{Number: number, Position: b.positions.at(p.GetLocation())})
 	}
-	for i := range b.params {
-		if known := &b.params[i]; known.Number == noted.Number {
-			if known.Type == "" {
-				known.Type, known.TypeMods = noted.Type, noted.TypeMods
-			}
-			return
-		}
+	known := &b.params[i]
+	if t := typeOf(cast); known.Type == "" && t.name != "" && t.err == "" {
+		known.Type, known.TypeMods = t.full(), t.mods
 	}
-	b.params = append(b.params, noted)
 }
 
 // subLink handles a query in an expression.

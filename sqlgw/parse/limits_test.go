@@ -290,3 +290,38 @@ func TestLiterals(t *testing.T) {
 		require.False(t, ok, sql)
 	}
 }
+
+// TestManyParameters: a statement may have as many parameters as a message can bind. The time
+// taken is linear in them: drivers send rows in bulk so.
+func TestManyParameters(t *testing.T) {
+	const n = 65_535
+	for before, each := range map[string]string{"insert into t values ": "($%d)", "select 1 in ": "$%d::int"} {
+		var text strings.Builder
+		text.WriteString(before + "(")
+		for i := range n {
+			if i > 0 {
+				text.WriteString(",")
+			}
+			fmt.Fprintf(&text, each, i+1)
+		}
+		text.WriteString(")")
+		sql := text.String()
+		if strings.HasPrefix(before, "insert") { // each value is a row
+			sql = strings.TrimSuffix(strings.Replace(sql, "values (", "values ", 1), ")")
+		}
+		pieces, err := Split(sql)
+		require.NoError(t, err)
+		start := time.Now()
+		st, err := Parse(pieces[0])
+		require.NoError(t, err)
+		require.Less(t, time.Since(start), 10*time.Second)
+		q, ok := st.(*Select)
+		if !ok {
+			q = st.(*Insert).Source
+		}
+		got := q.Parameters()
+		require.Len(t, got, n)
+		last := fmt.Sprintf("$%d", n)
+		require.Equal(t, Parameter{Number: n, Position: strings.Index(sql, last) + 1, Type: got[n-1].Type}, got[n-1])
+	}
+}

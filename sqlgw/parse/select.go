@@ -158,7 +158,7 @@ func (q *Select) bind(b *Binding) (*binder, *pg.Node, error) {
 
 // newSelect checks a query's structure, and finds its relations and parameters.
 func newSelect(src source, tree *pg.Node) (*Select, error) {
-	b := &binder{src: src}
+	b := &binder{src: src, noted: map[int]int{}, positions: positionCounter{source: src}}
 	if _, err := b.query(tree.GetSelectStmt(), nil); err != nil {
 		return nil, err
 	}
