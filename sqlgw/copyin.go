@@ -44,7 +44,7 @@ func (s *session) copyFrom(p *parse.CopyFrom) *statement {
 			parser: newCopyParser(in, copyFormat{
 				CSV: p.Options.CSV, Header: p.Options.Header != parse.HeaderNone, Delimiter: p.Options.Delimiter,
 				Null: p.Options.Null, Quote: p.Options.Quote, Escape: p.Options.Escape,
-			}),
+			}, len(cols)),
 		}
 		if err := c.all(ctx); err != nil {
 			return err
@@ -111,8 +111,8 @@ func (c *copyIn) checkHeader() error {
 	if err != nil {
 		return c.located(err)
 	}
-	if len(names) != len(c.cols) {
-		return c.located(sqlError("22P04", "wrong number of fields in header line: got %d, expected %d", len(names), len(c.cols)))
+	if got := len(names) + c.parser.beyond; got != len(c.cols) {
+		return c.located(sqlError("22P04", "wrong number of fields in header line: got %d, expected %d", got, len(c.cols)))
 	}
 	for i, n := range names {
 		if want := c.table.Columns[c.cols[i]].Name; n.text != want {

@@ -30,19 +30,24 @@ type copyField struct {
 
 // copyParser splits the data of a COPY FROM into rows of fields. Line is the number of the
 // line that the last row began at, for errors.
+//
+// A line of nothing but delimiters would take many times its length as fields, so that fields
+// beyond the first of those that no column is for are counted, and not kept.
 type copyParser struct {
 	format copyFormat
 	r      *bufio.Reader
 	line   int
 	next   int // the number of the line that is read next
+	keep   int // how many fields of a row are kept: one more than there are columns
 	fields []copyField
+	beyond int // fields of the row that weren't kept
 	raw    []byte
 	ended  bool // by the end-of-data marker
 	began  bool
 }
 
-func newCopyParser(r io.Reader, format copyFormat) *copyParser {
-	return &copyParser{format: format, r: bufio.NewReaderSize(r, 64<<10), next: 1}
+func newCopyParser(r io.Reader, format copyFormat, columns int) *copyParser {
+	return &copyParser{format: format, r: bufio.NewReaderSize(r, 64<<10), next: 1, keep: columns + 1}
 }
 
 // row returns the fields of the next row, valid until the next call; io.EOF at the end.
@@ -76,7 +81,7 @@ func (p *copyParser) record() ([]copyField, error) {
 		p.ended = true
 		return nil, p.drain()
 	}
-	p.fields = p.fields[:0]
+	p.fields, p.beyond = p.fields[:0], 0
 	if p.format.CSV {
 		return p.fields, p.splitCSV()
 	}
@@ -122,8 +127,14 @@ func (p *copyParser) readLine() error {
 	return nil
 }
 
-func (p *copyParser) add(text string, null bool) {
-	p.fields = append(p.fields, copyField{text: text, null: null})
+// add a field, and empty its text for the next.
+func (p *copyParser) add(text *strings.Builder, null bool) {
+	if len(p.fields) < p.keep {
+		p.fields = append(p.fields, copyField{text: text.String(), null: null})
+	} else {
+		p.beyond++
+	}
+	text.Reset()
 }
 
 // splitText splits raw by the rules of the text format: a backslash takes the next
@@ -132,9 +143,7 @@ func (p *copyParser) splitText() error {
 	var field strings.Builder
 	start := 0
 	flush := func(end int) {
-		plain := string(p.raw[start:end])
-		p.add(field.String(), plain == p.format.Null)
-		field.Reset()
+		p.add(&field, string(p.raw[start:end]) == p.format.Null)
 	}
 	for i := 0; i < len(p.raw); i++ {
 		switch c := p.raw[i]; {
@@ -243,6 +252,5 @@ func (p *copyParser) continueCSV(soFar int) error {
 }
 
 func (p *copyParser) addCSV(field *strings.Builder, quoted bool) {
-	p.add(field.String(), !quoted && field.String() == p.format.Null)
-	field.Reset()
+	p.add(field, !quoted && field.String() == p.format.Null)
 }

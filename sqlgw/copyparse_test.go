@@ -42,7 +42,7 @@ func TestCopyParse(t *testing.T) {
 
 func parseCopy(r io.Reader, f copyFormat) string {
 	var out strings.Builder
-	p := newCopyParser(r, f)
+	p := newCopyParser(r, f, 8)
 	for {
 		fields, err := p.row()
 		if errors.Is(err, io.EOF) {
@@ -66,12 +66,33 @@ func parseCopy(r io.Reader, f copyFormat) string {
 
 func TestCopyLineIsBounded(t *testing.T) {
 	endless := io.MultiReader(strings.NewReader("a\n"), endlessReader{})
-	p := newCopyParser(endless, copyFormat{Delimiter: '\t', Null: `\N`})
+	p := newCopyParser(endless, copyFormat{Delimiter: '\t', Null: `\N`}, 1)
 	_, err := p.row()
 	require.NoError(t, err)
 	_, err = p.row()
 	require.ErrorContains(t, err, "too long")
 	require.Less(t, cap(p.raw), 3*maxCopyLine)
+}
+
+// TestCopyFieldsAreBounded: a line of nothing but delimiters takes no more memory than its text,
+// in both formats, and the line after it is where it was.
+func TestCopyFieldsAreBounded(t *testing.T) {
+	const n = 1 << 20
+	for _, format := range []copyFormat{
+		{Delimiter: ',', Null: `\N`},
+		{CSV: true, Delimiter: ',', Quote: '"', Escape: '"'},
+	} {
+		p := newCopyParser(strings.NewReader(strings.Repeat(",", n)+"\n1,2\n"), format, 2)
+		fields, err := p.row()
+		require.NoError(t, err)
+		require.Len(t, fields, 3, "one more than there are columns")
+		require.Equal(t, n+1, len(fields)+p.beyond)
+		require.Less(t, cap(p.fields), 10)
+		fields, err = p.row()
+		require.NoError(t, err)
+		require.Equal(t, "12", fields[0].text+fields[1].text)
+		require.Zero(t, p.beyond)
+	}
 }
 
 type endlessReader struct{}
@@ -88,7 +109,7 @@ func FuzzCopyParse(f *testing.F) {
 	f.Add("a,\"b\"\"\nc\"\n", true)
 	f.Fuzz(func(_ *testing.T, in string, csv bool) {
 		format := copyFormat{CSV: csv, Delimiter: ',', Null: "", Quote: '"', Escape: '"'}
-		p := newCopyParser(strings.NewReader(in), format)
+		p := newCopyParser(strings.NewReader(in), format, 2)
 		for {
 			if _, err := p.row(); err != nil {
 				return
