@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"broadsheet.dev/broadsheet/bench/figures"
 )
 
 // benchLimits measures what the disk does alone: writing, and syncing what was written.
-func benchLimits(o *options, r *report) error {
-	r.section("The disk alone", "ops/s", "MB/s", "us/op")
+func benchLimits(o *options, r *figures.Report) error {
+	r.Section("The disk alone", "ops/s", "MB/s", "us/op")
 	for _, size := range []int{256, 64 << 10} {
 		for _, sync := range []bool{false, true} {
 			var rates []float64
@@ -24,8 +26,8 @@ func benchLimits(o *options, r *report) error {
 			if sync {
 				name += " + fsync"
 			}
-			rate := median(rates)
-			r.add(name, rate, rate*float64(size)/1e6, 1e6/rate)
+			rate := figures.Median(rates)
+			r.Add(name, rate, rate*float64(size)/1e6, 1e6/rate)
 		}
 	}
 	return nil

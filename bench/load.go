@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"broadsheet.dev/broadsheet/bench/figures"
 	"broadsheet.dev/broadsheet/client"
 	"broadsheet.dev/broadsheet/test/system"
 )
@@ -77,7 +78,7 @@ func (l load) apply(ctx context.Context, t target, d time.Duration) (outcome, er
 	n := float64(len(all))
 	return outcome{
 		perSecond: n / took, megabytes: n * float64(l.size) / took / 1e6,
-		p50: percentile(all, 0.5), p99: percentile(all, 0.99), cpu: (cpuTime(t.pid) - before) * 1e6 / n,
+		p50: figures.Percentile(all, 0.5), p99: figures.Percentile(all, 0.99), cpu: (cpuTime(t.pid) - before) * 1e6 / n,
 	}, nil
 }
 
@@ -96,8 +97,8 @@ func cpuTime(pid int) float64 {
 }
 
 // benchAppend loads a broker in both modes of acknowledging, beside the bare server.
-func benchAppend(ctx context.Context, o *options, journal string, r *report) error {
-	r.section("Appends, one journal, R = 1, one RPC for each append", "appends/s", "MB/s", "p50 us", "p99 us", "server us/append", "of bare gRPC")
+func benchAppend(ctx context.Context, o *options, journal string, r *figures.Report) error {
+	r.Section("Appends, one journal, R = 1, one RPC for each append", "appends/s", "MB/s", "p50 us", "p99 us", "server us/append", "of bare gRPC")
 	if o.broker != "" {
 		return loadAll(ctx, o, []target{{name: "broker", endpoint: o.broker, journal: journal}}, r)
 	}
@@ -159,7 +160,7 @@ func makeTable(ctx context.Context, s *system.Server, sql, name string) (string,
 }
 
 // loadAll takes turns over the targets, so that a slow moment of the machine hits all alike.
-func loadAll(ctx context.Context, o *options, targets []target, r *report) error {
+func loadAll(ctx context.Context, o *options, targets []target, r *figures.Report) error {
 	for _, l := range loads() {
 		all := make([][]outcome, len(targets))
 		for range o.repeat {
@@ -176,12 +177,12 @@ func loadAll(ctx context.Context, o *options, targets []target, r *report) error
 			for _, x := range all[i] {
 				v = append(v, value(x))
 			}
-			return median(v)
+			return figures.Median(v)
 		}
 		bare := of(0, func(x outcome) float64 { return x.perSecond })
 		for i, t := range targets {
 			rate := of(i, func(x outcome) float64 { return x.perSecond })
-			r.add(l.String()+", "+t.name, rate, of(i, func(x outcome) float64 { return x.megabytes }),
+			r.Add(l.String()+", "+t.name, rate, of(i, func(x outcome) float64 { return x.megabytes }),
 				of(i, func(x outcome) float64 { return x.p50 }), of(i, func(x outcome) float64 { return x.p99 }),
 				of(i, func(x outcome) float64 { return x.cpu }), rate/bare)
 		}

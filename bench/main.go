@@ -7,7 +7,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,6 +14,8 @@ import (
 	"os/signal"
 	"strings"
 	"time"
+
+	"broadsheet.dev/broadsheet/bench/figures"
 )
 
 // options of a run.
@@ -53,7 +54,7 @@ func main() {
 }
 
 func run(ctx context.Context, o *options, journal string) error {
-	var r report
+	var r figures.Report
 	for what := range strings.SplitSeq(o.what, ",") {
 		var err error
 		switch what {
@@ -70,12 +71,5 @@ func run(ctx context.Context, o *options, journal string) error {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
-	if o.json == "" {
-		return nil
-	}
-	b, err := json.MarshalIndent(r.Figures, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(o.json, append(b, '\n'), 0o644)
+	return r.Write(o.json)
 }

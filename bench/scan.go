@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
+	"broadsheet.dev/broadsheet/bench/figures"
 	"broadsheet.dev/broadsheet/client"
 	"broadsheet.dev/broadsheet/examples/nexmark/auction"
 	"broadsheet.dev/broadsheet/fragments/columnar"
@@ -37,7 +38,7 @@ func scanQueries() []struct{ name, sql string } {
 }
 
 // benchScan asks the gateway and DuckDB alone about the same files.
-func benchScan(ctx context.Context, o *options, r *report) error {
+func benchScan(ctx context.Context, o *options, r *figures.Report) error {
 	dir, err := os.MkdirTemp("", "broadsheet-bench-")
 	if err != nil {
 		return err
@@ -67,7 +68,7 @@ func benchScan(ctx context.Context, o *options, r *report) error {
 	if err != nil {
 		return err
 	}
-	r.section(fmt.Sprintf("SQL over %d rows in %d zstd fragments", o.rows, len(files)), "gateway ms", "DuckDB ms", "gateway/DuckDB")
+	r.Section(fmt.Sprintf("SQL over %d rows in %d zstd fragments", o.rows, len(files)), "gateway ms", "DuckDB ms", "gateway/DuckDB")
 	for _, q := range scanQueries() {
 		var ours, theirs []float64
 		for range o.repeat {
@@ -81,7 +82,7 @@ func benchScan(ctx context.Context, o *options, r *report) error {
 			}
 			ours, theirs = append(ours, a), append(theirs, b)
 		}
-		r.add(q.name, median(ours), median(theirs), median(ours)/median(theirs))
+		r.Add(q.name, figures.Median(ours), figures.Median(theirs), figures.Median(ours)/figures.Median(theirs))
 	}
 	return nil
 }
