@@ -92,6 +92,7 @@ type replica struct {
 	done   chan struct{} // closed last of all
 	full   chan struct{} // cap 1: a fragment was completed
 	tended chan struct{} // cap 1: spec or route changed
+	leads  atomic.Bool   // the tenure has a pipeline
 
 	acked   atomic.Pointer[ackedHead]          // what every member has; nil until that is known
 	missing atomic.Pointer[epoch.MissingError] // why no epoch can be formed; nil if one can
@@ -99,7 +100,7 @@ type replica struct {
 
 	fencing sync.Mutex
 	fence   epoch.Replica // what was promised
-	holder  func()        // ends the present use of the tenure, if that may take long
+	holder  holder
 
 	publishing sync.Mutex // held while the local entries of the index are replaced
 	published  int64      // watermark that the index has; under publishing

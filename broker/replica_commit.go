@@ -74,7 +74,7 @@ func (r *replica) lead(n *tenure) ([]*sentGroup, *pipeline) {
 	}
 	l := leader{replica: r, tenure: n, pipeline: n.pipeline}
 	if len(l.pipeline.peers) > 0 {
-		defer r.holdFor(l.pipeline.cancel)() // A peer that hangs keeps nobody from the tenure.
+		defer r.holdFor(holder{end: l.pipeline.cancel})() // A peer that hangs keeps nobody from the tenure.
 	}
 	l.run(tickets)
 	return l.sent, l.pipeline

@@ -67,21 +67,27 @@ func (r *replica) preempt(next int64) error {
 	if err := r.fence.Poll(next); err != nil {
 		return status.Errorf(codes.Aborted, "journal %s: %s", r.id.Journal, err)
 	}
-	if r.holder != nil {
-		r.holder()
+	if r.holder.end != nil {
+		r.holder.end()
 	}
 	return nil
 }
 
-// holdFor notes how the present use of the tenure is ended, and returns what takes that back.
-func (r *replica) holdFor(cancel func()) func() {
+// holder is the present use of the tenure, if that may take long.
+type holder struct {
+	end     func() // ends it
+	follows bool   // another broker's appends are taken
+}
+
+// holdFor notes the present use of the tenure, and returns what takes that back.
+func (r *replica) holdFor(h holder) func() {
 	r.fencing.Lock()
 	defer r.fencing.Unlock()
-	r.holder = cancel
+	r.holder = h
 	return func() {
 		r.fencing.Lock()
 		defer r.fencing.Unlock()
-		r.holder = nil
+		r.holder = holder{}
 	}
 }
 
@@ -126,8 +132,17 @@ func (r *replica) promised() int64 {
 func (r *replica) endHolder() {
 	r.fencing.Lock()
 	defer r.fencing.Unlock()
-	if r.holder != nil {
-		r.holder()
+	if r.holder.end != nil {
+		r.holder.end()
+	}
+}
+
+// endFollowing ends it if another broker's appends are taken.
+func (r *replica) endFollowing() {
+	r.fencing.Lock()
+	defer r.fencing.Unlock()
+	if r.holder.follows {
+		r.holder.end()
 	}
 }
 

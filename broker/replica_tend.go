@@ -98,13 +98,10 @@ func (r *replica) suspendIdle(ctx context.Context, w *idleWatch) time.Time {
 func (r *replica) pulse(ctx context.Context) error {
 	e := r.env.entry(r.id)
 	if e == nil || !r.isPrimary(e) {
-		return nil
+		return r.resign(ctx)
 	}
-	n, err := r.acquire(ctx)
-	if errors.Is(err, errReplicaClosed) {
-		return nil
-	}
-	if err != nil {
+	n, err := r.takeOver(ctx)
+	if n == nil {
 		return err
 	}
 	err = r.ensureSynced(n)
@@ -117,6 +114,46 @@ func (r *replica) pulse(ctx context.Context) error {
 		return err
 	}
 	return r.env.advertise(ctx, r.id.Journal)
+}
+
+// takeOver takes the tenure of a primary. Whoever was it before has seen that as well and is about to end
+// its appends; it is cut off if it doesn't. The tenure is nil if this broker isn't the primary any
+// more, or gives the replica up.
+func (r *replica) takeOver(ctx context.Context) (*tenure, error) {
+	for {
+		bound, cancel := context.WithTimeout(ctx, handover)
+		n, err := r.acquire(bound)
+		cancel()
+		switch e := r.env.entry(r.id); {
+		case err == nil:
+			return n, nil
+		case errors.Is(err, errReplicaClosed):
+			return nil, nil //nolint:nilnil // as is said above
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case e == nil || !r.isPrimary(e):
+			return nil, r.resign(ctx)
+		}
+		r.endFollowing()
+	}
+}
+
+// resign ends the pipeline of a broker that isn't the primary any more, so that the next one may begin.
+func (r *replica) resign(ctx context.Context) error {
+	if !r.leads.Load() {
+		return nil
+	}
+	bound, cancel := context.WithTimeout(ctx, handover)
+	defer cancel()
+	n, err := r.acquire(bound)
+	if err != nil {
+		return ctx.Err() // Who has the tenure has ended the pipeline, or is about to.
+	}
+	if e := r.env.entry(r.id); e == nil || !r.isPrimary(e) {
+		r.retire(n)
+	}
+	r.release(n)
+	return nil
 }
 
 func (r *replica) awaitRevision(ctx context.Context, revision int64) error {

@@ -82,7 +82,7 @@ func (b *Broker) follow(ctx context.Context, res resolution, stream replicateSer
 	if cancel, ok := ctx.Value(endKey{}).(context.CancelCauseFunc); ok {
 		end = func() { cancel(epoch.ErrFenced) }
 	}
-	defer r.holdFor(end)()
+	defer r.holdFor(holder{end: end, follows: true})()
 	if !r.promises(number) {
 		return status.Errorf(codes.Aborted, "journal %s: %s", r.id.Journal, epoch.ErrFenced)
 	}

@@ -18,6 +18,12 @@ import (
 // out sooner by its lease.
 const syncTimeout = 20 * time.Second
 
+// handover bounds how long one primary waits for what is on its way before it gives way, and the next
+// for that.
+const handover = time.Second
+
+var errRouteChanged = status.Error(codes.Unavailable, "the journal's route has changed")
+
 // errAgain tells that a journal is to be resolved again, at a revision or later.
 type errAgain struct{ revision int64 }
 
@@ -29,7 +35,7 @@ func (errAgain) Error() string { return "the journal's route has changed" }
 func (r *replica) ensureSynced(n *tenure) error {
 	e := r.env.entry(r.id)
 	if e == nil || !r.isPrimary(e) {
-		r.dropPipeline(n, errReplicaClosed)
+		r.retire(n)
 		return errAgain{}
 	}
 	if p := n.pipeline; p != nil && p.failure() == nil && protocol.RouteEquivalent(p.route, e.route) && r.accepts(p.epoch.Number) &&
@@ -56,10 +62,22 @@ func (r *replica) dropPipeline(n *tenure, err error) {
 		return
 	}
 	n.pipeline = nil
+	r.leads.Store(false)
 	if p.idle() {
 		p.end()
 	}
 	r.failPipeline(p, err)
+}
+
+// retire ends the pipeline in order, if there is one: what was sent is acknowledged first, unless that
+// takes long.
+func (r *replica) retire(n *tenure) {
+	if p := n.pipeline; p != nil && p.failure() == nil {
+		cut := time.AfterFunc(handover, p.cancel)
+		_ = r.drain(p) // If it has failed so have its appends.
+		cut.Stop()
+	}
+	r.dropPipeline(n, errRouteChanged)
 }
 
 // former decides which epoch follows a list. A nil former lets the only member of the last one
@@ -83,13 +101,13 @@ func resetTo(offset int64) former {
 // sync makes a new pipeline, with the tenure in hand: it polls the members, writes the epoch that
 // they form to etcd, and aligns them (R1).
 func (r *replica) sync(n *tenure, e *entry, form former) error {
-	r.dropPipeline(n, errors.New("the route has changed"))
+	r.retire(n)
 	if err := r.spool.Failed(); err != nil {
 		return localError(fmt.Errorf("journal %s: %w", r.id.Journal, err))
 	}
 	ctx, cancel := context.WithTimeout(r.group.Context(), syncTimeout)
 	defer cancel()
-	defer r.holdFor(cancel)()
+	defer r.holdFor(holder{end: cancel})()
 	if n.revision > 0 {
 		var err error
 		if e, err = r.env.entryAt(ctx, r.id, n.revision); err != nil {
@@ -107,6 +125,7 @@ func (r *replica) sync(n *tenure, e *entry, form former) error {
 		return err
 	}
 	n.pipeline = p
+	r.leads.Store(true)
 	// What was written before and is of the epoch counts from now on, once it is durable.
 	if err := r.makeDurable(ctx); err != nil {
 		return err
