@@ -72,6 +72,7 @@ type reader struct {
 	header   *protocol.Header // for the first message; then nil
 	offset   int64            // next to send
 	unlisted *indexError      // why the stores aren't known; or nil
+	relisted bool             // the stores were listed anew
 }
 
 // run sends entry after entry.
@@ -101,6 +102,12 @@ func (r *reader) run(ctx context.Context) error {
 		case readSeek:
 			r.offset = offset
 		case readUnavailable:
+			if r.offset < r.replica.readableEnd(hit) {
+				if err := r.relist(ctx, hit); err != nil {
+					return err
+				}
+				continue
+			}
 			return r.send(&protocol.ReadResponse{
 				Status: protocol.Status_OFFSET_NOT_YET_AVAILABLE, Header: r.takeHeader(), Offset: offset, WriteHead: hit.End,
 			})
@@ -119,6 +126,31 @@ func (r *reader) run(ctx context.Context) error {
 // relistAfter is how long a reader waits for what isn't in the index, though content beyond it is there,
 // before the stores are listed again.
 const relistAfter = time.Second
+
+// relist has the stores listed anew, for a read that doesn't block of what is below the head and isn't
+// here: other brokers store it. If that doesn't help it is an error.
+func (r *reader) relist(ctx context.Context, hit fragments.Hit) error {
+	if r.relisted {
+		return status.Errorf(codes.Unavailable, "journal %s: offset %d is below its head %d, and isn't stored yet: other brokers have it",
+			r.replica.id.Journal, r.offset, r.replica.readableEnd(hit))
+	}
+	r.relisted = true
+	select {
+	case <-r.replica.listing.renewed():
+		return nil
+	case <-r.replica.closed:
+		return errStopping
+	case <-r.broker.stopping:
+		return errStopping
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// readableEnd is the least offset that isn't known to be below the journal's head.
+func (r *replica) readableEnd(hit fragments.Hit) int64 {
+	return max(hit.End, r.spool.State().Watermark)
+}
 
 // await waits for the index to change, and tells whether to go on.
 func (r *reader) await(ctx context.Context, hit fragments.Hit) (bool, error) {

@@ -46,8 +46,9 @@ type listing struct {
 	gaveUp chan struct{} // closed when too many failed for the first time
 
 	mu       sync.Mutex
-	err      error // of the last attempt
-	failures int   // in a row
+	err      error           // of the last attempt
+	failures int             // in a row
+	waiting  []chan struct{} // to be closed once an attempt that has yet to begin has ended
 }
 
 func newListing() *listing {
@@ -56,6 +57,30 @@ func newListing() *listing {
 
 // again asks for a listing now.
 func (l *listing) again() { notify(l.wake) }
+
+// renewed asks for a listing now, and returns what is closed once one that began after the call has
+// ended.
+func (l *listing) renewed() <-chan struct{} {
+	c := make(chan struct{})
+	l.mu.Lock()
+	l.waiting = append(l.waiting, c)
+	l.mu.Unlock()
+	l.again()
+	return c
+}
+
+// attempt returns what is to be called once the attempt that begins now has ended.
+func (l *listing) attempt() func() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	waiting := l.waiting
+	l.waiting = nil
+	return func() {
+		for _, c := range waiting {
+			close(c)
+		}
+	}
+}
 
 // attempted notes an attempt and returns the pause before the next, 0 after success.
 // One task makes all attempts.
@@ -118,6 +143,7 @@ func (r *replica) awaitIndex(ctx context.Context) error {
 // has changed.
 func (r *replica) refresh(ctx context.Context) error {
 	for {
+		ended := r.listing.attempt()
 		list, err := r.listOnce(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -127,6 +153,7 @@ func (r *replica) refresh(ctx context.Context) error {
 			notify(r.full) // Some of what is local may be stored.
 		}
 		pause := r.listing.attempted(err)
+		ended()
 		if err != nil {
 			r.env.metrics.refreshFailures.Inc()
 			r.log.LogAttrs(ctx, slog.LevelWarn, "stores not listed", slog.Any("error", err), slog.Duration("retry_in", pause))
