@@ -68,6 +68,7 @@ type Broker struct {
 	lease    atomic.Pointer[allocator.Lease] // nil while there is none
 	kicked   chan struct{}                   // cap 1: make a roster, though no key has changed
 	ready    chan struct{}                   // closed once every journal that can be is served
+	leaving  chan struct{}                   // closed when the broker begins to hand over what it has
 	stopping chan struct{}                   // closed when the broker begins to stop
 	life     context.Context                 //nolint:containedctx // ends then, too
 	die      context.CancelFunc              // ends life
@@ -92,6 +93,7 @@ func New(cfg Config) (*Broker, error) {
 		journalMetrics: newJournalMetrics(),
 		kicked:         make(chan struct{}, 1),
 		ready:          make(chan struct{}),
+		leaving:        make(chan struct{}),
 		stopping:       make(chan struct{}),
 	}
 	b.life, b.die = context.WithCancel(context.Background())
@@ -115,9 +117,9 @@ func (b *Broker) Ready() <-chan struct{} { return b.ready }
 var errServed = errors.New("broker was served already")
 
 // Serve serves until ctx is done, and then stops in order: it says that it is
-// leaving, ends blocking reads and watches, lets other requests end for Config.Grace,
-// and closes its spools cleanly. It returns nil then. An error is why it couldn't
-// begin, go on or stop cleanly.
+// leaving, serves on for up to Config.Drain until others have its journals, ends blocking
+// reads and watches, lets other requests end for Config.Grace, and closes its spools
+// cleanly. It returns nil then. An error is why it couldn't begin, go on or stop cleanly.
 func (b *Broker) Serve(ctx context.Context) error {
 	if b.served.Swap(true) {
 		return errServed
@@ -150,7 +152,7 @@ func (b *Broker) open(ctx context.Context) error {
 	}
 	b.keys, err = keyspace.Load(ctx, keyspace.Config{
 		Client: b.cfg.Etcd, Prefix: b.cfg.Prefix, Decode: decodeKey(b.cfg.Prefix),
-		BatchDelay: keyspace.DefaultBatchDelay, Logger: b.log,
+		BatchDelay: b.cfg.WatchDelay, Logger: b.log,
 	})
 	if err != nil {
 		return err
@@ -215,10 +217,12 @@ func (b *Broker) run(ctx context.Context) error {
 	case <-serving.Context().Done():
 	case <-servers.group.Context().Done():
 	}
+	close(b.leaving)
+	announced.leave()
+	b.drain(core.Context(), serving.Context(), servers.group.Context())
 	b.log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "broker is stopping")
 	close(b.stopping)
 	b.die()
-	announced.leave()
 	errs := []error{servers.stop(b.cfg.Grace), b.receivers.Wait()}
 	serving.Cancel()
 	errs = append(errs, serving.Wait(), b.env.peers.close(), b.health.Close())

@@ -13,6 +13,7 @@ import (
 
 	"broadsheet.dev/broadsheet/fragments/spool"
 	"broadsheet.dev/broadsheet/fragments/store"
+	"broadsheet.dev/broadsheet/keyspace"
 	"broadsheet.dev/broadsheet/protocol"
 )
 
@@ -34,6 +35,9 @@ type Config struct {
 	// LeaseTTL is how long assignments outlive a broker that dies and isn't started
 	// again; whole seconds. Default: 20 s.
 	LeaseTTL time.Duration
+	// WatchDelay is how long a change in etcd may wait for others, to be taken in with
+	// them. Default: keyspace.DefaultBatchDelay.
+	WatchDelay time.Duration
 	// JournalLimit is the most journals that this broker takes. Default: 1024.
 	JournalLimit int
 
@@ -72,6 +76,9 @@ type Config struct {
 	IdleTimeout time.Duration
 	// Grace is how long running requests may go on once the broker stops. Default: 15 s.
 	Grace time.Duration
+	// Drain bounds how long a broker that is to stop serves on, until others have its
+	// journals and what only it has is stored. 0 stops at once.
+	Drain time.Duration
 	// Security says who may use the broker, and how its connections are protected.
 	Security Security
 	// AllowOrigins are the origins whose pages may use the JSON gateway ("*" is all).
@@ -110,6 +117,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.LeaseTTL == 0 {
 		c.LeaseTTL = defaultLeaseTTL
+	}
+	if c.WatchDelay == 0 {
+		c.WatchDelay = keyspace.DefaultBatchDelay
 	}
 	if c.JournalLimit == 0 {
 		c.JournalLimit = defaultJournalLimit
@@ -166,8 +176,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("broker: GatherMemory, GatherTotal: %d or %d is negative", c.GatherMemory, c.GatherTotal)
 	case c.MaxAppendRate < 0 || c.MinAppendRate < 0:
 		return fmt.Errorf("broker: MaxAppendRate, MinAppendRate: %d or %d is negative", c.MaxAppendRate, c.MinAppendRate)
-	case c.IdleTimeout < 0 || c.Grace < 0:
-		return fmt.Errorf("broker: IdleTimeout, Grace: %v or %v is negative", c.IdleTimeout, c.Grace)
+	case c.IdleTimeout < 0 || c.Grace < 0 || c.Drain < 0:
+		return fmt.Errorf("broker: IdleTimeout, Grace, Drain: %v, %v or %v is negative", c.IdleTimeout, c.Grace, c.Drain)
 	}
 	return c.validateParts()
 }

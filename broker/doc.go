@@ -12,7 +12,8 @@
 // onto them, and json.go POST of /v1/journals/. authorize.go and what begins with its
 // name let requests in by their tokens (protocol/auth), security.go and tls.go say who
 // may connect at all. reconcile.go makes replicas as etcd says; replica_tend.go and
-// replica_store.go keep one: they roll it, store it, and list its stores.
+// replica_store.go keep one: they roll it, store it, and list its stores. drain.go hands
+// all over to others before the broker stops.
 //
 // # Invariants
 //

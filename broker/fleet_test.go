@@ -83,6 +83,7 @@ func persistAppend(ctx context.Context, tb testing.TB, b *brokertest.Broker, jou
 		default:
 			require.Contains(tb, []protocol.Status{
 				protocol.Status_INSUFFICIENT_JOURNAL_BROKERS, protocol.Status_NO_JOURNAL_PRIMARY_BROKER,
+				protocol.Status_NOT_JOURNAL_PRIMARY_BROKER,
 			}, r.GetStatus())
 		}
 		select {

@@ -91,6 +91,8 @@ func (b *Broker) serveReady(w http.ResponseWriter, _ *http.Request) {
 	switch {
 	case isClosed(b.stopping):
 		writeError(w, http.StatusServiceUnavailable, "the broker is stopping", "it answers again once it is started again")
+	case isClosed(b.leaving):
+		writeError(w, http.StatusServiceUnavailable, "the broker is leaving, and hands over its journals", "ask another")
 	case !isClosed(b.ready):
 		writeError(w, http.StatusServiceUnavailable, "the broker is starting", "try again in a moment")
 	case b.cfg.AlsoReady != nil && b.cfg.AlsoReady() != "":

@@ -56,6 +56,7 @@ func (m *remnant) run(ctx context.Context, slots chan struct{}) error {
 		wait, err := m.work(ctx, now)
 		<-slots
 		if m.gone {
+			notify(m.broker.kicked) // The broker may be drained.
 			return nil
 		}
 		if err != nil && ctx.Err() == nil {

@@ -26,11 +26,10 @@ type session struct {
 	broker *Broker
 	// announced has the present announcement, unless there is none.
 	announced chan *allocator.Announcement
-	left      chan struct{} // closed when the broker is leaving
 }
 
 func newSession(b *Broker) *session {
-	return &session{broker: b, announced: make(chan *allocator.Announcement, 1), left: make(chan struct{})}
+	return &session{broker: b, announced: make(chan *allocator.Announcement, 1)}
 }
 
 // run until ctx is done.
@@ -66,7 +65,7 @@ func (s *session) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	value, err := proto.Marshal(b.cfg.spec(isClosed(s.left)))
+	value, err := proto.Marshal(b.cfg.spec(isClosed(b.leaving)))
 	if err != nil {
 		return fmt.Errorf("broker spec: %w", err)
 	}
@@ -121,9 +120,8 @@ func (s *session) keep(ctx context.Context, lease *allocator.Lease) error {
 }
 
 // leave tells etcd, if it can be reached soon, that the broker is leaving: it is
-// given no more journals.
+// given no more journals. The broker's leaving is closed already.
 func (s *session) leave() {
-	close(s.left)
 	b := s.broker
 	select {
 	case a := <-s.announced:
