@@ -60,7 +60,7 @@ func gatewayCommand() *cobra.Command {
 	p.StringVar(&f.dir, "temp-dir", "", "directory of its own: for what doesn't fit into memory, and proofs of fragments")
 	p.StringVar(&f.memory, "memory", "4GiB", "most memory of this process")
 	f.log.add(p)
-	bindEnv(cmd)
+	bindEnv(cmd, ourVariable)
 	return cmd
 }
 

@@ -48,6 +48,6 @@ func rootCommand() *cobra.Command {
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return withHint(err, "run '"+c.CommandPath()+" --help' to see its flags")
 	})
-	cmd.AddCommand(serveCommand(), gatewayCommand(), journals.Command(), attach.Command(), settings.Command())
+	cmd.AddCommand(serveCommand(), brokerCommand(), gatewayCommand(), journals.Command(), attach.Command(), settings.Command())
 	return cmd
 }

@@ -55,7 +55,7 @@ It opens two TCP ports, gRPC and HTTP on one, Postgres on the other, and prints 
 	p.StringVar(&f.ack, "ack", "synced", "when an append is acknowledged: synced (it is on disk) or replicated (brokers hold it)")
 	p.StringVar(&f.gatewayMemory, "gateway.memory", "4GiB", "most memory of the SQL gateway's process")
 	f.log.add(p)
-	bindEnv(cmd)
+	bindEnv(cmd, ourVariable)
 	return cmd
 }
 
@@ -157,7 +157,7 @@ func (n *node) serveRoles(ctx context.Context) error {
 	gateways := task.New(ctx, "serve")
 	context.AfterFunc(roles.Context(), gateways.Cancel)
 	roles.Go("broker", b.Serve)
-	roles.Go("sweep", n.sweep)
+	roles.Go("sweep", func(ctx context.Context) error { return sweepStores(ctx, n.stores, n.log) })
 	gateways.Go("gateway", func(ctx context.Context) error {
 		select {
 		case <-b.Ready():
@@ -187,14 +187,14 @@ func (n *node) announce(ctx context.Context) error {
 	}
 }
 
-// sweep removes what uploads that a crash ended have left in the store.
-func (n *node) sweep(ctx context.Context) error {
-	removed, err := n.stores.Sweep(ctx)
+// sweepStores removes what uploads that a crash ended have left in the stores.
+func sweepStores(ctx context.Context, stores *store.Registry, log *slog.Logger) error {
+	removed, err := stores.Sweep(ctx)
 	if err != nil && ctx.Err() == nil {
-		n.log.LogAttrs(ctx, slog.LevelWarn, "unfinished uploads weren't removed from the store", slog.Any("error", err))
+		log.LogAttrs(ctx, slog.LevelWarn, "unfinished uploads weren't removed from the store", slog.Any("error", err))
 	}
 	if removed > 0 {
-		n.log.LogAttrs(ctx, slog.LevelInfo, "removed unfinished uploads from the store", slog.Int("files", removed))
+		log.LogAttrs(ctx, slog.LevelInfo, "removed unfinished uploads from the store", slog.Int("files", removed))
 	}
 	return nil
 }

@@ -25,9 +25,9 @@ func shortEnvName(flag string) string {
 	return strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(flag))
 }
 
-// variables of a flag, the first that is set counts. Only flags of a group have one in
+// Variables of a flag, the first that is set counts. Only flags of a group have one in
 // Gazette's tools.
-func variables(flag string) []string {
+func Variables(flag string) []string {
 	if strings.Contains(flag, ".") {
 		return []string{EnvName(flag), shortEnvName(flag)}
 	}
@@ -52,7 +52,7 @@ func describe(cmd *cobra.Command) {
 	for _, flags := range []*pflag.FlagSet{cmd.PersistentFlags(), cmd.LocalNonPersistentFlags()} {
 		flags.VisitAll(func(f *pflag.Flag) {
 			if f.Name != "help" {
-				f.Usage += " [$" + strings.Join(variables(f.Name), ", $") + "]"
+				f.Usage += " [$" + strings.Join(Variables(f.Name), ", $") + "]"
 			}
 		})
 	}
@@ -68,7 +68,7 @@ func resolve(cmd *cobra.Command, f *file) error {
 		if flag.Changed || flag.Name == "help" {
 			return
 		}
-		for _, v := range variables(flag.Name) {
+		for _, v := range Variables(flag.Name) {
 			if text := os.Getenv(v); text != "" {
 				if err := cmd.Flags().Set(flag.Name, text); err != nil {
 					errs = append(errs, fmt.Errorf("%s: %w", v, cause(flag, text, err)))

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"broadsheet.dev/broadsheet/broker"
+	"broadsheet.dev/broadsheet/fragments/store"
+	"broadsheet.dev/broadsheet/fragments/store/cloud"
+	"broadsheet.dev/broadsheet/internal/certs"
+	"broadsheet.dev/broadsheet/internal/datadir"
+	"broadsheet.dev/broadsheet/internal/task"
+	"broadsheet.dev/broadsheet/protocol"
+)
+
+const (
+	// etcdPatience bounds how long etcd may take to answer for the first time.
+	etcdPatience = 20 * time.Second
+	// etcdPing is when a silent member of etcd is asked whether it is there, and etcdPong
+	// how long it may take to say so before another is asked instead.
+	etcdPing, etcdPong = 5 * time.Second, 3 * time.Second
+)
+
+func brokerCommand() *cobra.Command {
+	var f brokerFlags
+	cmd := &cobra.Command{
+		Use:   "broker",
+		Short: "Serve journals, as one broker of a fleet",
+		Long: `Serve journals, as one broker of a fleet that an etcd coordinates.
+
+It prints its address; "ready" follows once it serves. SIGTERM or Ctrl-C makes it leave: it serves on
+until others have its journals, or nobody can take them, for --broker.drain at most. A second one ends
+it at once, which loses nothing either.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runBroker(cmd.Context(), &f, cmd.OutOrStdout()) },
+	}
+	f.add(cmd.Flags())
+	bindEnv(cmd, brokerVariables)
+	return cmd
+}
+
+// member is a running broker: what the role opens, in this order, and closes in reverse.
+type member struct {
+	flags *brokerFlags
+	log   *slog.Logger
+	out   io.Writer
+
+	dir      *datadir.Dir
+	listener net.Listener
+	debug    net.Listener // nil is none
+	stores   *store.Registry
+}
+
+func runBroker(ctx context.Context, f *brokerFlags, out io.Writer) error {
+	log, err := f.log.logger(os.Stderr)
+	if err != nil {
+		return err
+	}
+	if err := f.validate(); err != nil {
+		return err
+	}
+	security, err := f.security()
+	if err != nil {
+		return err
+	}
+	m := &member{flags: f, log: log, out: out}
+	if err := m.listen(security); err != nil {
+		return err
+	}
+	defer m.closeListeners()
+	if m.dir, err = datadir.Open(f.dataDir); err != nil {
+		return dataDirHint(err)
+	}
+	return errors.Join(m.run(ctx, security), m.dir.Close())
+}
+
+// listen on the broker's port, and on that of diagnostics.
+func (m *member) listen(security broker.Security) error {
+	network, address := "tcp", net.JoinHostPort(m.flags.bind, m.flags.port)
+	if path, ok := m.flags.socketPath(); ok {
+		network, address = "unix", path
+		removeStale(path)
+	}
+	if err := security.CheckAddress(network, address); err != nil {
+		return withHint(fmt.Errorf("--broker.bind: %w", err),
+			"give --broker.auth-keys or --broker.server-ca-file, or listen on 127.0.0.1, or say that you want it with --broker.insecure")
+	}
+	var err error
+	if m.listener, err = net.Listen(network, address); err != nil {
+		return withHint(fmt.Errorf("--broker.port: %w", err), "choose another with --broker.port, or 0 for any that is free")
+	}
+	if m.flags.debug.port == "" {
+		return nil
+	}
+	address = m.flags.debug.port
+	if !strings.Contains(address, ":") {
+		address = net.JoinHostPort(m.flags.bind, address)
+	}
+	if m.debug, err = net.Listen("tcp", address); err != nil {
+		return errors.Join(withHint(fmt.Errorf("--debug.port: %w", err), "choose another with --debug.port"), m.listener.Close())
+	}
+	return nil
+}
+
+// removeStale removes a socket on which nobody listens, as a broker that was killed leaves it.
+func removeStale(path string) {
+	conn, err := net.Dial("unix", path)
+	if err == nil {
+		_ = conn.Close() // It is in use, as is about to be found.
+	} else if errors.Is(err, syscall.ECONNREFUSED) {
+		_ = os.Remove(path) // If that fails so does to listen there.
+	}
+}
+
+func (m *member) closeListeners() {
+	for _, ln := range []net.Listener{m.listener, m.debug} {
+		if ln != nil {
+			_ = ln.Close() // As a rule the broker has.
+		}
+	}
+}
+
+// run the broker until ctx is done.
+func (m *member) run(ctx context.Context, security broker.Security) error {
+	etcd, err := m.flags.etcd.dial(ctx, m.log)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = etcd.Close() }() // Its error is that of a context.
+	if err := m.openStores(); err != nil {
+		return err
+	}
+	defer func() { _ = m.stores.Close() }() // Nothing is stored any more.
+	cfg, err := m.config(security)
+	if err != nil {
+		return err
+	}
+	cfg.Etcd = etcd
+	b, err := broker.New(cfg)
+	if err != nil {
+		return err
+	}
+	roles := task.New(context.WithoutCancel(ctx), "broker")
+	roles.Go("serve", func(context.Context) error {
+		defer roles.Cancel()
+		return b.Serve(ctx)
+	})
+	roles.Go("sweep", func(ctx context.Context) error { return sweepStores(ctx, m.stores, m.log) })
+	roles.Go("announce", func(ctx context.Context) error { return m.announce(ctx, b) })
+	return roles.Wait()
+}
+
+// openStores makes the registry of the stores that journals may name.
+func (m *member) openStores() error {
+	drivers, err := cloud.Drivers(cloud.Config{})
+	if err != nil {
+		return err
+	}
+	cfg := store.RegistryConfig{FileRoot: m.flags.fileRoot, Drivers: drivers}
+	if m.flags.storesFile != "" {
+		if cfg.Entries, err = store.ReadEntries(m.flags.storesFile); err != nil {
+			return fmt.Errorf("--stores: %w", err)
+		}
+	}
+	if m.stores, err = store.NewRegistry(cfg); err != nil {
+		return fmt.Errorf("stores: %w", err)
+	}
+	return nil
+}
+
+// config of the broker, but for etcd.
+func (m *member) config(security broker.Security) (broker.Config, error) {
+	f := m.flags
+	mode, err := ackMode(f.ack)
+	if err != nil {
+		return broker.Config{}, err
+	}
+	memory, err := parseBytes(f.limits.appendMemory)
+	if err != nil {
+		return broker.Config{}, err
+	}
+	dir, err := m.dir.Sub("broker")
+	if err != nil {
+		return broker.Config{}, err
+	}
+	suffix, err := brokerName(dir, f.zone, f.id)
+	if err != nil {
+		return broker.Config{}, err
+	}
+	endpoint, err := f.endpointAt(portOf(m.listener), security.Scheme())
+	if err != nil {
+		return broker.Config{}, err
+	}
+	metrics := prometheus.NewRegistry()
+	return broker.Config{
+		ID:       &protocol.ProcessSpec_ID{Zone: f.zone, Suffix: suffix},
+		Endpoint: endpoint, Listeners: []net.Listener{m.listener},
+		Prefix: f.etcd.prefix, MaxTxnOps: f.etcd.maxTxnOps, LeaseTTL: f.etcd.lease, WatchDelay: f.watchDelay,
+		JournalLimit: f.limits.journals, MaxReplication: f.limits.replication, MaxMessage: f.limits.message, MaxUploads: f.limits.uploads,
+		Dir: dir, Mode: mode, Stores: m.stores, GatherTotal: memory, IdleTimeout: f.limits.idle, Grace: f.grace, Drain: f.drain,
+		Security: security, AllowOrigins: f.allowOrigins,
+		Debug:  broker.Debug{Listener: m.debug, Private: f.debug.private, Profiling: f.debug.profiling},
+		Logger: m.log.With(slog.String("role", "broker")), Registerer: metrics, Gatherer: metrics,
+	}, nil
+}
+
+// announce prints where the broker is, and that it serves once it does.
+func (m *member) announce(ctx context.Context, b *broker.Broker) error {
+	if _, err := fmt.Fprintf(m.out, "broker %s\n", m.listener.Addr()); err != nil {
+		return err
+	}
+	if m.debug != nil {
+		if _, err := fmt.Fprintf(m.out, "debug %s\n", m.debug.Addr()); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-b.Ready():
+		_, err := fmt.Fprintln(m.out, "ready")
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// dial returns a client of etcd, which has answered.
+func (e *etcdFlags) dial(ctx context.Context, log *slog.Logger) (*clientv3.Client, error) {
+	cfg := clientv3.Config{
+		Endpoints: e.addresses, Logger: zap.NewNop(),
+		DialKeepAliveTime: etcdPing, DialKeepAliveTimeout: etcdPong, PermitWithoutStream: true,
+	}
+	named := strings.Join(e.addresses, ", ")
+	if !e.files.IsZero() {
+		source, err := certs.Load(e.files, log)
+		if err != nil {
+			return nil, fmt.Errorf("etcd: %w", err)
+		}
+		cfg.TLS = source.Client()
+	} else if strings.HasPrefix(e.addresses[0], "https://") {
+		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	c, err := clientv3.New(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("etcd %s: %w", named, err)
+	}
+	bound, cancel := context.WithTimeout(ctx, etcdPatience)
+	defer cancel()
+	if _, err := c.Get(bound, e.prefix, clientv3.WithCountOnly()); err != nil {
+		return nil, withHint(errors.Join(fmt.Errorf("etcd %s: %w", named, err), c.Close()), "say where etcd is with --etcd.address")
+	}
+	return c, nil
+}

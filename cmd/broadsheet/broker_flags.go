@@ -1,0 +1,211 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"broadsheet.dev/broadsheet/broker"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/settings"
+	"broadsheet.dev/broadsheet/internal/certs"
+	"broadsheet.dev/broadsheet/protocol/auth"
+)
+
+// brokerFlags are the flags of broker: those of Gazette's brokers, and our own.
+type brokerFlags struct {
+	dataDir, ack string
+
+	zone, id                   string
+	host, port, bind, endpoint string
+	server, peer               certs.Files
+	authKeys                   string
+	insecure                   bool
+	allowOrigins               []string
+	fileRoot, storesFile       string
+	limits                     brokerLimits
+	watchDelay, drain, grace   time.Duration
+
+	etcd  etcdFlags
+	debug debugFlags
+	log   logFlags
+
+	refused refusedFlags
+}
+
+// brokerLimits are what a broker takes.
+type brokerLimits struct {
+	journals, replication, message, uploads int
+	appendMemory                            string
+	idle                                    time.Duration
+}
+
+// etcdFlags say which etcd coordinates.
+type etcdFlags struct {
+	addresses []string
+	files     certs.Files
+	lease     time.Duration
+	prefix    string
+	maxTxnOps int
+}
+
+// debugFlags say where diagnostics are.
+type debugFlags struct {
+	port      string
+	private   bool
+	profiling bool
+}
+
+// refusedFlags are those of Gazette's brokers that ours don't act on. They are known so that
+// what they would do isn't silently left out.
+type refusedFlags struct {
+	maxRate, minRate  int
+	suspend, fileOnly bool
+}
+
+func (f *brokerFlags) add(p *pflag.FlagSet) {
+	p.StringVar(&f.dataDir, "data-dir", "./data", "directory of the spools, and of what else outlives a restart")
+	p.StringVar(&f.ack, "ack", "replicated", "when an append is acknowledged: replicated (all its brokers hold it) or synced (it is on their disks)")
+	p.StringVar(&f.zone, "broker.zone", "local", "availability zone of this broker")
+	p.StringVar(&f.id, "broker.id", "", "what names this broker in its zone; by default it is made up at the first start, and kept")
+	p.StringVar(&f.host, "broker.host", "", "host name or address that others reach this broker by; by default that of the machine")
+	p.StringVar(&f.port, "broker.port", "0", "port to listen on, 0 for any that is free; or unix:///path")
+	p.StringVar(&f.bind, "broker.bind", "", "address of this machine to listen on; by default all")
+	p.StringVar(&f.endpoint, "broker.endpoint", "", "URL that others reach this broker by; by default that of its host and port")
+	p.StringVar(&f.server.Cert, "broker.server-cert-file", "", "file of the certificate that is shown to clients and other brokers")
+	p.StringVar(&f.server.Key, "broker.server-cert-key-file", "", "file of that certificate's key")
+	p.StringVar(&f.server.CA, "broker.server-ca-file", "", "file of the authorities that clients' certificates have to be of")
+	p.StringVar(&f.peer.Cert, "broker.peer-cert-file", "", "file of the certificate that other brokers are shown by this one as a client")
+	p.StringVar(&f.peer.Key, "broker.peer-cert-key-file", "", "file of that certificate's key")
+	p.StringVar(&f.peer.CA, "broker.peer-ca-file", "", "file of the authorities that other brokers' certificates have to be of")
+	p.StringVar(&f.authKeys, "broker.auth-keys", "", "keys that tokens are signed and verified with; none asks for no token")
+	settings.MarkSecret(p, "broker.auth-keys")
+	p.BoolVar(&f.insecure, "broker.insecure", false, "let other machines reach a broker that asks nobody who they are")
+	p.StringSliceVar(&f.allowOrigins, "broker.allow-origin", nil, "origins whose pages may use the JSON gateway; * is all")
+	p.StringVar(&f.fileRoot, "broker.file-root", "", "directory that file:/// stores are rooted at; by default there are none")
+	p.StringVar(&f.storesFile, "stores", "", "file that says which stores journals may name, and how they are reached; by default file:/// only")
+	p.DurationVar(&f.watchDelay, "broker.watch-delay", 30*time.Millisecond, "how long a change in etcd may wait for others")
+	p.DurationVar(&f.drain, "broker.drain", 5*time.Minute, "how long a broker that is stopped may serve on to hand its journals over; 0 is not at all")
+	p.DurationVar(&f.grace, "broker.grace", 15*time.Second, "how long requests may go on after that")
+	f.limits.add(p)
+	f.etcd.add(p)
+	p.StringVar(&f.debug.port, "debug.port", "", "a port of its own for diagnostics, on the same address; or host:port")
+	p.BoolVar(&f.debug.private, "debug.private", false, "serve diagnostics at that port only")
+	p.BoolVar(&f.debug.profiling, "debug.profiling", false, "serve profiles at the broker's port too")
+	f.log.add(p)
+	f.refused.add(p)
+}
+
+func (l *brokerLimits) add(p *pflag.FlagSet) {
+	p.IntVar(&l.journals, "broker.limit", 1024, "most journals that this broker takes")
+	p.IntVar(&l.replication, "broker.max-replication", 9, "most brokers that hold a journal, whatever its spec says")
+	p.IntVar(&l.message, "broker.max-grpc-recv-size", 4<<20, "most bytes of a gRPC message")
+	p.IntVar(&l.uploads, "broker.max-uploads", 0, "most fragments that are stored at a time; 0 is a default")
+	p.StringVar(&l.appendMemory, "broker.append-memory", "64MiB", "most memory of all appends that are being received; beyond it they are in files")
+	p.DurationVar(&l.idle, "broker.idle-timeout", time.Minute, "how long an append may send nothing before it is ended")
+}
+
+func (e *etcdFlags) add(p *pflag.FlagSet) {
+	p.StringSliceVar(&e.addresses, "etcd.address", []string{"http://localhost:2379"}, "addresses of etcd's members")
+	p.StringVar(&e.files.Cert, "etcd.cert-file", "", "file of the certificate that etcd is shown")
+	p.StringVar(&e.files.Key, "etcd.cert-key-file", "", "file of that certificate's key")
+	p.StringVar(&e.files.CA, "etcd.trusted-ca-file", "", "file of the authorities that etcd's certificates are of")
+	p.DurationVar(&e.lease, "etcd.lease", 20*time.Second, "how long a broker that died keeps its journals")
+	p.StringVar(&e.prefix, "etcd.prefix", defaultBrokerPrefix, "prefix of the brokers' keys")
+	p.IntVar(&e.maxTxnOps, "etcd.max-txn-ops", 0, "etcd's --max-txn-ops; 0 is its default")
+}
+
+func (r *refusedFlags) add(p *pflag.FlagSet) {
+	p.IntVar(&r.maxRate, "broker.max-append-rate", 0, "not supported: each journal has a max_append_rate")
+	p.IntVar(&r.minRate, "broker.min-append-rate", 0, "not supported: a slow append holds up nobody; see broker.idle-timeout")
+	p.BoolVar(&r.suspend, "broker.auto-suspend", false, "not supported")
+	p.BoolVar(&r.fileOnly, "broker.file-only", false, "not supported: name a file store in the journals' specs")
+}
+
+func (r *refusedFlags) check() error {
+	for _, f := range []struct {
+		set        bool
+		name, hint string
+	}{
+		{r.maxRate != 0, "broker.max-append-rate", "leave it out"},
+		{r.minRate != 0, "broker.min-append-rate", "leave it out: a slow append holds up nobody, and --broker.idle-timeout ends one that is silent"},
+		{r.suspend, "broker.auto-suspend", "suspend journals with 'broadsheet journals suspend'"},
+		{r.fileOnly, "broker.file-only", "name a file:/// store in the journals' specs"},
+	} {
+		if f.set {
+			return withHint(fmt.Errorf("--%s isn't supported", f.name), f.hint)
+		}
+	}
+	return nil
+}
+
+// security of the broker.
+func (f *brokerFlags) security() (broker.Security, error) {
+	s := broker.Security{Server: f.server, Peer: f.peer, Insecure: f.insecure}
+	if f.authKeys != "" {
+		keys, err := auth.ParseKeys(f.authKeys)
+		if err != nil {
+			return s, fmt.Errorf("--broker.auth-keys: %w", err)
+		}
+		s.Keys = keys
+	}
+	if err := s.Validate(); err != nil {
+		return s, fmt.Errorf("broker: %w", err)
+	}
+	return s, nil
+}
+
+// socketPath is the path of a port that is a unix socket.
+func (f *brokerFlags) socketPath() (string, bool) { return strings.CutPrefix(f.port, "unix://") }
+
+// endpointAt is the URL that others reach the broker by, once it listens on a port.
+func (f *brokerFlags) endpointAt(port, scheme string) (string, error) {
+	if f.endpoint != "" {
+		return f.endpoint, nil
+	}
+	if path, ok := f.socketPath(); ok {
+		return "unix://" + path, nil
+	}
+	host := f.host
+	if host == "" {
+		var err error
+		if host, err = os.Hostname(); err != nil {
+			return "", withHint(err, "say what others reach this broker by with --broker.host")
+		}
+	}
+	return (&url.URL{Scheme: scheme, Host: joinHostPort(host, port)}).String(), nil
+}
+
+// validate all that can be told before anything is touched.
+func (f *brokerFlags) validate() error {
+	if err := f.refused.check(); err != nil {
+		return err
+	}
+	if _, err := ackMode(f.ack); err != nil {
+		return err
+	}
+	if _, err := parseBytes(f.limits.appendMemory); err != nil {
+		return fmt.Errorf("--broker.append-memory: %w", err)
+	}
+	for name, n := range map[string]int{
+		"broker.limit": f.limits.journals, "broker.max-replication": f.limits.replication, "broker.max-grpc-recv-size": f.limits.message,
+	} {
+		if n < 1 {
+			return fmt.Errorf("--%s: %d is less than 1", name, n)
+		}
+	}
+	if f.etcd.lease < time.Second || f.etcd.lease%time.Second != 0 {
+		return fmt.Errorf("--etcd.lease: %s isn't a number of whole seconds", f.etcd.lease)
+	}
+	if len(f.etcd.addresses) == 0 {
+		return errors.New("--etcd.address is empty")
+	}
+	if f.debug.private && f.debug.port == "" {
+		return withHint(errors.New("--debug.private: there is no port for diagnostics"), "give one with --debug.port")
+	}
+	return nil
+}
