@@ -8,7 +8,7 @@ FUZZ_TIME   ?= 30s
 COMMIT      := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo deps test test-race test-nocgo lint generate fuzz bench accept check fmt clean
+.PHONY: help build run demo deps test test-race test-nocgo lint generate fuzz bench accept chaos check fmt clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -23,10 +23,10 @@ demo: build ## serve, make tables, stream an auction into them, show a SELECT an
 	$(GO) build -o bin/nexmark ./examples/nexmark
 	bin/nexmark demo --server bin/broadsheet --data-dir ./data
 
-deps: ## install the outside programs that some tests need: psql (Debian, as root), object stores
+deps: ## install the outside programs that some tests need: psql (Debian, as root), object stores, etcd
 	@command -v psql >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends postgresql-client-15; }
 	@psql --version
-	@$(MAKE) --no-print-directory $(TOOLS)/versitygw $(TOOLS)/fake-gcs-server $(TOOLS)/azurite-blob
+	@$(MAKE) --no-print-directory $(TOOLS)/versitygw $(TOOLS)/fake-gcs-server $(TOOLS)/azurite-blob $(TOOLS)/etcd
 
 # What is below test/ runs the real program, whose changes go test's cache doesn't see.
 test: ## everything that needs no special machine
@@ -69,6 +69,10 @@ bench: build ## the load generator beside its limits, and the scan beside DuckDB
 accept: build ## ten million records by gRPC, HTTP and psql, counted exactly through roll, persist and kill -9
 	$(GO) run ./test/accept
 
+KILLS ?= 200
+chaos: $(TOOLS)/etcd ## kill brokers KILLS times (200) under load, with other faults, and check that nothing is lost
+	$(GO) test ./test/chaos -run TestChaosLong -count=1 -v -timeout 3h -chaos.kills $(KILLS)
+
 check: lint test test-nocgo ## all of it: run this before you send a change
 
 clean: ## remove what was built, not the data
@@ -79,6 +83,9 @@ $(TOOLS)/golangci-lint: tools/lint/go.mod
 
 $(TOOLS)/versitygw: tools/servers/versitygw/go.mod
 	cd tools/servers/versitygw && $(GO) build -o $@ github.com/versity/versitygw/cmd/versitygw
+
+$(TOOLS)/etcd: tools/servers/etcd/go.mod tools/servers/etcd/main.go
+	cd tools/servers/etcd && $(GO) build -o $@ .
 
 $(TOOLS)/fake-gcs-server: tools/servers/fakegcs/go.mod
 	cd tools/servers/fakegcs && $(GO) build -o $@ github.com/fsouza/fake-gcs-server
