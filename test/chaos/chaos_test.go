@@ -1,0 +1,84 @@
+package chaos
+
+import (
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"broadsheet.dev/broadsheet/internal/testenv"
+)
+
+var (
+	seed  = flag.Uint64("chaos.seed", 0, "seed of the run; 0 is one of the clock")
+	kills = flag.Int("chaos.kills", 0, "brokers that are killed in the long form; 0 doesn't run it")
+	keep  = flag.String("chaos.dir", "", "directory that the processes keep all in, and that stays")
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// build the program without the gateway.
+func build(t *testing.T) string {
+	t.Helper()
+	_, file, _, _ := runtime.Caller(0)
+	root := filepath.Join(filepath.Dir(file), "..", "..")
+	path := filepath.Join(root, "bin", "broadsheet-chaos")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./cmd/broadsheet")
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return path
+}
+
+func chaos(t *testing.T, cfg Config) {
+	t.Helper()
+	cfg.Etcd = testenv.Tool(t, "etcd")
+	cfg.Broadsheet = build(t)
+	cfg.Brokers, cfg.Replication, cfg.Writers, cfg.Ack = 3, 3, 3, "replicated"
+	if cfg.Dir = *keep; cfg.Dir == "" {
+		dir, err := os.MkdirTemp("", "chaos") //nolint:usetesting // it stays where a run fails
+		require.NoError(t, err)
+		cfg.Dir = dir
+	}
+	if cfg.Seed = *seed; cfg.Seed == 0 {
+		cfg.Seed = uint64(time.Now().UnixNano()) //nolint:gosec // any number will do
+	}
+	t.Logf("seed %d, in %s", cfg.Seed, cfg.Dir)
+	report, err := Run(t.Context(), cfg)
+	if report != nil {
+		t.Logf("seed %d\n%s", cfg.Seed, report)
+	}
+	if err != nil || len(report.Violations) > 0 {
+		if report != nil {
+			for _, f := range report.Done {
+				t.Log(f)
+			}
+		}
+		require.NoError(t, err)
+		t.FailNow()
+	}
+	if *keep == "" {
+		require.NoError(t, os.RemoveAll(cfg.Dir))
+	}
+	require.NotZero(t, report.Acked)
+	require.NotZero(t, report.Objects)
+}
+
+// TestChaosShort: few kills, in every run of the tests.
+func TestChaosShort(t *testing.T) {
+	chaos(t, Config{Kills: 4, EtcdMembers: 1, Pace: 5 * time.Millisecond})
+}
+
+// TestChaosLong is what `make chaos` runs.
+func TestChaosLong(t *testing.T) {
+	if *kills == 0 {
+		return
+	}
+	chaos(t, Config{Kills: *kills, EtcdMembers: 3, Pace: 10 * time.Millisecond})
+}

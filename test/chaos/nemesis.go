@@ -1,0 +1,223 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"broadsheet.dev/broadsheet/internal/task"
+)
+
+// healing bounds how long it may take until a broker serves again.
+const healing = 90 * time.Second
+
+// nemesis does faults, and heals them.
+type nemesis struct {
+	*run
+	rand  *rand.Rand
+	kills int
+	done  []string // faults that were done
+}
+
+// fault is one way to do harm. It heals what it did before it returns.
+type fault struct {
+	name   string
+	weight int
+	do     func(ctx context.Context) error
+}
+
+func (n *nemesis) faults() []fault {
+	all := []fault{
+		{"kill", 10, n.killOne},
+		{"kill two", 2, func(ctx context.Context) error { return n.killSome(ctx, 2) }},
+		{"kill all", 2, func(ctx context.Context) error { return n.killSome(ctx, len(n.cluster.brokers)) }},
+		{"kill twice", 3, n.killTwice},
+		{"drain", 4, n.drain},
+		{"stop", 3, n.freeze},
+		{"cut", 3, n.cut},
+		{"cut and kill", 2, n.cutAndKill},
+		{"store away", 2, n.storeAway},
+	}
+	if len(n.cluster.etcd) > 1 {
+		all = append(all, fault{"kill etcd", 2, n.killEtcd})
+	}
+	return all
+}
+
+// run does faults until enough brokers were killed.
+func (n *nemesis) strike(ctx context.Context) error {
+	faults := n.faults()
+	total := 0
+	for _, f := range faults {
+		total += f.weight
+	}
+	for n.kills < n.cfg.Kills {
+		at := n.rand.IntN(total)
+		for _, f := range faults {
+			if at -= f.weight; at < 0 {
+				n.note(f.name)
+				if err := f.do(ctx); err != nil {
+					return fmt.Errorf("fault %d, %s: %w", len(n.done), f.name, err)
+				}
+				break
+			}
+		}
+		if err := n.rest(ctx, 300*time.Millisecond, 1500*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *nemesis) note(name string) {
+	n.done = append(n.done, fmt.Sprintf("%v %s", n.history.now().Round(time.Millisecond), name))
+}
+
+// rest for a time between two bounds.
+func (n *nemesis) rest(ctx context.Context, least, most time.Duration) error {
+	return pause(ctx, least+time.Duration(n.rand.Int64N(int64(most-least))))
+}
+
+func (n *nemesis) any() *member { return n.cluster.brokers[n.rand.IntN(len(n.cluster.brokers))] }
+
+func (n *nemesis) kill(m *member) {
+	m.usable.Store(false)
+	m.kill()
+	n.kills++
+}
+
+// revive brokers, all at once.
+func (n *nemesis) revive(ctx context.Context, members ...*member) error {
+	ctx, cancel := context.WithTimeout(ctx, healing)
+	defer cancel()
+	group := task.New(ctx, "revive")
+	for _, m := range members {
+		group.Go(m.name, m.awaitReady)
+	}
+	return group.Wait()
+}
+
+func (n *nemesis) killOne(ctx context.Context) error {
+	m := n.any()
+	n.kill(m)
+	// As a rule it is back before its lease has run out, and sometimes after.
+	if err := n.rest(ctx, 0, 2*lease); err != nil {
+		return err
+	}
+	return n.revive(ctx, m)
+}
+
+func (n *nemesis) killSome(ctx context.Context, count int) error {
+	first := n.rand.IntN(len(n.cluster.brokers))
+	var victims []*member
+	for i := range count {
+		m := n.cluster.brokers[(first+i)%len(n.cluster.brokers)]
+		n.kill(m)
+		victims = append(victims, m)
+	}
+	if err := n.rest(ctx, 0, lease); err != nil {
+		return err
+	}
+	return n.revive(ctx, victims...)
+}
+
+// killTwice kills a broker again while it starts.
+func (n *nemesis) killTwice(ctx context.Context) error {
+	m := n.any()
+	n.kill(m)
+	if err := m.start(); err != nil {
+		return err
+	}
+	if err := n.rest(ctx, 0, 500*time.Millisecond); err != nil {
+		return err
+	}
+	n.kill(m)
+	return n.revive(ctx, m)
+}
+
+func (n *nemesis) drain(ctx context.Context) error {
+	m := n.any()
+	m.usable.Store(false)
+	bound, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if err := m.terminate(bound); err != nil {
+		return err
+	}
+	if err := n.rest(ctx, 0, lease); err != nil {
+		return err
+	}
+	return n.revive(ctx, m)
+}
+
+// freeze a broker, for less or more than its lease lasts.
+func (n *nemesis) freeze(ctx context.Context) error {
+	m := n.any()
+	m.usable.Store(false)
+	if err := m.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	err := n.rest(ctx, lease/2, 3*lease)
+	if err := m.signal(syscall.SIGCONT); err != nil {
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return n.revive(ctx, m)
+}
+
+// cut a broker off from the others and their clients. Its own clients, etcd and the store still reach it.
+func (n *nemesis) cut(ctx context.Context) error {
+	m := n.any()
+	m.proxy.cut()
+	defer m.proxy.heal()
+	return n.rest(ctx, lease/2, 3*lease)
+}
+
+// cutAndKill kills another broker while one is cut off.
+func (n *nemesis) cutAndKill(ctx context.Context) error {
+	first := n.rand.IntN(len(n.cluster.brokers))
+	away, victim := n.cluster.brokers[first], n.cluster.brokers[(first+1)%len(n.cluster.brokers)]
+	away.proxy.cut()
+	defer away.proxy.heal()
+	if err := n.rest(ctx, 0, lease); err != nil {
+		return err
+	}
+	n.kill(victim)
+	if err := n.rest(ctx, 0, lease); err != nil {
+		return err
+	}
+	return n.revive(ctx, victim)
+}
+
+// storeAway puts a file where the journals' objects are: nothing can be stored, listed or read there.
+func (n *nemesis) storeAway(ctx context.Context) error {
+	dir := filepath.Join(n.cluster.store, filepath.Dir(Journal))
+	away := dir + ".away"
+	if err := os.Rename(dir, away); err != nil {
+		return err
+	}
+	err := os.WriteFile(dir, nil, 0o600)
+	if err == nil {
+		err = n.rest(ctx, time.Second, 2*lease)
+	}
+	_ = os.Remove(dir) // If that fails so does the next.
+	if back := os.Rename(away, dir); back != nil {
+		return back
+	}
+	return err
+}
+
+// killEtcd kills a member of etcd, as often as not its leader.
+func (n *nemesis) killEtcd(ctx context.Context) error {
+	p := n.cluster.etcd[n.rand.IntN(len(n.cluster.etcd))]
+	p.kill()
+	if err := n.rest(ctx, 0, 2*lease); err != nil {
+		return err
+	}
+	return p.start()
+}
