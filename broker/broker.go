@@ -177,9 +177,10 @@ func (b *Broker) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	peers := newPeers(b.transport, b.signer, b.cfg.MaxMessage)
 	b.env = &replicaEnv{
 		spools: spools, mode: b.cfg.Mode, stores: b.cfg.Stores, persister: persister,
-		peers: newPeers(b.transport, b.signer, b.cfg.MaxMessage), chunks: newChunkPool(), logger: b.log, metrics: b.metrics,
+		peers: peers, members: peers, chunks: newChunkPool(), logger: b.log, metrics: b.metrics,
 		contents: b.contents, now: time.Now, retentionGrace: b.cfg.RetentionGrace, autoSuspend: b.cfg.AutoSuspend,
 		self:        b.cfg.ID,
 		member:      epoch.Member{Broker: brokerOf(b.cfg.ID), Disk: spools.Disk()},

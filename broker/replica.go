@@ -25,6 +25,7 @@ type replicaEnv struct {
 	stores    *store.Registry
 	persister *persist.Persister
 	peers     *peers
+	members   replicator
 	chunks    *chunkPool
 	logger    *slog.Logger
 	metrics   *metrics
@@ -38,6 +39,11 @@ type replicaEnv struct {
 	self   *protocol.ProcessSpec_ID
 	member epoch.Member // this broker, with its disk
 	directories
+}
+
+// replicator begins to replicate a journal to another member of its route.
+type replicator interface {
+	replicate(ctx context.Context, id *protocol.ProcessSpec_ID, endpoint, journal string) (*peer, error)
 }
 
 // directories is what a replica asks of its broker.

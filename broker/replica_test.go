@@ -51,7 +51,7 @@ func newLoneAt(t *testing.T, root string, spec *protocol.JournalSpec) *lone {
 	env := &replicaEnv{
 		spools: spools, stores: stores, persister: persister, logger: logger, metrics: newMetrics(), now: time.Now,
 		contents: newContents(stores), retentionGrace: time.Hour,
-		peers: newPeers(nil, nil, 1<<20), chunks: newChunkPool(), self: self,
+		peers: newPeers(nil, nil, 1<<20), members: newPeers(nil, nil, 1<<20), chunks: newChunkPool(), self: self,
 		member: epoch.Member{Broker: brokerOf(self), Disk: spools.Disk()},
 		directories: &loneDirectories{entry_: &entry{
 			journal: j, etcd: new(protocol.Header_Etcd),

@@ -220,7 +220,7 @@ func (s *syncer) poll(ctx context.Context, next int64) ([]epoch.Report, error) {
 		if i == int(s.entry.route.GetPrimary()) {
 			continue
 		}
-		p, err := r.env.peers.replicate(r.group.Context(), id, s.entry.route.EndpointOf(i), r.id.Journal)
+		p, err := r.env.members.replicate(r.group.Context(), id, s.entry.route.EndpointOf(i), r.id.Journal)
 		if err != nil {
 			return nil, status.Errorf(codes.Unavailable, "journal %s: replicate to broker %s: %s", r.id.Journal, memberID(id), err)
 		}
