@@ -9,7 +9,8 @@
 // # Invariants
 //
 //   - While a Dir is open no other process can open the same directory.
-//   - A directory of a newer format is refused by name and left untouched.
+//   - A directory of a newer format is refused by name and left untouched; so is one that
+//     holds anything else.
 //   - Two servers never share a run directory.
 //
 // # Goroutines
@@ -29,6 +30,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -78,12 +80,18 @@ type Dir struct {
 // Open makes the directory if there is none, and takes hold of it. Errors are a
 // LockedError, a NewerError, or of the file system.
 func Open(path string) (*Dir, error) {
+	if path == "" { // which Abs takes for the working directory
+		return nil, errors.New("data directory: no path is given")
+	}
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", path, err)
 	}
 	if err := os.MkdirAll(path, 0o750); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	if err := checkOurs(path); err != nil { // before anything is written into it
+		return nil, err
 	}
 	d := &Dir{path: path}
 	if d.lock, err = lock(path); err != nil {
@@ -159,24 +167,38 @@ func checkFormat(path string) error {
 	return nil
 }
 
-// writeFormat marks a new directory, durably. A directory that holds other things
-// already isn't taken over.
-func writeFormat(path, name string) error {
+// checkOurs refuses a directory that has no version and holds other things than we leave before
+// it has one: it isn't taken over, nor touched.
+func checkOurs(path string) error {
 	entries, err := os.ReadDir(path)
 	if err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
+	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == formatFile }) {
+		return nil
+	}
 	for _, e := range entries {
-		if e.Name() != lockFile && !strings.HasPrefix(e.Name(), formatFile) {
+		if e.Name() != lockFile && e.Name() != formatFile+newSuffix {
 			return fmt.Errorf("data directory %s: holds %s but no %s file, so it isn't one of this program", path, e.Name(), formatFile)
 		}
+	}
+	return nil
+}
+
+// writeFormat marks a new directory, durably.
+func writeFormat(path, name string) error {
+	if err := checkOurs(path); err != nil {
+		return err
 	}
 	return writeDurably(path, name, formatHead+strconv.Itoa(Format)+"\n")
 }
 
+// newSuffix is that of a file that isn't whole yet.
+const newSuffix = ".new"
+
 // writeDurably replaces a file by a whole new one, or leaves it as it was.
 func writeDurably(dir, name, content string) error {
-	f, err := os.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
+	f, err := os.OpenFile(name+newSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
 	if err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}

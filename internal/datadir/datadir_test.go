@@ -48,6 +48,18 @@ func TestForeignDirectoryIsNotTakenOver(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(path, "thesis.txt"), nil, 0o600))
 	_, err := datadir.Open(path)
 	require.ErrorContains(t, err, "thesis.txt")
+	entries, err := os.ReadDir(path)
+	require.NoError(t, err)
+	require.Len(t, entries, 1, "nothing is left in it")
+}
+
+func TestEmptyPathIsRefused(t *testing.T) {
+	t.Chdir(t.TempDir())
+	_, err := datadir.Open("")
+	require.ErrorContains(t, err, "no path")
+	entries, err := os.ReadDir(".")
+	require.NoError(t, err)
+	require.Empty(t, entries)
 }
 
 func TestGarbledFormatFile(t *testing.T) {
