@@ -111,7 +111,9 @@ func (s *session) dropTables(ctx context.Context, w pgwire.ResultWriter, p *pars
 	for _, n := range p.Tables { // all are there, or none is dropped
 		t, err := s.table(snap, n)
 		if err == nil {
-			tables = append(tables, t)
+			if !slices.ContainsFunc(tables, func(x catalog.Table) bool { return x.ID == t.ID }) { // DROP TABLE t, t
+				tables = append(tables, t)
+			}
 			continue
 		}
 		e := missingTable(snap, n)
@@ -156,11 +158,27 @@ func (s *session) createSchema(ctx context.Context, w pgwire.ResultWriter, p *pa
 }
 
 func (s *session) dropSchemas(ctx context.Context, w pgwire.ResultWriter, p *parse.DropSchema) error {
-	for _, name := range p.Names {
-		err := s.gateway.cfg.Catalog.DropSchema(ctx, name)
-		if errors.Is(err, catalog.ErrNotFound) && p.IfExists {
+	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, name := range p.Names { // all are there, or none is dropped
+		switch {
+		case slices.ContainsFunc(snap.Schemas(), func(x catalog.Schema) bool { return x.Name == name }):
+			if !slices.Contains(names, name) { // DROP SCHEMA s, s
+				names = append(names, name)
+			}
+		case p.IfExists:
 			w.Notice(&pgwire.Error{Severity: "NOTICE", Code: "00000", Message: fmt.Sprintf("schema %q does not exist, skipping", name)})
-			err = nil
+		default:
+			return sqlError("3F000", "schema %q does not exist", name)
+		}
+	}
+	for _, name := range names {
+		err := s.gateway.cfg.Catalog.DropSchema(ctx, name)
+		if errors.Is(err, catalog.ErrNotFound) && p.IfExists { // somebody else did, meanwhile
+			continue
 		}
 		if err != nil {
 			return catalogError(err)

@@ -197,6 +197,21 @@ func TestRejects(t *testing.T) {
 	require.Equal(t, []string{"1|0", "2|55", "30|86"}, rows(t, conn, "SELECT id, _offset FROM "+name+" ORDER BY id"))
 }
 
+// TestDropIsWhole: a DROP of several drops all of them or none, and once each.
+func TestDropIsWhole(t *testing.T) {
+	conn := connect(t)
+	exec(t, conn, "CREATE TABLE twice (a INT)")
+	exec(t, conn, "CREATE SCHEMA whole")
+	require.Equal(t, "42P01", code(t, conn, "DROP TABLE twice, nowhere"))
+	require.Empty(t, rows(t, conn, "SELECT * FROM twice"))
+	require.Equal(t, "3F000", code(t, conn, "DROP SCHEMA whole, nowhere"))
+	exec(t, conn, "CREATE TABLE whole.t (a INT)")
+	exec(t, conn, "DROP TABLE twice, whole.t, public.twice")
+	require.Equal(t, "42P01", code(t, conn, "SELECT * FROM twice"))
+	exec(t, conn, "DROP SCHEMA whole, whole")
+	require.Equal(t, "3F000", code(t, conn, "DROP SCHEMA whole"))
+}
+
 func TestSchemas(t *testing.T) {
 	conn := connect(t)
 	exec(t, conn, `CREATE SCHEMA "Odd name/%"`)
