@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
 	"broadsheet.dev/broadsheet/catalog"
@@ -104,7 +105,9 @@ func runGateway(ctx context.Context, f *gatewayFlags) error {
 
 // serveGateway opens what the gateway works with, in order, and closes it in reverse.
 func serveGateway(ctx context.Context, f *gatewayFlags, ceiling int64, ln net.Listener, log *slog.Logger) error {
-	etcd, err := clientv3.New(clientv3.Config{Endpoints: []string{f.etcd}, Context: ctx})
+	// Errors of etcd are returned; the client would also print them, as JSON, to standard error,
+	// where this program's log is: even those of statements that were cancelled.
+	etcd, err := clientv3.New(clientv3.Config{Endpoints: []string{f.etcd}, Context: ctx, Logger: zap.NewNop()})
 	if err != nil {
 		return fmt.Errorf("etcd %s: %w", f.etcd, err)
 	}
