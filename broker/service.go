@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -138,19 +139,26 @@ func (c endableContext) Err() error {
 }
 
 // patientSource is an append's stream that ends when nothing was received for a time.
+//
+// Its timer isn't set again for each message, of which a small append has four: when it
+// fires it looks since when the present one is awaited.
 type patientSource struct {
 	stream interface {
 		Recv() (*protocol.AppendRequest, error)
 		Context() context.Context
 	}
 	patience time.Duration
-	timer    *time.Timer // ends the stream
+	begun    time.Time
+	awaited  atomic.Int64 // since when Recv runs, from begun on and at least 1; 0 if it doesn't
+	timer    *time.Timer  // ends the stream
 }
 
 func newPatientSource(stream grpc.ClientStreamingServer[protocol.AppendRequest, protocol.AppendResponse], patience time.Duration) *patientSource {
-	s := &patientSource{stream: stream, patience: patience}
+	s := &patientSource{stream: stream, patience: patience, begun: time.Now()}
 	if end, ok := stream.Context().Value(endKey{}).(context.CancelCauseFunc); ok {
-		s.timer = time.AfterFunc(patience, func() { end(errIdle) })
+		fired := make(chan struct{}) // closed once there is a timer to set again
+		s.timer = time.AfterFunc(patience, func() { <-fired; s.look(end) })
+		close(fired)
 	}
 	return s
 }
@@ -158,12 +166,23 @@ func newPatientSource(stream grpc.ClientStreamingServer[protocol.AppendRequest, 
 // errIdle ends a request of which nothing was received for too long.
 var errIdle = errors.New("nothing was received for too long")
 
+// look whether the patience has ended, or else when to look again.
+func (s *patientSource) look(end context.CancelCauseFunc) {
+	left := s.patience
+	if since := s.awaited.Load(); since != 0 {
+		left -= time.Since(s.begun) - time.Duration(since)
+	}
+	if left <= 0 {
+		end(errIdle)
+		return
+	}
+	s.timer.Reset(left)
+}
+
 // Recv as of grpc.
 func (s *patientSource) Recv() (*protocol.AppendRequest, error) {
-	if s.timer != nil {
-		s.timer.Reset(s.patience)
-		defer s.timer.Stop()
-	}
+	s.awaited.Store(max(1, int64(time.Since(s.begun))))
+	defer s.awaited.Store(0)
 	return s.stream.Recv()
 }
 
