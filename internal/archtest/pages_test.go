@@ -65,3 +65,24 @@ func TestCompatibilityPage(t *testing.T) {
 		}
 	}
 }
+
+// TestFaultModel: each line of docs/fault-model.md that says what becomes of acknowledged appends names tests that
+// exist.
+func TestFaultModel(t *testing.T) {
+	content, err := os.ReadFile("../../docs/fault-model.md")
+	require.NoError(t, err)
+	faults := 0
+	for line := range strings.Lines(string(content)) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "| "), " | ")
+		if len(cells) != 4 || cells[0] == "fault" {
+			continue
+		}
+		faults++
+		refs := regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[3], -1)
+		require.NotEmpty(t, refs, line)
+		for _, ref := range refs {
+			checkReference(t, ref[1])
+		}
+	}
+	require.Greater(t, faults, 10)
+}
