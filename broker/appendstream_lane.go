@@ -139,6 +139,15 @@ func (s *appendStream) dispatchAlike(ctx context.Context, l *lane, batch []*stre
 	for _, a := range batch {
 		size += a.size
 	}
+	if size > 0 {
+		// As Append does, nothing is taken that couldn't be stored.
+		if err := s.broker.awaitHealthy(ctx, f.resolved.spec); err != nil {
+			f.gathered = true
+			f.onIndex(err)
+			s.refuse(batch, outcome{response: f.response, err: f.err})
+			return
+		}
+	}
 	if _, err := r.throttle(ctx, s.broker.cfg.appendRate(f.resolved.spec.GetMaxAppendRate()), size); err != nil {
 		s.refuse(batch, outcome{err: err})
 		return
