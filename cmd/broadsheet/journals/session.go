@@ -62,7 +62,7 @@ func (s *shared) add(p *pflag.FlagSet) {
 	p.StringVar(&s.certFile, "broker.cert-file", "", "file of the certificate that brokers are shown")
 	p.StringVar(&s.keyFile, "broker.cert-key-file", "", "file of that certificate's key")
 	p.StringVar(&s.caFile, "broker.trusted-ca-file", "", "file of the authorities that brokers' certificates are of")
-	p.StringVar(&s.authKeys, "broker.auth-keys", "", "keys that tokens are signed with (not supported yet)")
+	p.StringVar(&s.authKeys, "broker.auth-keys", "", "keys of the brokers, to sign tokens with")
 	p.StringVar(&s.authToken, "broker.auth-token", "", "token that brokers are shown")
 	settings.MarkSecret(p, "broker.auth-keys")
 	settings.MarkSecret(p, "broker.auth-token")
@@ -118,11 +118,9 @@ func (s *shared) logger(w io.Writer) (*slog.Logger, error) {
 
 func (s *shared) clientConfig(log *slog.Logger) (client.Config, error) {
 	cfg := client.Config{Endpoint: s.address, Logger: log}
-	if s.authKeys != "" {
-		return cfg, speech.WithHint(errors.New("--broker.auth-keys: keys aren't supported yet"), "give a token with --broker.auth-token")
-	}
-	if s.authToken != "" {
-		cfg.Credentials = bearer(s.authToken)
+	var err error
+	if cfg.Credentials, err = s.credentials(); err != nil {
+		return cfg, err
 	}
 	if s.cacheSize != 0 {
 		cfg.Routes = client.RouteCache{Size: s.cacheSize, TTL: s.cacheTTL, Zone: s.zone}
@@ -130,7 +128,6 @@ func (s *shared) clientConfig(log *slog.Logger) (client.Config, error) {
 	if s.cacheSize != 0 && s.fileRoot != "" {
 		cfg.Fragments = &direct.Config{FileRoot: s.fileRoot}
 	}
-	var err error
 	cfg.TLS, err = s.tlsConfig()
 	if cfg.Fragments != nil {
 		cfg.Fragments.TLS = cfg.TLS
@@ -165,14 +162,6 @@ func (s *shared) tlsConfig() (*tls.Config, error) {
 		}
 	}
 	return cfg, nil
-}
-
-// bearer is a token that was given.
-type bearer string
-
-// Authorization is the same for all journals: what the token allows is the broker's to tell.
-func (b bearer) Authorization(context.Context, string, uint32) (string, error) {
-	return "Bearer " + string(b), nil
 }
 
 // advise gives errors of brokers a hint.

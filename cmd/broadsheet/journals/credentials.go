@@ -1,0 +1,69 @@
+package journals
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"broadsheet.dev/broadsheet/client"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/speech"
+	"broadsheet.dev/broadsheet/protocol/auth"
+)
+
+// How long a signed token is good for: a read may last, a change of specs doesn't.
+const (
+	tokenTTL      = time.Hour
+	tokenTTLApply = time.Minute
+)
+
+// credentials that brokers are shown; nil is none.
+func (s *shared) credentials() (client.Credentials, error) {
+	switch {
+	case s.authKeys != "" && s.authToken != "":
+		return nil, speech.WithHint(errors.New("--broker.auth-keys: --broker.auth-token is given, too"), "give one of them")
+	case s.authToken != "":
+		return bearer(s.authToken), nil
+	case s.authKeys == "":
+		return nil, nil //nolint:nilnil // as is said above
+	}
+	keys, err := auth.ParseKeys(s.authKeys)
+	if err != nil {
+		return nil, fmt.Errorf("--broker.auth-keys: %w", err)
+	}
+	if !keys.CanSign() {
+		return nil, speech.WithHint(errors.New("--broker.auth-keys: none of the keys can sign"), "put a shared secret, or a private key, first")
+	}
+	return signing{keys: keys, now: time.Now}, nil
+}
+
+// bearer is a token that was given.
+type bearer string
+
+// Authorization is the same for all journals: what the token allows is the broker's to tell.
+func (b bearer) Authorization(context.Context, string, uint32) (string, error) {
+	return "Bearer " + string(b), nil
+}
+
+// signing makes a token for each request, that allows just that.
+type signing struct {
+	keys *auth.Keyring
+	now  func() time.Time
+}
+
+// Authorization for one journal, or for all where the request isn't about one.
+func (s signing) Authorization(_ context.Context, journal string, capability uint32) (string, error) {
+	now, ttl := s.now(), tokenTTL
+	if auth.Capability(capability) == auth.Apply {
+		ttl = tokenTTLApply
+	}
+	claims := auth.Claims{Capability: auth.Capability(capability), Expiry: now.Add(ttl)}
+	if journal != "" {
+		claims = auth.ForJournal(claims.Capability, journal, claims.Expiry)
+	}
+	token, err := s.keys.Sign(claims, now)
+	if err != nil {
+		return "", fmt.Errorf("sign a token: %w", err)
+	}
+	return "Bearer " + token, nil
+}
