@@ -8,7 +8,7 @@ FUZZ_TIME   ?= 30s
 COMMIT      := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo deps test test-race test-nocgo lint generate fuzz bench accept chaos check fmt clean
+.PHONY: help build run demo deps test test-race test-nocgo lint generate fuzz bench bench-broker accept chaos check fmt clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -65,6 +65,12 @@ fuzz: ## each fuzz target for FUZZ_TIME (30s)
 
 bench: build ## the load generator beside its limits, and the scan beside DuckDB
 	$(GO) run ./bench
+
+bench-broker: ## the brokers' full matrix beside a bare gRPC server and NATS JetStream, and the allocator's plans
+	cd bench/peers/nats && $(GO) build -o $(CURDIR)/bin/bench-nats .
+	$(GO) build -o bin/bench-broker ./bench/brokers
+	bin/bench-broker --nats bin/bench-nats --json bin/bench-broker.json
+	$(GO) run ./bench/allocator
 
 accept: build ## ten million records by gRPC, HTTP and psql, counted exactly through roll, persist and kill -9
 	$(GO) run ./test/accept

@@ -67,7 +67,7 @@ type node struct {
 // process is one life of a node.
 type process struct {
 	node   *node
-	ctx    context.Context //nolint:containedctx // lifetime of the process
+	ctx    context.Context // lifetime of the process
 	kill   context.CancelFunc
 	env    *replicaEnv
 	lease  int64
@@ -133,9 +133,12 @@ func (p *process) crash() {
 	p.kill()
 }
 
-// bury what is left of processes that crashed.
+// bury what is left of processes that crashed, and of replicas that aren't assigned any more.
 func (w *world) bury() {
 	for _, n := range w.nodes {
+		if p := n.process; p != nil && p.isGone() {
+			p.see()
+		}
 		if p := n.process; p != nil && p.isDead() {
 			if p.replica != nil {
 				_ = p.replica.close() // What it writes now goes nowhere.
@@ -155,6 +158,13 @@ func (w *world) end() {
 			}
 		}
 	}
+}
+
+// isGone tells whether the process has a replica that it has seen to be assigned elsewhere.
+func (p *process) isGone() bool {
+	p.node.world.mu.Lock()
+	defer p.node.world.mu.Unlock()
+	return p.view == nil && p.replica != nil && !p.dead
 }
 
 func (p *process) isDead() bool {
@@ -260,11 +270,7 @@ func (p *process) entryAt(_ context.Context, _ spool.ID, revision int64) (*entry
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if p.view == nil || p.view.etcd.GetRevision() < revision {
-		if e := w.entryFor(p.node); e != nil || p.replica == nil {
-			p.view = e
-		} else {
-			return nil, nil //nolint:nilnil // it isn't assigned here any more, as see will tell
-		}
+		p.view = w.entryFor(p.node)
 	}
 	return p.view, nil
 }
@@ -337,7 +343,7 @@ func (p *process) replicate(ctx context.Context, id *protocol.ProcessSpec_ID, _,
 	ctx, cancel := context.WithCancel(ctx)
 	s := &pairedStream{
 		world: w, from: p, to: to, ctx: ctx, cancel: cancel, requests: make(chan *protocol.ReplicateRequest, 64),
-		responses: make(chan *protocol.ReplicateResponse, 64), ended: make(chan struct{}),
+		responses: make(chan *protocol.ReplicateResponse, 1024), ended: make(chan struct{}),
 	}
 	serving, end := context.WithCancelCause(ctx)
 	context.AfterFunc(to.ctx, cancel)
@@ -349,7 +355,7 @@ func (p *process) replicate(ctx context.Context, id *protocol.ProcessSpec_ID, _,
 type pairedStream struct {
 	world     *world
 	from, to  *process
-	ctx       context.Context //nolint:containedctx // lifetime of the stream
+	ctx       context.Context // lifetime of the stream
 	cancel    context.CancelFunc
 	requests  chan *protocol.ReplicateRequest
 	responses chan *protocol.ReplicateResponse
@@ -429,7 +435,7 @@ func (s *pairedStream) serve(ctx context.Context) {
 type pairedServer struct {
 	grpc.ServerStream
 	*pairedStream
-	ctx context.Context //nolint:containedctx // that of a stream
+	ctx context.Context
 }
 
 func (s *pairedServer) Context() context.Context { return s.ctx }
@@ -446,12 +452,19 @@ func (s *pairedServer) Recv() (*protocol.ReplicateRequest, error) {
 	}
 }
 
+// Send an answer, unless the process that gives it has crashed meanwhile: nobody may rely then on what
+// it wrote since.
 func (s *pairedServer) Send(resp *protocol.ReplicateResponse) error {
+	s.world.mu.Lock()
+	defer s.world.mu.Unlock()
+	if s.to.dead {
+		return errors.New("it is down")
+	}
 	select {
 	case s.responses <- proto.CloneOf(resp):
 		return nil
-	case <-s.ctx.Done():
-		return context.Cause(s.ctx)
+	default:
+		return errors.New("too many answers wait")
 	}
 }
 

@@ -72,7 +72,7 @@ func chaos(t *testing.T, cfg Config) {
 
 // TestChaosShort: few kills, in every run of the tests.
 func TestChaosShort(t *testing.T) {
-	chaos(t, Config{Kills: 4, EtcdMembers: 1, Pace: 5 * time.Millisecond})
+	chaos(t, Config{Kills: 3, EtcdMembers: 1, Pace: 5 * time.Millisecond})
 }
 
 // TestChaosLong is what `make chaos` runs.

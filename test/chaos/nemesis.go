@@ -2,12 +2,15 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"broadsheet.dev/broadsheet/internal/task"
 )
@@ -48,7 +51,7 @@ func (n *nemesis) faults() []fault {
 	return all
 }
 
-// run does faults until enough brokers were killed.
+// strike does faults until enough brokers were killed.
 func (n *nemesis) strike(ctx context.Context) error {
 	faults := n.faults()
 	total := 0
@@ -194,22 +197,26 @@ func (n *nemesis) cutAndKill(ctx context.Context) error {
 	return n.revive(ctx, victim)
 }
 
-// storeAway puts a file where the journals' objects are: nothing can be stored, listed or read there.
+// storeAway puts a link to itself where the journals' objects are, in one step: nothing can be stored, listed
+// or read there. The store is never seen empty, which would be another fault: a directory that is missing, or
+// is a file, has no objects, and readers may jump over what was deleted.
 func (n *nemesis) storeAway(ctx context.Context) error {
 	dir := filepath.Join(n.cluster.store, filepath.Dir(Journal))
 	away := dir + ".away"
-	if err := os.Rename(dir, away); err != nil {
+	if err := os.Symlink(filepath.Base(dir), away); err != nil {
 		return err
 	}
-	err := os.WriteFile(dir, nil, 0o600)
-	if err == nil {
-		err = n.rest(ctx, time.Second, 2*lease)
+	exchange := func() error {
+		return unix.Renameat2(unix.AT_FDCWD, dir, unix.AT_FDCWD, away, unix.RENAME_EXCHANGE)
 	}
-	_ = os.Remove(dir) // If that fails so does the next.
-	if back := os.Rename(away, dir); back != nil {
+	if err := exchange(); err != nil {
+		return err
+	}
+	err := n.rest(ctx, time.Second, 2*lease)
+	if back := exchange(); back != nil {
 		return back
 	}
-	return err
+	return errors.Join(err, os.Remove(away))
 }
 
 // killEtcd kills a member of etcd, as often as not its leader.

@@ -40,11 +40,27 @@ type target struct {
 	client   *client.Client
 	journals []string
 	cpu      func() time.Duration
-	most     int // writers it is loaded with at most; 0 is any number
+	most     int // bytes of an append at most; 0 is any number
+	// load it in another way than by client, but for the processor's time; or nil.
+	load func(context.Context, load, time.Duration) (outcome, error)
 }
 
-// apply the load for a time.
-func (l load) apply(ctx context.Context, t *target, d time.Duration) (outcome, error) {
+// apply a load for a time.
+func (t *target) apply(ctx context.Context, l load, d time.Duration) (outcome, error) {
+	if t.load == nil {
+		return l.append(ctx, t, d)
+	}
+	before := t.cpu()
+	x, err := t.load(ctx, l, d)
+	if err != nil {
+		return x, fmt.Errorf("%s, %s: %w", l, t.name, err)
+	}
+	x.CPU = float64((t.cpu() - before).Microseconds()) / (x.Rate * d.Seconds())
+	return x, nil
+}
+
+// append from all writers for a time.
+func (l load) append(ctx context.Context, t *target, d time.Duration) (outcome, error) {
 	body := bytes.Repeat([]byte("x"), l.size)
 	body[l.size-1] = '\n'
 	before, begun := t.cpu(), time.Now()

@@ -1,4 +1,4 @@
-// Command broker measures the brokers beside their limits and their peers, in one run on
+// Command brokers measures the brokers beside their limits and their peers, in one run on
 // one machine: appends of four sizes from 1, 8 and 64 writers, to one journal and to a
 // thousand, with one replica and with three, acknowledged when they are replicated and when
 // they are synced; reads of a backlog; how long an append takes to reach a reader that
@@ -35,7 +35,7 @@ type options struct {
 
 func main() {
 	if err := play(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "bench/broker:", err)
+		fmt.Fprintln(os.Stderr, "bench/brokers:", err)
 		os.Exit(1)
 	}
 }

@@ -95,8 +95,9 @@ func benchDeliver(ctx context.Context, o *options, r *figures.Report) error {
 	return nil
 }
 
-// deliver appends for a time, each once the one before was read.
-func deliver(ctx context.Context, replicas int, ack string, d time.Duration) (acked, delivered []float64, err error) {
+// deliver appends for a time, each once the one before was read. It returns, sorted, how long it took
+// until they were acknowledged, and until they were read.
+func deliver(ctx context.Context, replicas int, ack string, d time.Duration) ([]float64, []float64, error) {
 	f, err := startFleet(ctx, replicas, ack)
 	if err != nil {
 		return nil, nil, err
@@ -119,6 +120,7 @@ func deliver(ctx context.Context, replicas int, ack string, d time.Duration) (ac
 	}
 	body := bytes.Repeat([]byte("x"), 256)
 	reader := f.admin.NewReader(ctx, &protocol.ReadRequest{Journal: journal[0], Offset: head.GetCommit().GetEnd(), Block: true})
+	var acked, delivered []float64
 	got := make(chan time.Time)
 	eg, ctx := errgroup.WithContext(ctx)
 	eg.Go(func() error {
@@ -126,7 +128,7 @@ func deliver(ctx context.Context, replicas int, ack string, d time.Duration) (ac
 		for {
 			if _, err := io.ReadFull(reader, buf); err != nil {
 				if ctx.Err() != nil {
-					return nil
+					err = nil // The writer has ended.
 				}
 				return err
 			}

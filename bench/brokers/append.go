@@ -88,7 +88,7 @@ func benchReplicas(ctx context.Context, o *options, r *figures.Report, replicas 
 			return err
 		}
 	}
-	if err := s.addNATS(ctx, o, replicas); err != nil {
+	if err := s.addNATS(o, replicas); err != nil {
 		return err
 	}
 	r.Section(fmt.Sprintf("Appends with R = %d", replicas),
@@ -172,7 +172,7 @@ func (s *stage) play(ctx context.Context, o *options, r *figures.Report, l load)
 			if err != nil {
 				return err
 			}
-			x, err := l.apply(ctx, t, o.duration)
+			x, err := t.apply(ctx, l, o.duration)
 			if err != nil {
 				return err
 			}
