@@ -13,10 +13,18 @@ import (
 // TestSuspendAndResume: a journal with content keeps one replica, one without keeps none; what may be done
 // with it then; and an append resumes it where it was.
 func TestSuspendAndResume(t *testing.T) {
-	b := brokertest.New(t, brokertest.Config{})
+	t.Run("one broker", func(t *testing.T) { suspendAndResume(t, "a") })
+	t.Run("three brokers", func(t *testing.T) { suspendAndResume(t, "a", "b", "c") })
+}
+
+func suspendAndResume(t *testing.T, zones ...string) {
+	t.Helper()
+	replicas := len(zones)
+	b := brokertest.NewFleet(t, brokertest.Config{}, zones...)[replicas-1]
 	ctx := bounded(t)
-	b.Create(brokertest.Spec("a/journal"), brokertest.Spec("an/empty"))
-	mustAppend(ctx, t, b, "a/journal", "hello")
+	b.Create(replicated("a/journal", int32(replicas)), replicated("an/empty", int32(replicas)))
+	persistAppend(ctx, t, b, "a/journal", "hello")
+	persistAppend(ctx, t, b, "an/empty", "")
 	request := func(journal string, how protocol.AppendRequest_Suspend, content string) *protocol.AppendResponse {
 		t.Helper()
 		r, err := appendWith(ctx, b.Client(), &protocol.AppendRequest{Journal: journal, Suspend: how}, content)
@@ -34,7 +42,7 @@ func TestSuspendAndResume(t *testing.T) {
 
 	// Not all of it was stored for long enough.
 	require.Equal(t, protocol.Status_OK, request("a/journal", protocol.AppendRequest_SUSPEND_IF_FLUSHED, "").GetStatus())
-	level("a/journal", protocol.JournalSpec_Suspend_NONE, 1)
+	level("a/journal", protocol.JournalSpec_Suspend_NONE, replicas)
 	require.Equal(t, protocol.Status_NOT_ALLOWED, request("a/journal", protocol.AppendRequest_SUSPEND_NOW, "content").GetStatus())
 
 	request("a/journal", protocol.AppendRequest_SUSPEND_NOW, "")
@@ -58,18 +66,18 @@ func TestSuspendAndResume(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, protocol.Status_SUSPENDED, messages[0].GetStatus())
 
-	resumes(ctx, t, b, "a/journal", 5)
-	resumes(ctx, t, b, "an/empty", 0)
+	resumes(ctx, t, b, "a/journal", 5, replicas)
+	resumes(ctx, t, b, "an/empty", 0, replicas)
 }
 
 // resumes a journal by an ordinary append.
-func resumes(ctx context.Context, t *testing.T, b *brokertest.Broker, journal string, begin int64) {
+func resumes(ctx context.Context, t *testing.T, b *brokertest.Broker, journal string, begin int64, replicas int) {
 	t.Helper()
 	r := persistAppend(ctx, t, b, journal, " world")
 	require.Equal(t, begin, r.GetCommit().GetBegin())
 	awaitCondition(ctx, t, func() bool {
 		j := listOne(ctx, t, b, journal)
-		return j.GetSpec().GetSuspend().GetLevel() == protocol.JournalSpec_Suspend_NONE && len(j.GetRoute().GetMembers()) == 1
+		return j.GetSpec().GetSuspend().GetLevel() == protocol.JournalSpec_Suspend_NONE && len(j.GetRoute().GetMembers()) == replicas
 	})
 	require.Equal(t, " world", mustReadTo(ctx, t, b, journal, begin, begin+6))
 }
