@@ -12,17 +12,21 @@ import (
 )
 
 // gazetteShares are Gazette's rates by those of a bare gRPC server, measured once on two
-// cores with one journal and one replica.
+// cores with one journal, one replica and gazetteWriters.
 var gazetteShares = map[int]float64{256: 0.56, 64 << 10: 0.36, 1 << 20: 0.28}
+
+// gazetteWriters that the shares are known of.
+const gazetteWriters = 64
 
 // many is how many journals stand for many.
 const many = 1000
 
 // stage is what a series of loads plays on: the servers of it, the bare one first.
 type stage struct {
-	targets []*target
-	fleets  []*fleet
-	ends    []func()
+	replicas int
+	targets  []*target
+	fleets   []*fleet
+	ends     []func()
 }
 
 func (s *stage) end() {
@@ -78,7 +82,7 @@ func numbers(list string) ([]int, error) {
 
 // benchReplicas plays all loads with so many replicas.
 func benchReplicas(ctx context.Context, o *options, r *figures.Report, replicas int, loads []load) error {
-	s := new(stage)
+	s := &stage{replicas: replicas}
 	defer s.end()
 	if err := s.addBare(ctx); err != nil {
 		return err
@@ -188,7 +192,7 @@ func (s *stage) play(ctx context.Context, o *options, r *figures.Report, l load)
 			continue
 		}
 		m, share := medians(all[i]), 0.0
-		if i == 1 {
+		if i == 1 && s.replicas == 1 && l.writers == gazetteWriters {
 			share = gazetteShares[l.size]
 		}
 		r.Add(l.String()+", "+t.name, m.Rate, m.Megabytes, m.P50, m.P99, m.CPU, m.CPU*1000/float64(l.size), m.Rate/bare.Rate, m.CPU/bare.CPU, share)

@@ -11,10 +11,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -62,18 +64,41 @@ func serve(args []string) error {
 	return nil
 }
 
-// start servers that know each other.
+// start servers that know each other. JetStream wants to know all routes before it begins, so
+// their ports are chosen first.
 func start(dir string, n int) ([]*server.Server, error) {
-	var servers []*server.Server
 	var routes []*url.URL
-	for i := range n {
-		name := fmt.Sprintf("nats-%d", i)
-		o := &server.Options{
-			ServerName: name, Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
-			JetStream: true, StoreDir: filepath.Join(dir, name), MaxPayload: 8 << 20,
+	var listeners []net.Listener
+	for range n {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
 		}
-		if n > 1 {
-			o.Cluster = server.ClusterOpts{Name: "bench", Host: "127.0.0.1", Port: server.RANDOM_PORT}
+		routes = append(routes, &url.URL{Scheme: "nats-route", Host: ln.Addr().String()})
+		listeners = append(listeners, ln)
+	}
+	for _, ln := range listeners { // All at once, so that no two are the same.
+		if err := ln.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return startAt(dir, routes)
+}
+
+// startAt starts a server for each route, and waits until clients may connect.
+func startAt(dir string, routes []*url.URL) ([]*server.Server, error) {
+	var servers []*server.Server
+	for i, at := range routes {
+		o := &server.Options{
+			ServerName: fmt.Sprintf("nats-%d", i), Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
+			JetStream: true, StoreDir: filepath.Join(dir, strconv.Itoa(i)), MaxPayload: 8 << 20,
+		}
+		if len(routes) > 1 {
+			port, err := strconv.Atoi(at.Port())
+			if err != nil {
+				return servers, err
+			}
+			o.Cluster = server.ClusterOpts{Name: "bench", Host: "127.0.0.1", Port: port}
 			o.Routes = routes
 		}
 		s, err := server.NewServer(o)
@@ -82,11 +107,10 @@ func start(dir string, n int) ([]*server.Server, error) {
 		}
 		servers = append(servers, s)
 		s.Start()
+	}
+	for _, s := range servers {
 		if !s.ReadyForConnections(30 * time.Second) {
-			return servers, fmt.Errorf("%s isn't ready", name)
-		}
-		if n > 1 {
-			routes = append(routes, &url.URL{Scheme: "nats-route", Host: s.ClusterAddr().String()})
+			return servers, fmt.Errorf("%s isn't ready", s.Name())
 		}
 	}
 	return servers, nil
