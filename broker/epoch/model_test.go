@@ -3,7 +3,6 @@ package epoch_test
 import (
 	"flag"
 	"hash/maphash"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -107,40 +106,6 @@ func (s *modelState) settle(m *model) {
 			}
 		}
 	}
-}
-
-// trace tells how the last state came about.
-func (r *search) trace() string {
-	var path []int32
-	for i := int32(r.size() - 1); i > 0; i = r.at(i).parent {
-		path = append([]int32{i}, path...)
-	}
-	names := [maxBrokers]byte{'A', 'B', 'C', 'D'}
-	var out strings.Builder
-	for _, i := range path {
-		t := r.at(i).step
-		out.WriteString("  " + t.describe(names) + "\n")
-		names = r.rename(names, r.at(r.at(i).parent).state, t)
-	}
-	return out.String() + r.fault
-}
-
-// rename follows how brokers are sorted anew after a step.
-func (r *search) rename(names [maxBrokers]byte, s modelState, t step) [maxBrokers]byte {
-	out, found := names, false
-	x := expansion{model: r.model, s: &s, emit: func(next *modelState, made step, _ string) {
-		if made != t || found {
-			return
-		}
-		raw := *next
-		raw.settle(r.model)
-		for i, was := range raw.normalize(r.model.brokers) {
-			out[i] = names[was]
-		}
-		found = true
-	}}
-	x.run()
-	return out
 }
 
 // TestModel searches all histories of small clusters in which what this package decides
