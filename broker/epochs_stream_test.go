@@ -12,6 +12,7 @@ import (
 
 	"broadsheet.dev/broadsheet/fragments/spool"
 	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/protocol/wire"
 )
 
 // replicate as of replicator: it has a pair of streams rather than a connection.
@@ -58,6 +59,19 @@ func (s *pairedStream) Send(req *protocol.ReplicateRequest) error {
 	case <-s.ctx.Done():
 		return io.EOF
 	}
+}
+
+// SendMsg sends a wire.Outgoing.
+func (s *pairedStream) SendMsg(m any) error {
+	out, ok := m.(*wire.Outgoing)
+	if !ok {
+		return errors.New("it is no wire.Outgoing")
+	}
+	req := proto.CloneOf(out.Message.(*protocol.ReplicateRequest))
+	if out.Content != nil {
+		req.Content = slices.Clone(out.Content.ReadOnlyData())
+	}
+	return s.Send(req)
 }
 
 func (s *pairedStream) Recv() (*protocol.ReplicateResponse, error) {
@@ -124,6 +138,21 @@ type pairedServer struct {
 
 func (s *pairedServer) Context() context.Context { return s.ctx }
 
+// RecvMsg receives into a wire.Incoming.
+func (s *pairedServer) RecvMsg(m any) error {
+	in, ok := m.(*wire.Incoming)
+	if !ok {
+		return errors.New("it is no wire.Incoming")
+	}
+	req, err := s.Recv()
+	if err != nil {
+		return err
+	}
+	proto.Reset(in.Message)
+	proto.Merge(in.Message, req)
+	return nil
+}
+
 func (s *pairedServer) Recv() (*protocol.ReplicateRequest, error) {
 	select {
 	case req, ok := <-s.requests:
@@ -153,7 +182,6 @@ func (s *pairedServer) Send(resp *protocol.ReplicateResponse) error {
 }
 
 func (s *pairedServer) SendMsg(any) error { return errors.ErrUnsupported }
-func (s *pairedServer) RecvMsg(any) error { return errors.ErrUnsupported }
 
 // disturb a message, if it is its turn: one of the two crashes, or the stream is cut.
 func (w *world) disturb(s *pairedStream) {

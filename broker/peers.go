@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/protocol/wire"
 )
 
 const (
@@ -73,7 +74,7 @@ func (p *peers) conn(endpoint string) (*grpc.ClientConn, error) {
 			BaseDelay: peerBackoff / 10, Multiplier: 1.6, Jitter: 0.2, MaxDelay: peerBackoff,
 		}, MinConnectTimeout: peerWait}),
 		grpc.WithInitialConnWindowSize(math.MaxInt32), // Streams are bounded each by itself.
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(p.maxMessage)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(p.maxMessage), grpc.ForceCodecV2(wire.NewCodec())),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", endpoint, err)

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
 	"broadsheet.dev/broadsheet/broker/epoch"
 	"broadsheet.dev/broadsheet/fragments/spool"
 	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/protocol/wire"
 )
 
 // tenure is the right to write a journal's spool. There is one for each replica, and whoever
@@ -87,6 +89,7 @@ type peer struct {
 // replicateStream is the client's side of a Replicate RPC.
 type replicateStream interface {
 	Send(*protocol.ReplicateRequest) error
+	SendMsg(any) error // of a wire.Outgoing
 	Recv() (*protocol.ReplicateResponse, error)
 	CloseSend() error
 }
@@ -180,10 +183,11 @@ func (p *pipeline) end() {
 	}
 }
 
-// send a message to all peers.
-func (p *pipeline) send(req *protocol.ReplicateRequest) error {
+// send a message to all peers, with content unless that is nil. None of them copies it.
+func (p *pipeline) send(req *protocol.ReplicateRequest, content mem.Buffer) error {
+	out := &wire.Outgoing{Message: req, Content: content}
 	for _, peer := range p.peers {
-		if err := peer.stream.Send(req); err != nil {
+		if err := peer.stream.SendMsg(out); err != nil {
 			return peer.failed(err)
 		}
 	}

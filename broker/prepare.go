@@ -50,7 +50,7 @@ func (l *leader) roll(begin int64) error {
 	p.told = end
 	err := p.send(&protocol.ReplicateRequest{
 		Proposal: proposal(r.id.Journal, state), Registers: state.Registers, Watermark: end,
-	})
+	}, nil)
 	if err != nil {
 		r.failPipeline(p, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
 	"broadsheet.dev/broadsheet/fragments/spool"
@@ -157,22 +158,25 @@ func (l *leader) send(g *group) bool {
 // write the contents of a group to the spool and to the peers.
 func (l *leader) write(s *sentGroup) error {
 	r, p := l.replica, l.pipeline
-	content := groupContent{writes: s.writes}
-	defer content.close(r)
-	var last []byte // goes with the proposal
+	content := groupContent{writes: s.writes, pool: r.env.chunks}
+	var last mem.Buffer = mem.SliceBuffer(nil) // goes with the proposal
 	for content.more() {
-		chunk, err := content.chunk(r)
-		if err == nil {
-			err = r.writeSpool(chunk)
+		chunk, err := content.chunk()
+		if err != nil {
+			return errors.Join(fmt.Errorf("journal %s: %w", r.id.Journal, err), localError(r.spool.Rollback()))
 		}
-		if err == nil && content.more() {
-			err = p.sendContent(chunk, r.spool.Delta()-int64(len(chunk)))
+		last = chunk
+		if err = r.writeSpool(chunk.ReadOnlyData()); err == nil && content.more() {
+			err = p.sendContent(chunk, r.spool.Delta()-int64(chunk.Len()))
+		}
+		if err != nil || content.more() {
+			chunk.Free() // Streams have references of their own.
 		}
 		if err != nil {
 			return errors.Join(err, localError(r.spool.Rollback()))
 		}
-		last = chunk
 	}
+	defer last.Free()
 	delta := r.spool.Delta()
 	var registers *protocol.LabelSet
 	if s.changed {
@@ -186,7 +190,7 @@ func (l *leader) write(s *sentGroup) error {
 	if !s.asked {
 		return nil
 	}
-	return p.propose(r, last, delta-int64(len(last)))
+	return p.propose(r, last, delta-int64(last.Len()))
 }
 
 func (r *replica) writeSpool(p []byte) error {
@@ -197,24 +201,24 @@ func (r *replica) writeSpool(p []byte) error {
 }
 
 // sendContent to all peers.
-func (p *pipeline) sendContent(content []byte, delta int64) error {
+func (p *pipeline) sendContent(content mem.Buffer, delta int64) error {
 	if len(p.peers) == 0 {
 		return nil
 	}
-	return p.send(&protocol.ReplicateRequest{Content: content, ContentDelta: delta})
+	return p.send(&protocol.ReplicateRequest{ContentDelta: delta}, content)
 }
 
 // propose the spool's fragment, with the last of its content, to all peers.
-func (p *pipeline) propose(r *replica, content []byte, delta int64) error {
+func (p *pipeline) propose(r *replica, content mem.Buffer, delta int64) error {
 	state := r.spool.State()
 	p.told = state.Watermark
 	req := &protocol.ReplicateRequest{
 		Proposal: proposal(r.id.Journal, state), Registers: state.Registers, Acknowledge: true, Watermark: state.Watermark,
 	}
-	if len(content) > 0 {
-		req.Content, req.ContentDelta = content, delta
+	if content.Len() > 0 {
+		req.ContentDelta = delta
 	}
-	return p.send(req)
+	return p.send(req, content)
 }
 
 // proposal that a spool's open fragment is.
@@ -229,56 +233,45 @@ func proposal(journal string, s spool.State) *protocol.Fragment {
 // groupContent yields the contents of a group in chunks.
 type groupContent struct {
 	writes []*ticket
+	pool   *chunkPool
 	reader io.Reader // of the write that is too large for memory
 	left   int64     // of reader
-	buf    []byte    // pooled; nil until it is needed
 }
 
 // more tells whether another chunk follows.
 func (c *groupContent) more() bool { return c.left > 0 || len(c.writes) > 0 }
 
-// chunk returns the next; it is valid until the next call. There has to be more.
-func (c *groupContent) chunk(r *replica) ([]byte, error) {
+// chunk returns the next, which the caller frees. There has to be more. What an append holds in
+// memory is never changed, and so may stay with a stream for longer than the append does.
+func (c *groupContent) chunk() (mem.Buffer, error) {
 	switch {
 	case c.left > 0:
-		return c.fromReader(r)
+		return c.fromReader()
 	case c.writes[0].small == nil:
 		t := c.writes[0]
 		c.writes, c.reader, c.left = c.writes[1:], t.content, t.size
-		return c.fromReader(r)
+		return c.fromReader()
 	case len(c.writes) == 1 || len(c.writes[0].small) >= replicateChunk/4:
 		small := c.writes[0].small
 		c.writes = c.writes[1:]
-		return small, nil
+		return mem.SliceBuffer(small), nil
 	}
-	c.buf = c.take(r)[:0]
-	for len(c.writes) > 0 && c.writes[0].small != nil && len(c.buf)+len(c.writes[0].small) <= replicateChunk {
-		c.buf = append(c.buf, c.writes[0].small...)
+	buf := c.pool.Get(0)
+	for len(c.writes) > 0 && c.writes[0].small != nil && len(*buf)+len(c.writes[0].small) <= replicateChunk {
+		*buf = append(*buf, c.writes[0].small...)
 		c.writes = c.writes[1:]
 	}
-	return c.buf, nil
+	return mem.NewBuffer(buf, c.pool), nil
 }
 
-func (c *groupContent) fromReader(r *replica) ([]byte, error) {
-	p := c.take(r)[:min(c.left, replicateChunk)]
-	if _, err := io.ReadFull(c.reader, p); err != nil {
-		return nil, status.Errorf(codes.Internal, "journal %s: read the gathered append: %s", r.id.Journal, err)
+func (c *groupContent) fromReader() (mem.Buffer, error) {
+	buf := c.pool.Get(int(min(c.left, replicateChunk)))
+	if _, err := io.ReadFull(c.reader, *buf); err != nil {
+		c.pool.Put(buf)
+		return nil, status.Errorf(codes.Internal, "read the gathered append: %s", err)
 	}
-	c.left -= int64(len(p))
-	return p, nil
-}
-
-func (c *groupContent) take(r *replica) []byte {
-	if c.buf == nil {
-		c.buf = r.env.chunks.take()
-	}
-	return c.buf[:replicateChunk]
-}
-
-func (c *groupContent) close(r *replica) {
-	if c.buf != nil {
-		r.env.chunks.give(c.buf)
-	}
+	c.left -= int64(len(*buf))
+	return mem.NewBuffer(buf, c.pool), nil
 }
 
 // settleAll settles the groups of a pipeline.
@@ -378,7 +371,7 @@ func (r *replica) tellWatermark(p *pipeline) {
 		defer r.release(n)
 		if w := r.spool.State().Watermark; n.pipeline == p && p.failure() == nil && p.idle() && w > p.told {
 			p.told = w
-			if err := p.send(&protocol.ReplicateRequest{Watermark: w}); err != nil {
+			if err := p.send(&protocol.ReplicateRequest{Watermark: w}, nil); err != nil {
 				r.failPipeline(p, err)
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"broadsheet.dev/broadsheet/fragments/spool"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/protocol/wire"
 )
 
 // maxUnanswered bounds the proposals of a stream that wait for the disk.
@@ -139,10 +140,13 @@ func (f *follower) state() *protocol.ReplicateResponse_State {
 	}
 }
 
-// receive until the primary ends the stream.
+// receive until the primary ends the stream. All messages come into the same memory: what stays
+// of one is a copy.
 func (f *follower) receive(ctx context.Context) error {
+	req := new(protocol.ReplicateRequest)
+	in := &wire.Incoming{Message: req}
 	for {
-		req, err := f.stream.Recv()
+		err := f.stream.RecvMsg(in)
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil

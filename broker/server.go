@@ -17,6 +17,7 @@ import (
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/protocol/streaming"
+	"broadsheet.dev/broadsheet/protocol/wire"
 )
 
 const (
@@ -44,6 +45,7 @@ type servers struct {
 func newServers(b *Broker) *servers {
 	g := grpc.NewServer(append(b.door.interceptors(),
 		grpc.MaxRecvMsgSize(b.cfg.MaxMessage),
+		grpc.ForceServerCodecV2(wire.NewCodec()),
 		grpc.InTapHandle(b.door.tap),
 		grpc.MaxHeaderListSize(headerLimit),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingWait}),
