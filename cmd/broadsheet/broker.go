@@ -211,6 +211,7 @@ func (m *member) config(security broker.Security) (broker.Config, error) {
 		Endpoint: endpoint, Listeners: []net.Listener{m.listener},
 		Prefix: f.etcd.prefix, MaxTxnOps: f.etcd.maxTxnOps, LeaseTTL: f.etcd.lease, WatchDelay: f.watchDelay,
 		JournalLimit: f.limits.journals, MaxReplication: f.limits.replication, MaxMessage: f.limits.message, MaxUploads: f.limits.uploads,
+		MaxAppendRate: f.limits.maxRate, MinAppendRate: f.limits.minRate, AutoSuspend: f.autoSuspend,
 		Dir: dir, Mode: mode, Stores: m.stores, GatherTotal: memory, IdleTimeout: f.limits.idle, Grace: f.grace, Drain: f.drain,
 		Security: security, AllowOrigins: f.allowOrigins,
 		Debug:  broker.Debug{Listener: m.debug, Private: f.debug.private, Profiling: f.debug.profiling},

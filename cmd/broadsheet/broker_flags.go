@@ -27,6 +27,7 @@ type brokerFlags struct {
 	insecure                   bool
 	allowOrigins               []string
 	fileRoot, storesFile       string
+	autoSuspend                bool
 	limits                     brokerLimits
 	watchDelay, drain, grace   time.Duration
 
@@ -40,6 +41,7 @@ type brokerFlags struct {
 // brokerLimits are what a broker takes.
 type brokerLimits struct {
 	journals, replication, message, uploads int
+	maxRate, minRate                        int64
 	appendMemory                            string
 	idle                                    time.Duration
 }
@@ -63,8 +65,7 @@ type debugFlags struct {
 // refusedFlags are those of Gazette's brokers that ours don't act on. They are known so that
 // what they would do isn't silently left out.
 type refusedFlags struct {
-	maxRate, minRate  int
-	suspend, fileOnly bool
+	fileOnly bool
 }
 
 func (f *brokerFlags) add(p *pflag.FlagSet) {
@@ -88,6 +89,7 @@ func (f *brokerFlags) add(p *pflag.FlagSet) {
 	p.StringSliceVar(&f.allowOrigins, "broker.allow-origin", nil, "origins whose pages may use the JSON gateway; * is all")
 	p.StringVar(&f.fileRoot, "broker.file-root", "", "directory that file:/// stores are rooted at; by default there are none")
 	p.StringVar(&f.storesFile, "stores", "", "file that says which stores journals may name, and how they are reached; by default file:/// only")
+	p.BoolVar(&f.autoSuspend, "broker.auto-suspend", false, "suspend journals all of which is stored for longer than they take to flush")
 	p.DurationVar(&f.watchDelay, "broker.watch-delay", 30*time.Millisecond, "how long a change in etcd may wait for others")
 	p.DurationVar(&f.drain, "broker.drain", 5*time.Minute, "how long a broker that is stopped may serve on to hand its journals over; 0 is not at all")
 	p.DurationVar(&f.grace, "broker.grace", 15*time.Second, "how long requests may go on after that")
@@ -105,6 +107,8 @@ func (l *brokerLimits) add(p *pflag.FlagSet) {
 	p.IntVar(&l.replication, "broker.max-replication", 9, "most brokers that hold a journal, whatever its spec says")
 	p.IntVar(&l.message, "broker.max-grpc-recv-size", 4<<20, "most bytes of a gRPC message")
 	p.IntVar(&l.uploads, "broker.max-uploads", 0, "most fragments that are stored at a time; 0 is a default")
+	p.Int64Var(&l.maxRate, "broker.max-append-rate", 0, "bytes a second to which the rate of journals that bound it is lowered; 0 lowers none")
+	p.Int64Var(&l.minRate, "broker.min-append-rate", 0, "bytes a second that a client has to send of an append; 0 asks for none")
 	p.StringVar(&l.appendMemory, "broker.append-memory", "64MiB", "most memory of all appends that are being received; beyond it they are in files")
 	p.DurationVar(&l.idle, "broker.idle-timeout", time.Minute, "how long an append may send nothing before it is ended")
 }
@@ -120,25 +124,12 @@ func (e *etcdFlags) add(p *pflag.FlagSet) {
 }
 
 func (r *refusedFlags) add(p *pflag.FlagSet) {
-	p.IntVar(&r.maxRate, "broker.max-append-rate", 0, "not supported: each journal has a max_append_rate")
-	p.IntVar(&r.minRate, "broker.min-append-rate", 0, "not supported: a slow append holds up nobody; see broker.idle-timeout")
-	p.BoolVar(&r.suspend, "broker.auto-suspend", false, "not supported")
 	p.BoolVar(&r.fileOnly, "broker.file-only", false, "not supported: name a file store in the journals' specs")
 }
 
 func (r *refusedFlags) check() error {
-	for _, f := range []struct {
-		set        bool
-		name, hint string
-	}{
-		{r.maxRate != 0, "broker.max-append-rate", "leave it out"},
-		{r.minRate != 0, "broker.min-append-rate", "leave it out: a slow append holds up nobody, and --broker.idle-timeout ends one that is silent"},
-		{r.suspend, "broker.auto-suspend", "suspend journals with 'broadsheet journals suspend'"},
-		{r.fileOnly, "broker.file-only", "name a file:/// store in the journals' specs"},
-	} {
-		if f.set {
-			return withHint(fmt.Errorf("--%s isn't supported", f.name), f.hint)
-		}
+	if r.fileOnly {
+		return withHint(errors.New("--broker.file-only isn't supported"), "name a file:/// store in the journals' specs")
 	}
 	return nil
 }
@@ -196,6 +187,11 @@ func (f *brokerFlags) validate() error {
 	} {
 		if n < 1 {
 			return fmt.Errorf("--%s: %d is less than 1", name, n)
+		}
+	}
+	for name, n := range map[string]int64{"broker.max-append-rate": f.limits.maxRate, "broker.min-append-rate": f.limits.minRate} {
+		if n < 0 {
+			return fmt.Errorf("--%s: %d is negative", name, n)
 		}
 	}
 	if f.etcd.lease < time.Second || f.etcd.lease%time.Second != 0 {
