@@ -115,7 +115,8 @@ func decode(b []byte, m proto.Message) error {
 
 // split a message into its content and all other fields. If it has more than one content the
 // last counts, as protobuf has it.
-func split(b []byte, number protowire.Number) (content, rest []byte, err error) {
+func split(b []byte, number protowire.Number) ([]byte, []byte, error) {
+	var content, rest []byte
 	for len(b) > 0 {
 		n, kind, head := protowire.ConsumeTag(b)
 		if head < 0 {
