@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,8 +61,11 @@ func TestFleetOutlivesBrokers(t *testing.T) {
 		victim.Kill()
 		victim.Restart()
 	}
-	for _, b := range fleet {
-		require.Equal(t, want.String(), mustReadTo(ctx, t, b, "a/journal", 0, int64(want.Len())))
+	end := persistAppend(ctx, t, fleet[0], "a/journal", "").GetCommit().GetEnd()
+	for i, b := range fleet {
+		// An append of which nothing is known is made again, and then may stand there twice.
+		words := slices.Compact(strings.Fields(mustReadTo(ctx, t, b, "a/journal", 0, end)))
+		require.Equal(t, strings.Fields(want.String()), words, "at broker %d", i)
 	}
 }
 
@@ -83,7 +87,7 @@ func persistAppend(ctx context.Context, tb testing.TB, b *brokertest.Broker, jou
 		default:
 			require.Contains(tb, []protocol.Status{
 				protocol.Status_INSUFFICIENT_JOURNAL_BROKERS, protocol.Status_NO_JOURNAL_PRIMARY_BROKER,
-				protocol.Status_NOT_JOURNAL_PRIMARY_BROKER,
+				protocol.Status_NOT_JOURNAL_PRIMARY_BROKER, // who it was forwarded to isn't any more
 			}, r.GetStatus())
 		}
 		select {

@@ -93,6 +93,9 @@ func (r *reader) run(ctx context.Context) error {
 			r.offset = at
 			continue
 		}
+		if hit.First && r.replica.listsBelow(hit) {
+			hit.First = false // What is below may be with other members, or just stored by them.
+		}
 		action, offset := planRead(r.req, hit, r.broker.env.now())
 		if r.unlisted != nil && action != readServe {
 			// What isn't here may well be in a store.

@@ -190,3 +190,15 @@ func (r *replica) resetAbove(hit fragments.Hit) (int64, bool) {
 	}
 	return 0, false
 }
+
+// listsBelow tells whether a hole that ends at an entry has offsets of former epochs which are listed: their
+// bytes are with members of them until the stores have them (R5), and a listing of the stores may be older
+// than that.
+func (r *replica) listsBelow(hit fragments.Hit) bool {
+	e := r.env.entry(r.id)
+	if e == nil || hit.Outcome != fragments.Hole || len(e.epochs) < 2 {
+		return false
+	}
+	last, _ := e.epochs.Last()
+	return max(hit.Offset, e.epochs[0].Start) < min(hit.Entry.Begin, last.Start)
+}

@@ -173,16 +173,28 @@ func (r *replica) refresh(ctx context.Context) error {
 }
 
 // listOnce returns the stored fragments of the journal. Its primary lists the stores, and tells the other
-// members, so that a store is listed once for each journal; while that can't be had they
-// list it themselves.
+// members, so that a store is listed once for each journal; while that can't be had, and at
+// first, they list it themselves.
+//
+// The primary may not have listed what somebody else has just stored, and which is here no more:
+// so what it doesn't tell is believed to be gone only once it has had the time to list it.
 func (r *replica) listOnce(ctx context.Context) ([]fragments.Fragment, error) {
 	e := r.env.entry(r.id)
-	if e == nil || r.isPrimary(e) || e.route.GetPrimary() < 0 || !holdsStores(e.spec) {
+	if e == nil || r.isPrimary(e) || e.route.GetPrimary() < 0 || !holdsStores(e.spec) || !isClosed(r.listing.listed) {
 		return r.list(ctx)
 	}
 	list, err := r.listOfPrimary(ctx, e)
-	if err == nil || ctx.Err() != nil {
-		return list, err
+	if ctx.Err() != nil {
+		return nil, err
+	}
+	if err == nil {
+		recent := r.env.now().Add(-2 * e.spec.GetFragment().GetRefreshInterval().AsDuration()).Unix()
+		for _, f := range r.index.Stored() {
+			if f.ModTime >= recent {
+				list = append(list, f.Fragment)
+			}
+		}
+		return list, nil
 	}
 	r.log.LogAttrs(ctx, slog.LevelDebug, "primary doesn't tell what is stored", slog.Any("error", err))
 	return r.list(ctx)

@@ -286,6 +286,9 @@ func (x *Index) Covers(begin, end int64) bool {
 	return true
 }
 
+// Stored is the cover set of the stored entries alone. The caller must not change it.
+func (x *Index) Stored() CoverSet { return x.state.Load().stored }
+
 // Entries is the cover set of stored and local entries together. The caller must
 // not change it.
 func (x *Index) Entries() []Entry {
