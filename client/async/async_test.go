@@ -41,7 +41,21 @@ func TestWritesBecomeOneAppendWhileAnotherIsSent(t *testing.T) {
 		require.NotNil(t, f.Response())
 		require.Equal(t, "a/journal", f.Journal())
 	}
+	require.NoError(t, r.service.Close()) // waits for the task that cleans up
 	require.Empty(t, r.queues, "nothing stays of a journal that isn't used")
+}
+
+// TestAnOpenWriteHoldsUpNoEarlierAppend: whenever the task looks at the first append, it is
+// sent once its own writes are released.
+func TestAnOpenWriteHoldsUpNoEarlierAppend(t *testing.T) {
+	r := newService(t, newBrokers(), Config{}).NewRun(FailUnknown)
+	for range 500 {
+		first := put(t, r, to("a/journal"), "first")
+		w, err := r.Start(t.Context(), to("a/journal"), first)
+		require.NoError(t, err)
+		require.NoError(t, first.Err(), "while the second write is open")
+		w.Discard()
+	}
 }
 
 // TestWritesThatDifferAreAppendsOfTheirOwn: parameters, and what is waited for.

@@ -61,9 +61,10 @@ type pending struct {
 	charged int64
 
 	// Under the run's mutex:
-	writes int  // that were released
-	open   bool // one has yet to be; it owns the body
-	sealed bool // no more can join
+	writes  int           // that were released
+	open    chan struct{} // closed when the write that is open ends; it owns the body until then. nil if none is
+	sealed  bool          // no more can join
+	decided bool          // it has its outcome
 }
 
 // NewRun returns a run without failures.
@@ -139,11 +140,11 @@ func (r *Run) join(q *queue, p client.AppendParams, waitFor []Operation) (*pendi
 		return nil, &NotAppliedError{Journal: q.journal, Reason: reasonEarlier, Cause: q.failure}
 	}
 	if n := len(q.appends); n != 0 && q.appends[n-1].takes(p, waitFor, r.service.cfg.CutOff) {
-		q.appends[n-1].open = true
+		q.appends[n-1].open = make(chan struct{})
 		return q.appends[n-1], nil
 	}
 	a := &pending{
-		params: p, waitFor: slices.Clone(waitFor), open: true, charged: overhead,
+		params: p, waitFor: slices.Clone(waitFor), open: make(chan struct{}), charged: overhead,
 		outcome: &outcome{journal: p.Journal, done: make(chan struct{})},
 		body:    body{dir: r.service.cfg.Dir, bound: r.service.cfg.MemoryPerAppend, spilled: r.service.metrics.spills.Inc},
 	}
@@ -207,24 +208,23 @@ func (r *Run) perform(ctx context.Context, q *queue, a *pending) (*protocol.Appe
 	return response, err
 }
 
-// seal an append, once no write to it is open, and return how many were released.
+// seal an append, wait for the write that is open to it, and return how many were released.
+// A later write of the run, to another append, holds up nothing.
 func (r *Run) seal(ctx context.Context, q *queue, a *pending) (int, error) {
-	for {
-		r.mu.Lock()
-		if !a.open {
-			a.sealed = true
-			writes := a.writes
-			r.mu.Unlock()
-			return writes, nil
-		}
-		r.mu.Unlock()
+	r.mu.Lock()
+	a.sealed = true
+	open := a.open
+	r.mu.Unlock()
+	if open != nil {
 		select {
-		case q.writing <- struct{}{}:
-			<-q.writing
+		case <-open:
 		case <-ctx.Done():
 			return 0, &NotAppliedError{Journal: q.journal, Reason: "it wasn't begun", Cause: ErrClosed}
 		}
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return a.writes, nil
 }
 
 // closedOr returns ErrClosed if the service's context has ended, or err.
@@ -250,8 +250,8 @@ func (r *Run) decide(q *queue, a *pending, response *protocol.AppendResponse, er
 		if i != 0 {
 			d.outcome.err = &NotAppliedError{Journal: q.journal, Reason: reasonEarlier, Cause: err}
 		}
-		d.sealed = true
-		if !d.open { // or its write frees it
+		d.sealed, d.decided = true, true
+		if d.open == nil { // or its write frees it
 			r.free(d)
 		}
 		close(d.outcome.done)

@@ -65,11 +65,12 @@ func (w *Write) Discard() {
 func (w *Write) end(release bool) bool {
 	r, a := w.run, w.append
 	r.mu.Lock()
-	a.open = false
+	close(a.open)
+	a.open = nil
 	if release {
 		a.writes++
 	}
-	alive := !a.sealed
+	alive := !a.decided
 	if !alive {
 		r.free(a)
 	}
