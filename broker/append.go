@@ -158,8 +158,12 @@ func (d *appendDriver) ticket() *ticket {
 }
 
 // barrier answers with the head, if this broker is the only member of the journal's epoch: what
-// it has acknowledged is all there is.
+// it has acknowledged is all there is. What isn't OK is decided with the tenure in hand.
+//
+// The index is looked at before the head, which moves first: an index that is ahead would have the append
+// refused, as if the stores had more than the journal.
 func (r *replica) barrier(t *ticket) outcome {
+	v := r.head()
 	h, e := r.acked.Load(), r.env.entry(r.id)
 	if h == nil || e == nil || r.missing.Load() != nil {
 		return outcome{again: true}
@@ -167,19 +171,12 @@ func (r *replica) barrier(t *ticket) outcome {
 	if !h.sole || len(e.route.GetMembers()) != 1 || !r.isPrimary(e) || !r.accepts(h.epoch) {
 		return outcome{again: true}
 	}
-	g := newGroup(r.headAt(h))
-	if g.add(t) != rulingJoined {
+	v.end, v.registers, v.codec = h.end, h.registers, h.codec
+	if newGroup(v).add(t) != rulingJoined || t.result.response.GetStatus() != protocol.Status_OK {
 		return outcome{again: true}
 	}
 	if !r.env.leaseIsValid() {
 		return outcome{err: status.Error(codes.Unavailable, fmt.Sprintf("journal %s: the lease of this broker has run out", r.id.Journal))}
 	}
 	return t.result
-}
-
-// headAt is the head as it is acknowledged.
-func (r *replica) headAt(h *ackedHead) headView {
-	v := r.head()
-	v.end, v.registers, v.codec = h.end, h.registers, h.codec
-	return v
 }

@@ -168,13 +168,20 @@ func TestReadsWhileRolling(t *testing.T) {
 				if err != nil {
 					return err
 				}
+				if r.GetStatus() != protocol.Status_OK {
+					return fmt.Errorf("asked for the head: %s", r.GetStatus())
+				}
 				at := r.GetCommit().GetEnd()
 				if at >= total {
 					return nil
 				}
-				_, err = appendWith(ctx, b.Client(), &protocol.AppendRequest{Journal: "a/journal", Offset: at}, pattern(at, at+int64(1+rand.N(2000))))
+				r, err = appendWith(ctx, b.Client(), &protocol.AppendRequest{Journal: "a/journal", Offset: at}, pattern(at, at+int64(1+rand.N(2000))))
 				if err != nil {
 					return err
+				}
+				// Another writer may have been there first.
+				if s := r.GetStatus(); s != protocol.Status_OK && s != protocol.Status_WRONG_APPEND_OFFSET {
+					return fmt.Errorf("append at offset %d: %s", at, s)
 				}
 			}
 		})

@@ -361,3 +361,22 @@ func TestAutoSuspend(t *testing.T) {
 		require.NoError(t, l.close())
 	})
 }
+
+// TestBarrierWhileTheHeadMoves: readers see an append a moment before, or after, barriers do. That is no
+// reason to refuse one, as if the stores had more than the journal.
+func TestBarrierWhileTheHeadMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, specWith(func(*protocol.JournalSpec_Fragment) {}))
+		l.append("one")
+		o := l.barrier(l.ticket(""))
+		require.EqualValues(t, 3, o.response.GetCommit().GetEnd())
+
+		before := l.acked.Load()
+		l.append("two")
+		after := l.acked.Swap(before)
+		require.True(t, l.barrier(l.ticket("")).again, "it takes its turn")
+		l.acked.Store(after)
+		require.EqualValues(t, 6, l.barrier(l.ticket("")).response.GetCommit().GetEnd())
+		require.NoError(t, l.close())
+	})
+}
