@@ -17,10 +17,12 @@ const drainCheck = time.Second
 // drain serves on, once etcd was told that the broker is leaving, until others have what they
 // can take of its journals and what only it has is stored; for Config.Drain at most, and while
 // none of what serves has failed. What is still there then stays in the spools, as after any stop.
+// A store that permits nothing would hold it up for nothing: from now on the next one is taken.
 func (b *Broker) drain(serving ...context.Context) {
 	if b.cfg.Drain == 0 {
 		return
 	}
+	b.env.persister.Exit()
 	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.Drain)
 	defer cancel()
 	for _, s := range serving {

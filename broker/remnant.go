@@ -104,7 +104,7 @@ func (m *remnant) mayComeBack(now *roster) bool {
 // pause for a time, and at least until the journal's epochs or spec can have changed, if the time is 0.
 func (m *remnant) pause(ctx context.Context, now *roster, d time.Duration) error {
 	if d > 0 {
-		return wait(ctx, d)
+		return m.pauseFor(ctx, d)
 	}
 	j, _ := now.journal(m.id.Journal)
 	_, revision := now.epochs(j)
@@ -120,6 +120,23 @@ func (m *remnant) pause(ctx context.Context, now *roster, d time.Duration) error
 		} else if _, r := now.epochs(next); r != revision {
 			return nil
 		}
+	}
+}
+
+// pauseFor a time, or until the broker begins to leave: other stores can be taken then.
+func (m *remnant) pauseFor(ctx context.Context, d time.Duration) error {
+	if isClosed(m.broker.leaving) {
+		return wait(ctx, d)
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-m.broker.leaving:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
