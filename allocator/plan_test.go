@@ -27,6 +27,14 @@ type testItem struct {
 
 func (i testItem) DesiredReplication() int { return i.Replicas }
 
+// testPreference is the value of a key that tells who holds an item.
+type testPreference struct {
+	item    string
+	members []MemberID
+}
+
+func (p testPreference) Preferred() (string, []MemberID) { return p.item, p.members }
+
 func (i testItem) Affinity() ([]MemberID, bool) { return i.Prefer, i.Require }
 
 func (i testItem) IsConsistent(a Assignment, all []Assignment) bool {
@@ -153,7 +161,8 @@ func (k *keys) assigned() []string {
 // parse takes lines of changes: "item <id> <replicas> [prefer=<members>] [require=<members>]
 // [rule=<own|all>]", "member <zone#suffix> limit=<n> [exiting] [create=<n>]", "assign
 // <item#zone#suffix#slot> [ready] [create=<n>]", "drop <items|members|assign>/<rest of the
-// key>" and "leave <zone#suffix>".
+// key>", "leave <zone#suffix>" and "told <item> prefer=[<members>]", a key of its own, which "untold
+// <item>" drops.
 func (k *keys) parse(t *testing.T, text string) {
 	t.Helper()
 	for line := range strings.Lines(text) {
@@ -180,7 +189,7 @@ func (k *keys) parse(t *testing.T, text string) {
 			case "rule":
 				rule = arg
 			case "prefer", "require":
-				for m := range strings.SplitSeq(arg, ",") {
+				for m := range strings.FieldsFuncSeq(arg, func(r rune) bool { return r == ',' }) {
 					id, err := ParseMemberKey("/p", "/p/members/"+m)
 					check(err)
 					prefer = append(prefer, id)
@@ -192,6 +201,10 @@ func (k *keys) parse(t *testing.T, text string) {
 			n, err := strconv.Atoi(f[2])
 			check(err)
 			k.put("/p/items/"+f[1], Item{ID: f[1], Value: testItem{n, prefer, strings.Contains(line, "require="), rule}}, create)
+		case "told":
+			k.put("/p/told/"+f[1], testPreference{f[1], prefer}, create)
+		case "untold":
+			k.delete("/p/told/" + f[1])
 		case "member", "leave":
 			id, err := ParseMemberKey("/p", "/p/members/"+f[1])
 			check(err)

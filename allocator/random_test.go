@@ -43,7 +43,7 @@ func (w *world) putMember() {
 
 // event changes something from outside.
 func (w *world) event() {
-	switch rapid.IntRange(0, 7).Draw(w.t, "event") {
+	switch rapid.IntRange(0, 8).Draw(w.t, "event") {
 	case 0, 1:
 		w.putItem()
 	case 2:
@@ -60,8 +60,24 @@ func (w *world) event() {
 	case 6: // an assignment that nobody of us made
 		id := AssignmentID{Item: fmt.Sprint("i", rapid.IntRange(0, 10).Draw(w.t, "item")), Member: w.drawMember(), Slot: rapid.IntRange(0, 3).Draw(w.t, "slot")}
 		w.k.assign(w.t, id.String(), rapid.SampledFrom([]string{"", "ready"}).Draw(w.t, "value"), 0)
+	case 7:
+		w.tell()
 	default:
 		w.syncSome()
+	}
+}
+
+// tell writes or drops a Preference, whether there is such an item or not.
+func (w *world) tell() {
+	id := fmt.Sprint("i", rapid.IntRange(0, 9).Draw(w.t, "item"))
+	key := "/p/told/" + id
+	_, told := w.k.kvs[key]
+	switch {
+	case !w.affinity:
+	case told && rapid.Bool().Draw(w.t, "drop"):
+		w.k.delete(key)
+	default:
+		w.k.put(key, testPreference{id, []MemberID{w.drawMember()}}, 0)
 	}
 }
 
@@ -141,7 +157,7 @@ func (w *world) make(g group) {
 		require.True(w.t, c.spare(i), "%s is taken from %s, which it can't spare", it.id, a.member.id)
 	}
 	if extra := len(now.held) - len(it.held); extra > 0 {
-		preferred, _ := (&item{value: it.value}).affinity()
+		preferred, _ := it.affinity()
 		require.LessOrEqual(w.t, len(now.held), max(2*it.desired, len(it.held))+len(preferred), "too many have %s", it.id)
 	}
 }
@@ -155,6 +171,7 @@ func checkBooks(t *rapid.T, s, fresh *state) {
 		got := s.items[id]
 		require.Equal(t, want.desired, got.desired)
 		require.Equal(t, want.mod, got.mod)
+		require.Equal(t, want.preferred, got.preferred, "who is told to hold %s", id)
 		require.Len(t, got.held, len(want.held))
 		for i := range want.held {
 			require.Equal(t, want.held[i].id, got.held[i].id)

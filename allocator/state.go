@@ -57,14 +57,16 @@ type state struct {
 	prefix   string
 	revision int64
 	items    map[string]*item
-	told     map[string]string    // items by the keys of their Preferences
-	members  map[MemberID]*member // also such as only assignments or preferences name
-	byRef    []*item              // by flow.ItemRef
-	byMember []*member            // by flow.MemberRef
-	leader   *member              // nil if there are no members
-	network  *flow.Network
-	slots    int         // that all items want
-	wants    map[int]int // items by how many they want
+	told     map[string]string // items by the keys of their Preferences
+	// preferred are the members that Preferences name, by item, also of items that don't exist.
+	preferred map[string][]MemberID
+	members   map[MemberID]*member // also such as only assignments or preferences name
+	byRef     []*item              // by flow.ItemRef
+	byMember  []*member            // by flow.MemberRef
+	leader    *member              // nil if there are no members
+	network   *flow.Network
+	slots     int         // that all items want
+	wants     map[int]int // items by how many they want
 	// touched are items to look at, and waiting those to look at again in any case.
 	touched, waiting []*item
 	// membersChanged tells that limits have to be worked out; reseeded that the network
@@ -96,7 +98,8 @@ func leaderOf(prefix string, v view) MemberID {
 // readState collects the state in a view.
 func readState(prefix string, v view) *state {
 	s := &state{
-		prefix: prefix, revision: v.Revision(), items: make(map[string]*item), told: make(map[string]string), members: make(map[MemberID]*member),
+		prefix: prefix, revision: v.Revision(), items: make(map[string]*item),
+		told: make(map[string]string), preferred: make(map[string][]MemberID), members: make(map[MemberID]*member),
 		network: flow.New(), wants: make(map[int]int), membersChanged: true,
 	}
 	for _, part := range []string{MembersPrefix(prefix), ItemsPrefix(prefix), AssignmentsPrefix(prefix)} {
@@ -142,9 +145,9 @@ func (s *state) put(kv keyspace.KeyValue) {
 	switch value := kv.Value.(type) {
 	case Preference:
 		id, members := value.Preferred()
+		s.told[kv.Key], s.preferred[id] = id, members
 		it := s.item(id)
 		it.preferred = members
-		s.told[kv.Key] = id
 		s.touch(it)
 	case Item:
 		it := s.item(value.ID)
@@ -179,6 +182,7 @@ func (s *state) remove(key string) {
 		s.release(id)
 	} else if id, ok := s.told[key]; ok {
 		delete(s.told, key)
+		delete(s.preferred, id)
 		it := s.item(id)
 		it.preferred = nil
 		s.touch(it)
@@ -188,7 +192,7 @@ func (s *state) remove(key string) {
 func (s *state) item(id string) *item {
 	it := s.items[id]
 	if it == nil {
-		it = &item{id: id}
+		it = &item{id: id, preferred: s.preferred[id]}
 		s.items[id] = it
 	}
 	return it
