@@ -126,6 +126,7 @@ func (l *Lease) Keep(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
+			l.deadline.Store(&time.Time{})
 			return fmt.Errorf("allocator: lease %s: %w", formatLease(l.id), ErrLeaseLost)
 		case err != nil:
 			if pause = interval / 10; !failing {

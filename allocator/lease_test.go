@@ -214,6 +214,7 @@ func TestDeadlineIsNeverLate(t *testing.T) {
 
 		f.set(0, rpctypes.ErrLeaseNotFound)
 		require.ErrorIs(t, <-done, ErrLeaseLost)
+		require.False(t, l.Valid(), "etcd ended it, however long it was to live")
 		cancel()
 		require.Less(t, f.calls, 60, "a third of the time to live apart, closer only while it fails")
 	})
