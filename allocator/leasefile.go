@@ -10,6 +10,8 @@ import (
 	"strconv"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"broadsheet.dev/broadsheet/internal/durable"
 )
 
 // leaseFormat is the version of the file LEASE that this program writes.
@@ -63,44 +65,7 @@ func writeLease(dir, cluster string, id clientv3.LeaseID) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, "LEASE")
-	if err := writeSynced(path+".next", append(b, '\n')); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".next", path); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	return durable.WriteFile(filepath.Join(dir, "LEASE"), append(b, '\n'))
 }
 
-func removeLease(dir string) error {
-	if err := os.Remove(filepath.Join(dir, "LEASE")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func writeSynced(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err := f.Write(b); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := f.Sync(); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	return f.Close()
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	if err := d.Sync(); err != nil {
-		return errors.Join(err, d.Close())
-	}
-	return d.Close()
-}
+func removeLease(dir string) error { return durable.Remove(filepath.Join(dir, "LEASE")) }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"broadsheet.dev/broadsheet/internal/durable"
 	"broadsheet.dev/broadsheet/protocol"
 )
 
@@ -47,21 +48,7 @@ func brokerName(dir, zone, id string) (string, error) {
 	if err := (&protocol.ProcessSpec_ID{Zone: zone, Suffix: id}).Validate(); err != nil {
 		return "", withHint(fmt.Errorf("broker %s in zone %s: %w", id, zone, err), "choose another --broker.id or --broker.zone")
 	}
-	return id, writeName(path, zone+" "+id+"\n")
-}
-
-// writeName writes a file that is there whole, or not at all.
-func writeName(path, text string) error {
-	temp := path + ".partial"
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp, path)
+	return id, durable.WriteFile(path, []byte(zone+" "+id+"\n"))
 }
 
 // portOf a listener; "" if it has none.

@@ -35,6 +35,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"broadsheet.dev/broadsheet/internal/durable"
 )
 
 // Format is the newest version of the directory's layout that this program knows.
@@ -178,7 +180,7 @@ func checkOurs(path string) error {
 		return nil
 	}
 	for _, e := range entries {
-		if e.Name() != lockFile && e.Name() != formatFile+newSuffix {
+		if e.Name() != lockFile && e.Name() != formatFile+durable.Suffix {
 			return fmt.Errorf("data directory %s: holds %s but no %s file, so it isn't one of this program", path, e.Name(), formatFile)
 		}
 	}
@@ -190,30 +192,10 @@ func writeFormat(path, name string) error {
 	if err := checkOurs(path); err != nil {
 		return err
 	}
-	return writeDurably(path, name, formatHead+strconv.Itoa(Format)+"\n")
-}
-
-// newSuffix is that of a file that isn't whole yet.
-const newSuffix = ".new"
-
-// writeDurably replaces a file by a whole new one, or leaves it as it was.
-func writeDurably(dir, name, content string) error {
-	f, err := os.OpenFile(name+newSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
-	if err != nil {
+	if err := durable.WriteFile(name, []byte(formatHead+strconv.Itoa(Format)+"\n")); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
-	_, err = f.WriteString(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("data directory: %w", err)
-	}
-	if err := os.Rename(f.Name(), name); err != nil {
-		return fmt.Errorf("data directory: %w", err)
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("data directory: %w", err)
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return nil
 }
 
 // makeRunDir makes the run directory of a data directory: one for each pair of user

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"broadsheet.dev/broadsheet/internal/durable"
 )
 
 // formatVersion of the data directory that this program writes.
@@ -120,42 +122,10 @@ func writeFormat(path string, f format) error {
 	if err != nil {
 		return fmt.Errorf("embedetcd: %s: %w", path, err)
 	}
-	next := path + ".next"
-	if err := writeSynced(next, append(b, '\n')); err != nil {
-		return fmt.Errorf("embedetcd: %w", err)
-	}
-	if err := os.Rename(next, path); err != nil {
-		return fmt.Errorf("embedetcd: %w", err)
-	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := durable.WriteFile(path, append(b, '\n')); err != nil {
 		return fmt.Errorf("embedetcd: %w", err)
 	}
 	return nil
-}
-
-func writeSynced(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err := f.Write(b); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := f.Sync(); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	return f.Close()
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	if err := d.Sync(); err != nil {
-		return errors.Join(err, d.Close())
-	}
-	return d.Close()
 }
 
 // lock takes the lock file at path for the life of the returned file. The kernel
