@@ -45,7 +45,7 @@ func guarded(tb testing.TB, keys string) *brokertest.Broker {
 	tb.Helper()
 	return brokertest.New(tb, brokertest.Config{
 		Token:  token(tb, auth.All, "", time.Hour),
-		Adjust: func(c *broker.Config) { c.Security.Keys = parseKeys(tb, keys) },
+		Adjust: func(c *broker.Config) { c.Security.Keys, c.Debug.Profiling = parseKeys(tb, keys), true },
 	})
 }
 
@@ -144,6 +144,9 @@ func TestHTTPNeedsAToken(t *testing.T) {
 		{http.MethodPost, "/v1/journals/list", "{}", auth.List, http.StatusOK},
 		{http.MethodPost, "/v1/journals/read", `{"journal":"a/journal"}`, auth.Read, http.StatusOK},
 		{http.MethodGet, "/debug/metrics", "", auth.List, http.StatusOK},
+		{http.MethodGet, "/debug/vars", "", auth.List, http.StatusOK},
+		{http.MethodGet, "/debug/requests", "", auth.List, http.StatusOK},
+		{http.MethodGet, "/debug/events", "", auth.List, http.StatusOK},
 	} {
 		t.Run(c.method+c.path, func(t *testing.T) {
 			for want, bearer := range map[string]string{

@@ -17,6 +17,7 @@ import (
 	"broadsheet.dev/broadsheet/fragments/persist"
 	"broadsheet.dev/broadsheet/fragments/spool"
 	"broadsheet.dev/broadsheet/fragments/store/health"
+	"broadsheet.dev/broadsheet/internal/calls"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/keyspace"
 )
@@ -55,6 +56,8 @@ type Broker struct {
 	signer    *signer
 	transport *transport
 
+	calls          *calls.Recorder
+	events         *events
 	metrics        *metrics
 	journalMetrics journalMetrics
 	allocator      *allocator.Allocator
@@ -83,12 +86,13 @@ func New(cfg Config) (*Broker, error) {
 	}
 	b := &Broker{
 		cfg:            cfg,
-		log:            cfg.Logger,
 		gatherDir:      filepath.Join(cfg.Dir, "gather"),
 		gather:         newBudget(cfg.GatherTotal),
 		seed:           maphash.MakeSeed(),
 		contents:       newContents(cfg.Stores),
 		applying:       make(chan struct{}, 1),
+		calls:          calls.New(),
+		events:         new(events),
 		metrics:        newMetrics(),
 		journalMetrics: newJournalMetrics(),
 		kicked:         make(chan struct{}, 1),
@@ -96,10 +100,11 @@ func New(cfg Config) (*Broker, error) {
 		leaving:        make(chan struct{}),
 		stopping:       make(chan struct{}),
 	}
+	b.log = b.events.tee(cfg.Logger)
 	b.life, b.die = context.WithCancel(context.Background())
-	cfg.Security.warn(cfg.Logger)
+	cfg.Security.warn(b.log)
 	var err error
-	if b.transport, err = newTransport(cfg.Security, cfg.Logger); err != nil {
+	if b.transport, err = newTransport(cfg.Security, b.log); err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
 	b.door = &door{keys: cfg.Security.Keys, now: time.Now, denied: b.metrics.denied}

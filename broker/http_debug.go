@@ -12,15 +12,15 @@ import (
 	"broadsheet.dev/broadsheet/protocol/auth"
 )
 
-// Debug says where a broker's diagnostics are served: /debug/ready, /debug/metrics and
-// /debug/pprof/.
+// Debug says where a broker's diagnostics are served: /debug/ready, /debug/metrics, and of the process
+// itself /debug/pprof/, /debug/vars, /debug/requests and /debug/events.
 type Debug struct {
 	// Listener serves all of them, by HTTP, to everyone who can reach it. The broker
 	// closes it. Nil is none.
 	Listener net.Listener
 	// Private leaves the shared port only /debug/ready. It needs a Listener.
 	Private bool
-	// Profiling serves /debug/pprof/ at the shared port too, unless that is Private.
+	// Profiling serves what is of the process itself at the shared port too, unless that is Private.
 	Profiling bool
 }
 
@@ -44,9 +44,11 @@ func newSharedDebug(b *Broker) http.Handler {
 		mux.HandleFunc("/debug/metrics", b.door.unscoped(auth.List, metrics.ServeHTTP))
 	}
 	if b.cfg.Debug.Profiling && !b.cfg.Debug.Private {
-		mux.HandleFunc("/debug/pprof/", b.door.unscoped(auth.List, newProfiles().ServeHTTP))
+		for path, h := range b.processPages() {
+			mux.HandleFunc(path, b.door.unscoped(auth.List, h.ServeHTTP))
+		}
 	}
-	mux.HandleFunc("/debug/", notServed("there are /debug/ready, and if they aren't private /debug/metrics, and /debug/pprof if profiling is on"))
+	mux.HandleFunc("/debug/", notServed("there are /debug/ready, and if they aren't private /debug/metrics, and if profiling is on "+processPaths))
 	return mux
 }
 
@@ -57,9 +59,24 @@ func newOwnDebug(b *Broker) http.Handler {
 	if metrics := b.metricsHandler(); metrics != nil {
 		mux.Handle("/debug/metrics", metrics)
 	}
-	mux.Handle("/debug/pprof/", newProfiles())
-	mux.HandleFunc("/", notServed("there are /debug/ready, /debug/metrics and /debug/pprof/"))
+	for path, h := range b.processPages() {
+		mux.Handle(path, h)
+	}
+	mux.HandleFunc("/", notServed("there are /debug/ready, /debug/metrics, "+processPaths))
 	return mux
+}
+
+// processPaths names the pages of processPages.
+const processPaths = "/debug/pprof/, /debug/vars, /debug/requests and /debug/events"
+
+// processPages are those that tell of the process itself, by their paths.
+func (b *Broker) processPages() map[string]http.Handler {
+	return map[string]http.Handler{
+		"/debug/pprof/":   newProfiles(),
+		"/debug/vars":     http.HandlerFunc(serveVars),
+		"/debug/requests": b.calls.Page(),
+		"/debug/events":   b.events,
+	}
 }
 
 func (b *Broker) metricsHandler() http.Handler {

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net"
@@ -217,8 +218,8 @@ func TestDebugPort(t *testing.T) {
 		debug  broker.Debug
 		shared map[string]int
 	}{
-		"as it is":       {broker.Debug{}, map[string]int{"ready": 200, "metrics": 200, "pprof/": 404, "vars": 404}},
-		"with profiling": {broker.Debug{Profiling: true}, map[string]int{"ready": 200, "metrics": 200, "pprof/": 200, "pprof/goroutine": 200, "pprof/cmdline": 404}},
+		"as it is":       {broker.Debug{}, map[string]int{"ready": 200, "metrics": 200, "pprof/": 404, "vars": 404, "requests": 404, "events": 404}},
+		"with profiling": {broker.Debug{Profiling: true}, map[string]int{"ready": 200, "metrics": 200, "pprof/": 200, "pprof/goroutine": 200, "pprof/cmdline": 404, "vars": 200, "requests": 200, "events": 200}},
 		"private":        {broker.Debug{Private: true}, map[string]int{"ready": 200, "metrics": 404, "pprof/": 404}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -236,7 +237,7 @@ func TestDebugPort(t *testing.T) {
 			own := "http://" + ln.Addr().String()
 			for path, want := range map[string]int{
 				"/debug/ready": 200, "/debug/metrics": 200, "/debug/pprof/": 200, "/debug/pprof/symbol": 200,
-				"/debug/pprof/cmdline": 404, "/debug/vars": 404, "/a/journal": 404,
+				"/debug/pprof/cmdline": 404, "/debug/vars": 200, "/debug/requests": 200, "/debug/events": 200, "/a/journal": 404,
 			} {
 				got, err := get(bounded(t), t, own+path, nil)
 				require.NoError(t, err)
@@ -247,4 +248,30 @@ func TestDebugPort(t *testing.T) {
 			require.Error(t, err, "the port is closed with the broker")
 		})
 	}
+}
+
+// TestDebugPages: what is told of the process itself, to who may list all journals.
+func TestDebugPages(t *testing.T) {
+	b := brokertest.New(t, brokertest.Config{Adjust: func(c *broker.Config) { c.Debug.Profiling = true }})
+	ctx := bounded(t)
+	b.Create(brokertest.Spec("a/journal"))
+	mustAppend(ctx, t, b, "a/journal", "text")
+	_, err := b.Client().FragmentStoreHealth(ctx, &protocol.FragmentStoreHealthRequest{FragmentStore: "bucket"})
+	require.Error(t, err)
+	page := func(path string) string {
+		got, err := get(ctx, t, b.URL()+path, nil)
+		require.NoError(t, err)
+		require.Equal(t, 200, got.code, got.text)
+		return got.text
+	}
+	var vars map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal([]byte(page("/debug/vars")), &vars))
+	require.Contains(t, vars, "memstats")
+	require.NotContains(t, vars, "cmdline", "it may have keys in it")
+	requests := page("/debug/requests")
+	require.Regexp(t, `received 3, sent 1, journal "a/journal": OK`, requests)
+	require.Regexp(t, `(?m)^/protocol\.Journal/FragmentStoreHealth$`, requests)
+	require.Contains(t, requests, "FragmentStore")
+	require.Contains(t, page("/debug/events"), `msg="broker is listening"`)
+	require.Positive(t, b.Metric("grpc_server_handled_total"))
 }

@@ -43,7 +43,7 @@ type servers struct {
 }
 
 func newServers(b *Broker) *servers {
-	g := grpc.NewServer(append(b.door.interceptors(),
+	g := grpc.NewServer(append(append(b.calls.ServerOptions(), b.door.interceptors()...),
 		grpc.MaxRecvMsgSize(b.cfg.MaxMessage),
 		grpc.ForceServerCodecV2(wire.NewCodec()),
 		grpc.InTapHandle(b.door.tap),
