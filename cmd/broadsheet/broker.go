@@ -170,7 +170,7 @@ func (m *member) openStores() error {
 	if err != nil {
 		return err
 	}
-	cfg := store.RegistryConfig{FileRoot: m.flags.fileRoot, Drivers: drivers}
+	cfg := store.RegistryConfig{FileRoot: m.flags.fileRoot, FileOnly: m.flags.fileOnly, Drivers: drivers}
 	if m.flags.storesFile != "" {
 		if cfg.Entries, err = store.ReadEntries(m.flags.storesFile); err != nil {
 			return fmt.Errorf("--stores: %w", err)

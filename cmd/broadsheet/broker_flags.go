@@ -27,6 +27,7 @@ type brokerFlags struct {
 	insecure                   bool
 	allowOrigins               []string
 	fileRoot, storesFile       string
+	fileOnly                   bool
 	autoSuspend                bool
 	limits                     brokerLimits
 	watchDelay, drain, grace   time.Duration
@@ -34,8 +35,6 @@ type brokerFlags struct {
 	etcd  etcdFlags
 	debug debugFlags
 	log   logFlags
-
-	refused refusedFlags
 }
 
 // brokerLimits are what a broker takes.
@@ -62,12 +61,6 @@ type debugFlags struct {
 	profiling bool
 }
 
-// refusedFlags are those of Gazette's brokers that ours don't act on. They are known so that
-// what they would do isn't silently left out.
-type refusedFlags struct {
-	fileOnly bool
-}
-
 func (f *brokerFlags) add(p *pflag.FlagSet) {
 	p.StringVar(&f.dataDir, "data-dir", "./data", "directory of the spools, and of what else outlives a restart")
 	p.StringVar(&f.ack, "ack", "replicated", "when an append is acknowledged: replicated (all its brokers hold it) or synced (it is on their disks)")
@@ -88,6 +81,7 @@ func (f *brokerFlags) add(p *pflag.FlagSet) {
 	p.BoolVar(&f.insecure, "broker.insecure", false, "let other machines reach a broker that asks nobody who they are")
 	p.StringSliceVar(&f.allowOrigins, "broker.allow-origin", nil, "origins whose pages may use the JSON gateway; * is all")
 	p.StringVar(&f.fileRoot, "broker.file-root", "", "directory that file:/// stores are rooted at; by default there are none")
+	p.BoolVar(&f.fileOnly, "broker.file-only", false, "keep all stores, of whatever scheme, in that directory")
 	p.StringVar(&f.storesFile, "stores", "", "file that says which stores journals may name, and how they are reached; by default file:/// only")
 	p.BoolVar(&f.autoSuspend, "broker.auto-suspend", false, "suspend journals all of which is stored for longer than they take to flush")
 	p.DurationVar(&f.watchDelay, "broker.watch-delay", 30*time.Millisecond, "how long a change in etcd may wait for others")
@@ -99,7 +93,6 @@ func (f *brokerFlags) add(p *pflag.FlagSet) {
 	p.BoolVar(&f.debug.private, "debug.private", false, "serve diagnostics at that port only")
 	p.BoolVar(&f.debug.profiling, "debug.profiling", false, "serve profiles at the broker's port too")
 	f.log.add(p)
-	f.refused.add(p)
 }
 
 func (l *brokerLimits) add(p *pflag.FlagSet) {
@@ -121,17 +114,6 @@ func (e *etcdFlags) add(p *pflag.FlagSet) {
 	p.DurationVar(&e.lease, "etcd.lease", 20*time.Second, "how long a broker that died keeps its journals")
 	p.StringVar(&e.prefix, "etcd.prefix", defaultBrokerPrefix, "prefix of the brokers' keys")
 	p.IntVar(&e.maxTxnOps, "etcd.max-txn-ops", 0, "etcd's --max-txn-ops; 0 is its default")
-}
-
-func (r *refusedFlags) add(p *pflag.FlagSet) {
-	p.BoolVar(&r.fileOnly, "broker.file-only", false, "not supported: name a file store in the journals' specs")
-}
-
-func (r *refusedFlags) check() error {
-	if r.fileOnly {
-		return withHint(errors.New("--broker.file-only isn't supported"), "name a file:/// store in the journals' specs")
-	}
-	return nil
 }
 
 // security of the broker.
@@ -173,9 +155,6 @@ func (f *brokerFlags) endpointAt(port, scheme string) (string, error) {
 
 // validate all that can be told before anything is touched.
 func (f *brokerFlags) validate() error {
-	if err := f.refused.check(); err != nil {
-		return err
-	}
 	if _, err := ackMode(f.ack); err != nil {
 		return err
 	}
@@ -199,6 +178,9 @@ func (f *brokerFlags) validate() error {
 	}
 	if len(f.etcd.addresses) == 0 {
 		return errors.New("--etcd.address is empty")
+	}
+	if f.fileOnly && f.fileRoot == "" {
+		return withHint(errors.New("--broker.file-only: there is no root for file stores"), "give one with --broker.file-root")
 	}
 	if f.debug.private && f.debug.port == "" {
 		return withHint(errors.New("--debug.private: there is no port for diagnostics"), "give one with --debug.port")

@@ -247,3 +247,17 @@ func TestNoSpaceToCompress(t *testing.T) {
 		require.Contains(t, b.log.String(), "file to compress to")
 	})
 }
+
+// TestEncodingIsRefused: a store that can't have a fragment decompressed isn't asked again and again.
+func TestEncodingIsRefused(t *testing.T) {
+	files, err := store.NewRegistry(store.RegistryConfig{FileRoot: t.TempDir(), FileOnly: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, files.Close()) })
+	b := newBench(t, nil, func(c *persist.Config) { c.Stores = files })
+	s := spec()
+	s.Fragment.Stores = []string{"s3://bucket/"}
+	_, err = b.Persist(t.Context(), s, completed(protocol.CompressionCodec_GZIP_OFFLOAD_DECOMPRESSION, text))
+	var refused *persist.RefusedError
+	require.ErrorAs(t, err, &refused)
+	require.ErrorIs(t, err, store.ErrEncoding)
+}

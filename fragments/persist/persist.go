@@ -173,6 +173,8 @@ func (p *Persister) Persist(ctx context.Context, spec *protocol.JournalSpec, c C
 			}
 			delay = firstDelay / 2
 			continue
+		case errors.Is(err, store.ErrEncoding):
+			return fragments.Fragment{}, &RefusedError{Fragment: u.Fragment, Err: err}
 		case errors.As(err, &damaged):
 			p.metrics.damaged.Inc()
 			return fragments.Fragment{}, fmt.Errorf("persist %s: %w", u.path, err)

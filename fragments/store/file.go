@@ -18,7 +18,7 @@ type fileStore struct{ creator *creator }
 // Put creates the file by way of a partial one beside it; see creator.
 func (s fileStore) Put(ctx context.Context, key string, body io.Reader, size int64, encoding Encoding) error {
 	if encoding != Plain {
-		return fmt.Errorf("a file store can't decompress %s", encoding)
+		return fmt.Errorf("%w: encoding %s", ErrEncoding, encoding)
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -131,6 +131,42 @@ func TestDirectoryRemoved(t *testing.T) {
 	require.Equal(t, "again", read(t, s, "a/b/c/d"))
 }
 
+// TestFileOnly has stores of all schemes, none of which leaves the root.
+func TestFileOnly(t *testing.T) {
+	root := t.TempDir()
+	r := newRegistry(t, store.RegistryConfig{FileRoot: root, FileOnly: true, Entries: []store.Entry{{Name: "lake", URL: "s3://acme/lake/"}}})
+	for url, below := range map[string]string{
+		"s3://bucket/of/s3/?profile=p&endpoint=http://127.0.0.1:1/": "of/s3",
+		"gs://bucket/of/gs/":              "of/gs",
+		"azure://container/of/azure/":     "of/azure",
+		"azure-ad://tenant/of/azure-ad/":  "of/azure-ad",
+		"file:///of/file/":                "of/file",
+		"s3://bucket/?find=a/&replace=b/": "",
+	} {
+		t.Run(url, func(t *testing.T) {
+			s := openStore(t, r, url)
+			require.NoError(t, put(t.Context(), s, "c/object", url))
+			content, err := os.ReadFile(filepath.Join(root, below, "c/object"))
+			require.NoError(t, err)
+			require.Equal(t, url, string(content))
+			local, ok := r.LocalPath(url, "c/object")
+			require.True(t, ok)
+			require.Equal(t, filepath.Join(root, below, "c/object"), local)
+			require.Equal(t, []string{"c/object"}, list(t, s, "c/"))
+			require.ErrorIs(t, s.Put(t.Context(), "c/other", strings.NewReader("x"), 1, store.Gzip), store.ErrEncoding)
+		})
+	}
+	resolved, err := r.Resolve("lake/clicks/")
+	require.NoError(t, err)
+	require.Equal(t, "s3://acme/lake/clicks/", resolved)
+	for _, url := range []string{"ftp://host/", "s3://bucket/../up/", "s3://bucket/%2e%2e/", "s3:///"} {
+		_, err := r.Open(url)
+		require.Error(t, err, url)
+	}
+	_, err = store.NewRegistry(store.RegistryConfig{FileOnly: true})
+	require.ErrorContains(t, err, "there is no root")
+}
+
 func TestRewrite(t *testing.T) {
 	root := t.TempDir()
 	r := newRegistry(t, store.RegistryConfig{FileRoot: root})

@@ -25,6 +25,10 @@ type RegistryConfig struct {
 	// FileRoot is the directory that file:/// stands for. It has to exist; where it is
 	// empty there are no file stores.
 	FileRoot string
+	// FileOnly makes all stores, of whatever scheme, directories below FileRoot: that of the URL's path, its
+	// host being ignored. It is for tests and trials of what is meant for a cloud: drivers aren't used,
+	// and Entries aren't needed and only give names.
+	FileOnly bool
 	// Entries say which URLs may be opened, and how. Where it is nil, all below file:///
 	// may if there is a FileRoot.
 	Entries []Entry
@@ -68,6 +72,9 @@ func (c RegistryConfig) Validate() error {
 	}
 	if c.PartialAge < 0 {
 		return fmt.Errorf("age of dead partial files is %s, less than 0", c.PartialAge)
+	}
+	if c.FileOnly && c.FileRoot == "" {
+		return errors.New("all stores are to be file stores, and there is no root for those")
 	}
 	if c.FS != nil && c.FileRoot == "" {
 		return errors.New("a file system for file stores without the root that it stands for")
@@ -167,6 +174,8 @@ func (r *Registry) objects(url string) (*keyed, error) {
 	}
 	entry := r.entry(loc.base)
 	switch {
+	case r.config.FileOnly:
+		return &keyed{location: loc, objects: fileStore{r.files}}, nil
 	case loc.scheme == "file" && r.files == nil:
 		return refuse("there is no root for file stores")
 	case entry == nil:
@@ -226,7 +235,7 @@ func (r *Registry) Resolve(nameOrURL string) (string, error) {
 // url is, if it is one and is there; so that it can be read in place.
 func (r *Registry) LocalPath(url, p string) (string, bool) {
 	s, err := r.objects(url)
-	if err != nil || s.scheme != "file" {
+	if err != nil || s.scheme != "file" && !r.config.FileOnly {
 		return "", false
 	}
 	if _, err = s.Stat(context.Background(), p); err != nil {

@@ -63,6 +63,8 @@ var (
 	ErrNotFound = errors.New("object not found")
 	// ErrNotAllowed is that the store, or the operator, doesn't permit it.
 	ErrNotAllowed = errors.New("not allowed")
+	// ErrEncoding is that a store can't tell readers of an encoding, and so refuses it.
+	ErrEncoding = errors.New("the store can't have readers decompress it")
 	// ErrBusy is that the store throttles, or is down: the same may work later.
 	ErrBusy = errors.New("the store is busy")
 )
