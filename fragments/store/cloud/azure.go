@@ -34,6 +34,7 @@ const (
 	envAccountKey   = "AZURE_ACCOUNT_KEY"
 	envClientID     = "AZURE_CLIENT_ID"
 	envClientSecret = "AZURE_CLIENT_SECRET"
+	envAuthority    = "AZURE_AUTHORITY_HOST"
 )
 
 // secret is one of a file, or else of the environment.

@@ -58,7 +58,7 @@ func openAzureAD(t store.Target, c *http.Client, config Config) (connect, string
 		if err != nil {
 			return nil, err
 		}
-		return newDelegated(at, name, &http.Client{
+		return newDelegated(at, account, name, &http.Client{
 			Transport: &bearer{next: c.Transport, token: tokens.get}, CheckRedirect: c.CheckRedirect,
 		})
 	}, prefix, nil
@@ -66,14 +66,16 @@ func openAzureAD(t store.Target, c *http.Client, config Config) (connect, string
 
 // newDelegated is a container whose URLs are signed with a key that the service hands
 // out to whom the client's token stands for.
-func newDelegated(at *url.URL, name string, c *http.Client) (service, error) {
+func newDelegated(at *url.URL, account, name string, c *http.Client) (service, error) {
 	client, err := container.NewClientWithNoCredential(at.JoinPath(name).String(), azureOptions(c))
 	if err != nil {
 		return nil, errors.New("container: " + withoutURL(err))
 	}
+	// The library signs for the account that the first label of the host names, which that of an endpoint
+	// needn't be.
 	options := new(azure.ClientOptions)
-	options.ClientOptions = azureOptions(c).ClientOptions
-	keys, err := azure.NewClientWithNoCredential(at.String(), options)
+	options.ClientOptions = azureOptions(&http.Client{Transport: &redirected{next: c.Transport, to: at}, CheckRedirect: c.CheckRedirect}).ClientOptions
+	keys, err := azure.NewClientWithNoCredential("https://"+account+".invalid", options)
 	if err != nil {
 		return nil, errors.New("service: " + withoutURL(err))
 	}
@@ -97,6 +99,22 @@ func newDelegated(at *url.URL, name string, c *http.Client) (service, error) {
 	}
 	return a, nil
 }
+
+// redirected sends requests to another base URL than they are made for.
+type redirected struct {
+	next http.RoundTripper
+	to   *url.URL
+}
+
+func (d *redirected) RoundTrip(r *http.Request) (*http.Response, error) {
+	out := r.Clone(r.Context())
+	out.URL = d.to.JoinPath(r.URL.Path)
+	out.URL.RawQuery, out.Host = r.URL.RawQuery, ""
+	return d.next.RoundTrip(out)
+}
+
+// CloseIdleConnections is called by that of http.Client.
+func (d *redirected) CloseIdleConnections() {}
 
 // keyLife is how long a delegation key lives, at least: it is renewed when half of its
 // life is over.

@@ -3,6 +3,8 @@ package cloud
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"strings"
 	"sync"
 
 	"broadsheet.dev/broadsheet/fragments/store"
@@ -20,7 +22,8 @@ type Config struct {
 	// PartSize in bytes: what a Put holds in memory, and above which it takes several
 	// requests. Default: DefaultPartSize.
 	PartSize int
-	// Authority hands out the tokens of azure-ad stores. Default: that of Azure.
+	// Authority hands out the tokens of azure-ad stores. Default: what AZURE_AUTHORITY_HOST says, as for
+	// Azure's own programs, or else that of Azure's public cloud.
 	Authority string
 }
 
@@ -42,8 +45,9 @@ func Drivers(config Config) (map[string]store.Driver, error) {
 		config.PartSize = DefaultPartSize
 	}
 	if config.Authority == "" {
-		config.Authority = "https://login.microsoftonline.com"
+		config.Authority = or(os.Getenv(envAuthority), "https://login.microsoftonline.com")
 	}
+	config.Authority = strings.TrimSuffix(config.Authority, "/")
 	d := &drivers{config: config, clients: make(map[string]*http.Client)}
 	return map[string]store.Driver{
 		"s3":       driver{d, openS3},

@@ -46,11 +46,12 @@ func open(tb testing.TB, r *store.Registry, storeURL string) store.Store {
 	return s
 }
 
-// TestS3, TestGCS and TestAzure have each provider's driver, and a server of its
+// TestS3, TestGCS, TestAzure and TestAzureAD have each provider's driver, and a server of its
 // protocol, pass the same tests.
-func TestS3(t *testing.T)    { testProvider(t, cloudtest.S3(t)) }
-func TestGCS(t *testing.T)   { testProvider(t, cloudtest.GCS(t)) }
-func TestAzure(t *testing.T) { testProvider(t, cloudtest.Azure(t)) }
+func TestS3(t *testing.T)      { testProvider(t, cloudtest.S3(t)) }
+func TestGCS(t *testing.T)     { testProvider(t, cloudtest.GCS(t)) }
+func TestAzure(t *testing.T)   { testProvider(t, cloudtest.Azure(t)) }
+func TestAzureAD(t *testing.T) { testProvider(t, cloudtest.AzureAD(t)) }
 
 func testProvider(t *testing.T, server *cloudtest.Server) {
 	t.Helper()

@@ -2,7 +2,7 @@
 //
 // # What
 //
-// S3, GCS and Azure start a real server on loopback, with a bucket, and tell how to reach
+// S3, GCS, Azure and AzureAD start a real server on loopback, with a bucket, and tell how to reach
 // it as the entry of a registry. A Proxy stands before one and fails requests at will.
 //
 // # Invariants

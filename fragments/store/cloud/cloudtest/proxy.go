@@ -1,6 +1,7 @@
 package cloudtest
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"maps"
@@ -52,11 +53,17 @@ type Proxy struct {
 // NewProxy starts a proxy before the server of an endpoint.
 func NewProxy(t *testing.T, endpoint string) *Proxy {
 	t.Helper()
+	return newProxy(t, endpoint, nil)
+}
+
+// newProxy is a proxy whose endpoint speaks TLS, unless that is nil.
+func newProxy(t *testing.T, endpoint string, secured *tls.Config) *Proxy {
+	t.Helper()
 	target, err := url.Parse(endpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{target: target, next: &http.Transport{DisableCompression: true}}
+	p := &Proxy{target: target, next: &http.Transport{DisableCompression: true, TLSClientConfig: secured}}
 	server := httptest.NewServer(p)
 	t.Cleanup(func() {
 		server.CloseClientConnections()

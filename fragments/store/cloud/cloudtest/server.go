@@ -19,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 	"github.com/stretchr/testify/require"
 
 	"broadsheet.dev/broadsheet/fragments/store"
@@ -27,13 +26,8 @@ import (
 	"broadsheet.dev/broadsheet/internal/testenv"
 )
 
-// Secrets that no error and no log may tell.
-const (
-	s3Secret = "planted-secret-of-s3"
-	// AzureAccount and its key are those that Azurite is born with.
-	AzureAccount = "devstoreaccount1"
-	azureKey     = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-)
+// s3Secret is one that no error and no log may tell.
+const s3Secret = "planted-secret-of-s3"
 
 // Server is an object store with one bucket.
 type Server struct {
@@ -134,32 +128,6 @@ func serviceAccount(t *testing.T) string {
 	file := filepath.Join(t.TempDir(), "key.json")
 	require.NoError(t, os.WriteFile(file, text, 0o600))
 	return file
-}
-
-// Azure starts Azurite.
-func Azure(t *testing.T) *Server {
-	t.Helper()
-	program := testenv.Tool(t, "azurite-blob")
-	testenv.Program(t, "node")
-	address := freeAddress(t)
-	start(t, address, program, "--blobHost", "127.0.0.1", "--blobPort", port(address), "--inMemoryPersistence",
-		"--skipApiVersionCheck", "--silent", "--disableTelemetry")
-	keyFile := filepath.Join(t.TempDir(), "key")
-	require.NoError(t, os.WriteFile(keyFile, []byte(azureKey+"\n"), 0o600))
-	endpoint := "http://" + address + "/" + AzureAccount
-	credential, err := container.NewSharedKeyCredential(AzureAccount, azureKey)
-	require.NoError(t, err)
-	c, err := container.NewClientWithSharedKeyCredential(endpoint+"/bucket", credential, nil)
-	require.NoError(t, err)
-	_, err = c.Create(t.Context(), nil)
-	require.NoError(t, err)
-	return &Server{
-		Entry: store.Entry{
-			Name: "azure", URL: "azure://bucket/", Endpoint: endpoint, Addresses: loopback,
-			Account: AzureAccount, AccountKeyFile: keyFile,
-		},
-		Secrets: []string{azureKey, azureKey[:40]},
-	}
 }
 
 // freeAddress is one of loopback that nobody listens at.
