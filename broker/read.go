@@ -72,7 +72,9 @@ type reader struct {
 	header   *protocol.Header // for the first message; then nil
 	offset   int64            // next to send
 	unlisted *indexError      // why the stores aren't known; or nil
-	relisted bool             // the stores were listed anew
+	relisted bool             // the stores were listed anew, for what is below the head and isn't here
+	missing  int64            // what a blocking read waits for, though it is below the head
+	lookAt   time.Time        // when the stores are listed again for that
 }
 
 // run sends entry after entry.
@@ -89,14 +91,8 @@ func (r *reader) run(ctx context.Context) error {
 			return err
 		}
 		r.offset = hit.Offset
-		if at, ok := r.replica.resetAbove(hit); ok {
-			r.offset = at
-			continue
-		}
-		if hit.First && r.replica.listsBelow(hit) {
-			hit.First = false // What is below may be with other members, or just stored by them.
-		}
-		action, offset := planRead(r.req, hit, r.broker.env.now())
+		e := r.replica.env.entry(r.replica.id)
+		action, offset := r.plan(e, hit)
 		if r.unlisted != nil && action != readServe {
 			// What isn't here may well be in a store.
 			return status.Error(codes.Unavailable, r.unlisted.Error())
@@ -104,9 +100,13 @@ func (r *reader) run(ctx context.Context) error {
 		switch action {
 		case readSeek:
 			r.offset = offset
+		case readConfirm:
+			if more, err := r.confirm(ctx, hit, e.epochsRevision, span{r.offset, offset}); !more {
+				return err
+			}
 		case readUnavailable:
 			if r.offset < r.replica.readableEnd(hit) {
-				if err := r.relist(ctx, hit); err != nil {
+				if err := r.lookAgain(ctx, hit); err != nil {
 					return err
 				}
 				continue
@@ -126,28 +126,78 @@ func (r *reader) run(ctx context.Context) error {
 	}
 }
 
+// plan is planRead, by the journal's epochs as well. No entry is that of a replica which is about to be given up:
+// what it hasn't may be elsewhere.
+func (r *reader) plan(e *entry, hit fragments.Hit) (readAction, int64) {
+	if hit.First && (e == nil || e.listsBelow(hit)) {
+		hit.First = false // What is below may be with other members, or just stored by them.
+	}
+	action, offset := planRead(r.req, hit, r.broker.env.now())
+	if hit.Outcome == fragments.Found {
+		return action, offset
+	}
+	if e != nil {
+		if at, ok := e.resetAbove(hit); ok {
+			action, offset = readSeek, at
+		}
+	}
+	switch {
+	case action != readSeek:
+	case e == nil:
+		action, offset = readAwait, hit.Offset
+	case holdsStores(e.spec) && !r.replica.holes.known(e.epochsRevision, span{hit.Offset, offset}):
+		action = readConfirm
+	}
+	return action, offset
+}
+
 // relistAfter is how long a reader waits for what isn't in the index, though content beyond it is there,
 // before the stores are listed again.
 const relistAfter = time.Second
 
-// relist has the stores listed anew, for a read that doesn't block of what is below the head and isn't
+// confirm has the stores listed anew before a hole is gone over, for all that read there. It tells whether to go on:
+// a read that blocks does until the stores can be listed.
+func (r *reader) confirm(ctx context.Context, hit fragments.Hit, revision int64, s span) (bool, error) {
+	l, err := r.relist(ctx)
+	switch {
+	case err != nil:
+		return false, err
+	case l.err == nil:
+		if hole, ok := holeAround(l.stored, s); ok {
+			r.replica.holes.note(revision, hole)
+		}
+		return true, nil
+	case !r.req.GetBlock():
+		return false, status.Errorf(codes.Unavailable, "%s: whether offsets [%d, %d) are stored isn't known",
+			&indexError{r.replica.id.Journal, l.err}, s.begin, s.end)
+	default:
+		// Not until the index changes: it does with each append.
+		return r.awaitUntil(ctx, nil, relistAfter)
+	}
+}
+
+// relist has the stores listed anew.
+func (r *reader) relist(ctx context.Context) (relisted, error) {
+	l, err := r.replica.relist(ctx, r.broker.stopping)
+	if errors.Is(err, errReplicaClosed) {
+		err = errStopping
+	}
+	return l, err
+}
+
+// lookAgain has the stores listed anew, for a read that doesn't block of what is below the head and isn't
 // here: other brokers store it. If that doesn't help it is an error.
-func (r *reader) relist(ctx context.Context, hit fragments.Hit) error {
+func (r *reader) lookAgain(ctx context.Context, hit fragments.Hit) error {
 	if r.relisted {
 		return status.Errorf(codes.Unavailable, "journal %s: offset %d is below its head %d, and isn't stored yet: other brokers have it",
 			r.replica.id.Journal, r.offset, r.replica.readableEnd(hit))
 	}
 	r.relisted = true
-	select {
-	case <-r.replica.listing.renewed():
-		return nil
-	case <-r.replica.closed:
-		return errStopping
-	case <-r.broker.stopping:
-		return errStopping
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	l, err := r.relist(ctx)
+	if err == nil && l.err != nil {
+		err = status.Error(codes.Unavailable, (&indexError{r.replica.id.Journal, l.err}).Error())
 	}
+	return err
 }
 
 // readableEnd is the least offset that isn't known to be below the journal's head.
@@ -157,18 +207,33 @@ func (r *replica) readableEnd(hit fragments.Hit) int64 {
 
 // await waits for the index to change, and tells whether to go on.
 func (r *reader) await(ctx context.Context, hit fragments.Hit) (bool, error) {
-	var missing <-chan time.Time
-	if hit.Outcome == fragments.Hole || hit.Offset < hit.End {
-		// Another member holds it, or has stored it by now.
-		t := time.NewTimer(relistAfter)
+	if hit.Outcome != fragments.Hole && hit.Offset >= hit.End {
+		return r.awaitUntil(ctx, hit.Changed, 0)
+	}
+	// Another member holds it, or has stored it by now. The index may change all the time meanwhile.
+	now := time.Now()
+	if r.missing != hit.Offset || r.lookAt.IsZero() {
+		r.missing, r.lookAt = hit.Offset, now.Add(relistAfter)
+	}
+	if !now.Before(r.lookAt) {
+		r.replica.listing.again()
+		r.lookAt = now.Add(relistAfter)
+	}
+	return r.awaitUntil(ctx, hit.Changed, r.lookAt.Sub(now))
+}
+
+// awaitUntil waits for a change, or at most for a time that isn't 0, and tells whether to go on.
+func (r *reader) awaitUntil(ctx context.Context, changed <-chan struct{}, d time.Duration) (bool, error) {
+	var due <-chan time.Time
+	if d > 0 {
+		t := time.NewTimer(d)
 		defer t.Stop()
-		missing = t.C
+		due = t.C
 	}
 	select {
-	case <-hit.Changed:
+	case <-changed:
 		return true, nil
-	case <-missing:
-		r.replica.listing.again()
+	case <-due:
 		return true, nil
 	case <-r.replica.closed:
 		return false, nil

@@ -19,11 +19,13 @@ const (
 	readAwait
 	// readUnavailable ends the read: its offset isn't there yet.
 	readUnavailable
+	// readConfirm asks the stores whether there is nothing up to the offset, before that is gone to.
+	readConfirm
 )
 
 // String is the action in lower case.
 func (a readAction) String() string {
-	return [...]string{"serve", "seek", "await", "unavailable"}[a]
+	return [...]string{"serve", "seek", "await", "unavailable", "confirm"}[a]
 }
 
 // planRead decides about an answer, and returns the offset at which to go on.

@@ -103,6 +103,7 @@ type replica struct {
 	acked   atomic.Pointer[ackedHead]          // what every member has; nil until that is known
 	missing atomic.Pointer[epoch.MissingError] // why no epoch can be formed; nil if one can
 	listing *listing                           // of the stores
+	holes   holes                              // that readers may go over
 
 	fencing sync.Mutex
 	fence   epoch.Replica // what was promised

@@ -178,9 +178,8 @@ func (r *replica) waitingBound() (int64, bool) {
 
 // resetAbove is the start of an epoch to which a reader goes on at once, as all up to there was given
 // up (R7).
-func (r *replica) resetAbove(hit fragments.Hit) (int64, bool) {
-	e := r.env.entry(r.id)
-	if hit.Outcome == fragments.Found || e == nil {
+func (e *entry) resetAbove(hit fragments.Hit) (int64, bool) {
+	if hit.Outcome == fragments.Found {
 		return 0, false
 	}
 	for _, ep := range e.epochs {
@@ -194,9 +193,8 @@ func (r *replica) resetAbove(hit fragments.Hit) (int64, bool) {
 // listsBelow tells whether a hole that ends at an entry has offsets of former epochs which are listed: their
 // bytes are with members of them until the stores have them (R5), and a listing of the stores may be older
 // than that.
-func (r *replica) listsBelow(hit fragments.Hit) bool {
-	e := r.env.entry(r.id)
-	if e == nil || hit.Outcome != fragments.Hole || len(e.epochs) < 2 {
+func (e *entry) listsBelow(hit fragments.Hit) bool {
+	if hit.Outcome != fragments.Hole || len(e.epochs) < 2 {
 		return false
 	}
 	last, _ := e.epochs.Last()

@@ -46,9 +46,15 @@ type listing struct {
 	gaveUp chan struct{} // closed when too many failed for the first time
 
 	mu       sync.Mutex
-	err      error           // of the last attempt
-	failures int             // in a row
-	waiting  []chan struct{} // to be closed once an attempt that has yet to begin has ended
+	err      error             // of the last attempt
+	failures int               // in a row
+	waiting  []chan<- relisted // of those who wait for an attempt that has yet to begin
+}
+
+// relisted is what came of an attempt to list the stores themselves.
+type relisted struct {
+	stored fragments.CoverSet // what they have
+	err    error              // why that isn't known
 }
 
 func newListing() *listing {
@@ -58,10 +64,10 @@ func newListing() *listing {
 // again asks for a listing now.
 func (l *listing) again() { notify(l.wake) }
 
-// renewed asks for a listing now, and returns what is closed once one that began after the call has
-// ended.
-func (l *listing) renewed() <-chan struct{} {
-	c := make(chan struct{})
+// renewed asks for a listing of the stores themselves now, and returns what tells the outcome of one that
+// began after the call.
+func (l *listing) renewed() <-chan relisted {
+	c := make(chan relisted, 1)
 	l.mu.Lock()
 	l.waiting = append(l.waiting, c)
 	l.mu.Unlock()
@@ -69,17 +75,13 @@ func (l *listing) renewed() <-chan struct{} {
 	return c
 }
 
-// attempt returns what is to be called once the attempt that begins now has ended.
-func (l *listing) attempt() func() {
+// attempt returns who waits for the one that begins now.
+func (l *listing) attempt() []chan<- relisted {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	waiting := l.waiting
 	l.waiting = nil
-	return func() {
-		for _, c := range waiting {
-			close(c)
-		}
-	}
+	return waiting
 }
 
 // attempted notes an attempt and returns the pause before the next, 0 after success.
@@ -143,8 +145,8 @@ func (r *replica) awaitIndex(ctx context.Context) error {
 // has changed.
 func (r *replica) refresh(ctx context.Context) error {
 	for {
-		ended := r.listing.attempt()
-		list, err := r.listOnce(ctx)
+		waiting := r.listing.attempt()
+		list, err := r.listOnce(ctx, len(waiting) > 0)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -153,7 +155,9 @@ func (r *replica) refresh(ctx context.Context) error {
 			notify(r.full) // Some of what is local may be stored.
 		}
 		pause := r.listing.attempted(err)
-		ended()
+		for _, c := range waiting {
+			c <- relisted{r.index.Stored(), err}
+		}
 		if err != nil {
 			r.env.metrics.refreshFailures.Inc()
 			r.log.LogAttrs(ctx, slog.LevelWarn, "stores not listed", slog.Any("error", err), slog.Duration("retry_in", pause))
@@ -172,15 +176,29 @@ func (r *replica) refresh(ctx context.Context) error {
 	}
 }
 
+// relist has the stores listed anew, unless stop is closed before that is done.
+func (r *replica) relist(ctx context.Context, stop <-chan struct{}) (relisted, error) {
+	select {
+	case l := <-r.listing.renewed():
+		return l, nil
+	case <-r.closed:
+		return relisted{}, errReplicaClosed
+	case <-stop:
+		return relisted{}, errStopping
+	case <-ctx.Done():
+		return relisted{}, context.Cause(ctx)
+	}
+}
+
 // listOnce returns the stored fragments of the journal. Its primary lists the stores, and tells the other
-// members, so that a store is listed once for each journal; while that can't be had, and at
-// first, they list it themselves.
+// members, so that a store is listed once for each journal; while that can't be had, at
+// first, and for who asks for the stores themselves, they list it on their own.
 //
 // The primary may not have listed what somebody else has just stored, and which is here no more:
 // so what it doesn't tell is believed to be gone only once it has had the time to list it.
-func (r *replica) listOnce(ctx context.Context) ([]fragments.Fragment, error) {
+func (r *replica) listOnce(ctx context.Context, direct bool) ([]fragments.Fragment, error) {
 	e := r.env.entry(r.id)
-	if e == nil || r.isPrimary(e) || e.route.GetPrimary() < 0 || !holdsStores(e.spec) || !isClosed(r.listing.listed) {
+	if direct || e == nil || r.isPrimary(e) || e.route.GetPrimary() < 0 || !holdsStores(e.spec) || !isClosed(r.listing.listed) {
 		return r.list(ctx)
 	}
 	list, err := r.listOfPrimary(ctx, e)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -357,11 +358,12 @@ func (r *replica) completeAll(tickets []*ticket, o outcome) {
 // operator's, who gives up what they hold (R7).
 func (r *replica) failMissing(n *tenure, tickets []*ticket, missing *epoch.MissingError) {
 	for i, t := range tickets {
-		e := r.env.entry(r.id)
-		if t.offset == 0 || t.size != 0 || e == nil || t.offset != r.bound(e.epochs) {
+		if !r.resets(r.env.entry(r.id), t) {
 			continue
 		}
-		if err := r.sync(n, e, resetTo(t.offset)); err != nil {
+		if err := r.giveUpMissing(n, t); err != nil {
+			r.completeAll(tickets[i:i+1], outcome{err: rpcStatus(err, r.id.Journal)})
+			tickets = slices.Delete(slices.Clone(tickets), i, i+1)
 			break
 		}
 		r.log.LogAttrs(r.group.Context(), slog.LevelWarn, "head was reset: what the missing brokers hold is given up",
@@ -371,6 +373,29 @@ func (r *replica) failMissing(n *tenure, tickets []*ticket, missing *epoch.Missi
 		return
 	}
 	r.completeAll(tickets, outcome{err: status.Errorf(codes.Unavailable, "journal %s: %s", r.id.Journal, missing)})
+}
+
+// resets tells whether an append resets the head of a journal that waits.
+func (r *replica) resets(e *entry, t *ticket) bool {
+	return t.offset != 0 && t.size == 0 && e != nil && t.offset == r.bound(e.epochs)
+}
+
+// giveUpMissing resets the head as an append asks for. The stores are listed anew before that: the offset has to be
+// above all that they have.
+func (r *replica) giveUpMissing(n *tenure, t *ticket) error {
+	ctx, cancel := context.WithTimeout(r.group.Context(), syncTimeout)
+	defer cancel()
+	l, err := r.relist(ctx, nil)
+	e := r.env.entry(r.id)
+	switch {
+	case err != nil:
+		return err
+	case l.err != nil:
+		return &indexError{r.id.Journal, l.err}
+	case !r.resets(e, t):
+		return status.Errorf(codes.Unavailable, "journal %s: its head can't be reset to offset %d any more", r.id.Journal, t.offset)
+	}
+	return r.sync(n, e, resetTo(t.offset))
 }
 
 // bound is the offset at which the journal's head may be reset.

@@ -234,11 +234,11 @@ func (b *Broker) start() error {
 	if err != nil {
 		return err
 	}
-	b.Stores, err = store.NewRegistry(store.RegistryConfig{FileRoot: b.store})
+	b.Metrics = prometheus.NewRegistry()
+	b.Stores, err = store.NewRegistry(store.RegistryConfig{FileRoot: b.store, Registerer: b.Metrics})
 	if err != nil {
 		return err
 	}
-	b.Metrics = prometheus.NewRegistry()
 	fs := b.cfg.FS
 	if fs == nil {
 		fs = vfs.Default

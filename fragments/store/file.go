@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -83,16 +85,19 @@ func (s fileStore) List(ctx context.Context, prefix string, fn func(Object) erro
 }
 
 // walk calls fn for each regular file below dir, in the order of their names' bytes.
-// Links are not followed. What vanishes meanwhile is left out.
+// Links are not followed. What vanishes meanwhile is left out; but a file in the place of a directory is an
+// error, as what should be below it isn't known.
 func walk(ctx context.Context, fsys FS, dir string, fn func(name string, info fs.FileInfo) error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	entries, err := fsys.ReadDir(dir)
-	if absent(err) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil
-	}
-	if err != nil {
+	case errors.Is(err, syscall.ENOTDIR):
+		return err
+	case err != nil:
 		return sentinel(err)
 	}
 	// The names below "a/" come after the name "a-", though "a" comes before it.
@@ -104,7 +109,7 @@ func walk(ctx context.Context, fsys FS, dir string, fn func(name string, info fs
 			err = walk(ctx, fsys, name, fn)
 		case e.Type().IsRegular():
 			var info fs.FileInfo
-			if info, err = e.Info(); absent(err) {
+			if info, err = e.Info(); errors.Is(err, fs.ErrNotExist) {
 				err = nil
 				continue
 			}

@@ -254,6 +254,26 @@ func TestSweep(t *testing.T) {
 	require.Zero(t, n)
 }
 
+// TestFileInPlaceOfDirectory: a listing that can't tell what there is isn't empty.
+func TestFileInPlaceOfDirectory(t *testing.T) {
+	root := t.TempDir()
+	s := openStore(t, newRegistry(t, store.RegistryConfig{FileRoot: root}), "file:///")
+	require.NoError(t, put(t.Context(), s, "a/journal/object", "content"))
+	require.Empty(t, list(t, s, "another/journal/"), "nothing was ever stored there")
+
+	dir := filepath.Join(root, "a", "journal")
+	require.NoError(t, os.Rename(dir, dir+".away"))
+	require.NoError(t, os.WriteFile(dir, nil, 0o600))
+	for _, prefix := range []string{"a/journal/", "a/journal/day=1/"} {
+		err := s.List(t.Context(), prefix, func(store.Object) error { return nil })
+		require.ErrorContains(t, err, "not a directory")
+		require.NotErrorIs(t, err, store.ErrNotFound)
+	}
+	require.NoError(t, os.Remove(dir))
+	require.NoError(t, os.Rename(dir+".away", dir))
+	require.Equal(t, []string{"a/journal/object"}, list(t, s, "a/journal/"))
+}
+
 func TestMetrics(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	s := openStore(t, newRegistry(t, store.RegistryConfig{FileRoot: t.TempDir(), Registerer: reg}), "file:///x/?find=a&replace=b")
