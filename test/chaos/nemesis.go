@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -44,6 +45,7 @@ func (n *nemesis) faults() []fault {
 		{"cut", 3, n.cut},
 		{"cut and kill", 2, n.cutAndKill},
 		{"store away", 2, n.storeAway},
+		{"store replaced", 2, n.storeReplaced},
 	}
 	if len(n.cluster.etcd) > 1 {
 		all = append(all, fault{"kill etcd", 2, n.killEtcd})
@@ -198,8 +200,7 @@ func (n *nemesis) cutAndKill(ctx context.Context) error {
 }
 
 // storeAway puts a link to itself where the journals' objects are, in one step: nothing can be stored, listed
-// or read there. The store is never seen empty, which would be another fault: a directory that is missing, or
-// is a file, has no objects, and readers may jump over what was deleted.
+// or read there. The store is never seen empty, as it is in storeReplaced.
 func (n *nemesis) storeAway(ctx context.Context) error {
 	dir := filepath.Join(n.cluster.store, filepath.Dir(Journal))
 	away := dir + ".away"
@@ -217,6 +218,58 @@ func (n *nemesis) storeAway(ctx context.Context) error {
 		return back
 	}
 	return errors.Join(err, os.Remove(away))
+}
+
+// storeReplaced moves the journals' objects away and puts a file in their place, and undoes that later; each in two
+// steps. So the store may be seen without any objects for a moment, which isn't to be believed. A broker
+// that stores something in such a moment makes the directory anew.
+func (n *nemesis) storeReplaced(ctx context.Context) error {
+	dir := filepath.Join(n.cluster.store, filepath.Dir(Journal))
+	away := dir + ".away"
+	if err := os.Rename(dir, away); err != nil {
+		return err
+	}
+	var err error
+	file, opened := os.OpenFile(dir, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if opened == nil {
+		err = n.rest(ctx, time.Second, 2*lease)
+		if e := errors.Join(file.Close(), os.Remove(dir)); e != nil {
+			return e
+		}
+	} else if !errors.Is(opened, fs.ErrExist) {
+		return opened
+	}
+	switch back := os.Rename(away, dir); {
+	case back == nil:
+		return err
+	case !errors.Is(back, unix.ENOTEMPTY) && !errors.Is(back, unix.EEXIST):
+		return back
+	}
+	// What is there goes to the rest, which takes its place in one step.
+	if e := unix.Renameat2(unix.AT_FDCWD, dir, unix.AT_FDCWD, away, unix.RENAME_EXCHANGE); e != nil {
+		return e
+	}
+	return errors.Join(err, moveFiles(away, dir))
+}
+
+// moveFiles moves all files below a directory to where they are below another, which has their directories, and
+// removes the first.
+func moveFiles(from, to string) error {
+	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		err = os.Rename(path, filepath.Join(to, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // A partial file, which is about to go.
+		}
+		return err
+	})
+	return errors.Join(err, os.RemoveAll(from))
 }
 
 // killEtcd kills a member of etcd, as often as not its leader.
