@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,7 @@ import (
 )
 
 // announceRetry is how long an announcement waits for another lease's key at most
-// before it looks again.
+// before it looks again, if retry doesn't say otherwise.
 const announceRetry = 10 * time.Second
 
 // ErrWithdrawn says that the key of an announcement is gone, or isn't ours any more.
@@ -24,6 +25,8 @@ type AnnounceParams struct {
 	Value  string
 	Lease  clientv3.LeaseID
 	Logger *slog.Logger
+
+	retry time.Duration // in place of announceRetry, for tests
 }
 
 // Announcement is the key of a member that this process holds under its lease.
@@ -80,7 +83,7 @@ func (p AnnounceParams) put(ctx context.Context) (int64, clientv3.LeaseID, error
 
 // awaitGone returns when the key is deleted, and after a while anyhow.
 func (p AnnounceParams) awaitGone(ctx context.Context) error {
-	wait, cancel := context.WithTimeout(ctx, announceRetry)
+	wait, cancel := context.WithTimeout(ctx, cmp.Or(p.retry, announceRetry))
 	defer cancel()
 	r, err := p.Client.Get(ctx, p.Key)
 	if err != nil || len(r.Kvs) == 0 {
