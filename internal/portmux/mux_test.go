@@ -9,9 +9,12 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -36,6 +39,48 @@ func start(t *testing.T, cfg portmux.Config) (*portmux.Mux, string) {
 		require.NoError(t, g.Wait())
 	})
 	return m, ln.Addr().String()
+}
+
+// pipes is a listener in memory, for tests with a clock of their own.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "unix"} }
+
+// startPiped returns a served Mux in memory, and what connects to it.
+func startPiped(t *testing.T, cfg portmux.Config) (*portmux.Mux, func() net.Conn) {
+	t.Helper()
+	ln := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+	m := portmux.New(ln, cfg)
+	g := task.New(t.Context(), "test")
+	g.Go("mux", m.Serve)
+	t.Cleanup(func() {
+		g.Cancel()
+		require.NoError(t, g.Wait())
+	})
+	return m, func() net.Conn {
+		ours, theirs := net.Pipe()
+		t.Cleanup(func() { _ = ours.Close() })
+		ln.conns <- theirs
+		return ours
+	}
 }
 
 func dial(t *testing.T, address string) net.Conn {
@@ -101,31 +146,40 @@ func TestSilentConnectionsDelayNobody(t *testing.T) {
 
 // TestSilentConnectionIsClosed at its deadline, whether it sent nothing or too little.
 func TestSilentConnectionIsClosed(t *testing.T) {
-	_, address := start(t, portmux.Config{Timeout: 20 * time.Millisecond})
-	for _, text := range []string{"", "P", preface[:len(preface)-1]} {
-		conn := dial(t, address)
-		_, err := io.WriteString(conn, text)
-		require.NoError(t, err)
-		_, err = conn.Read(make([]byte, 1))
-		require.ErrorIs(t, err, io.EOF, "after %q", text)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		_, dial := startPiped(t, portmux.Config{Timeout: time.Minute})
+		for _, text := range []string{"", "P", preface[:len(preface)-1]} {
+			conn := dial()
+			_, err := io.WriteString(conn, text)
+			require.NoError(t, err)
+			began := time.Now()
+			_, err = conn.Read(make([]byte, 1))
+			require.ErrorIs(t, err, io.EOF, "after %q", text)
+			require.Equal(t, time.Minute, time.Since(began))
+		}
+	})
 }
 
 // TestDeadlineEndsWithDecision: the deadline of sniffing doesn't bound what follows.
 func TestDeadlineEndsWithDecision(t *testing.T) {
-	m, address := start(t, portmux.Config{Timeout: 50 * time.Millisecond})
-	conn := dial(t, address)
-	_, err := io.WriteString(conn, "G")
-	require.NoError(t, err)
-	got := accepted(t, m.HTTP1())
-	timer := time.NewTimer(100 * time.Millisecond)
-	<-timer.C
-	_, err = io.WriteString(conn, "ET")
-	require.NoError(t, err)
-	buf := make([]byte, 3)
-	_, err = io.ReadFull(got, buf)
-	require.NoError(t, err)
-	require.Equal(t, "GET", string(buf))
+	synctest.Test(t, func(t *testing.T) {
+		m, dial := startPiped(t, portmux.Config{Timeout: time.Minute})
+		conn := dial()
+		_, err := io.WriteString(conn, "G")
+		require.NoError(t, err)
+		got := accepted(t, m.HTTP1())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			<-time.After(2 * time.Minute)
+			_, err := io.WriteString(conn, "ET")
+			assert.NoError(t, err)
+		})
+		buf := make([]byte, 3)
+		_, err = io.ReadFull(got, buf)
+		require.NoError(t, err)
+		require.Equal(t, "GET", string(buf))
+		wg.Wait()
+	})
 }
 
 // TestClosedSide: connections for it are closed, the other side goes on.
