@@ -293,8 +293,10 @@ func TestOwnerThatOutlivesItsBound(t *testing.T) {
 	other := w.run()
 	paused := w.open(func(c *Config) {
 		c.Journals = lateJournals{Journals: w.brokers, wait: func() {
-			// Until the record of the create was taken and its journals were dropped.
-			require.Eventually(t, func() bool { return len(other.records()) > 0 }, time.Minute, time.Millisecond)
+			// Until the record of the create, which is there already, was taken and its journals were dropped.
+			now, err := w.client.Get(t.Context(), w.prefix)
+			require.NoError(t, err)
+			require.NoError(t, other.mirror.WaitForRevision(t.Context(), now.Header.GetRevision()))
 			require.Eventually(t, func() bool { return len(other.records()) == 0 }, time.Minute, time.Millisecond)
 		}}
 	})
@@ -320,22 +322,22 @@ func (j lateJournals) Apply(ctx context.Context, changes []*protocol.ApplyReques
 // TestSweepGoesOnWhileBrokersAreAway has brokers that fail for a while.
 func TestSweepGoesOnWhileBrokersAreAway(t *testing.T) {
 	w := newWorld(t)
-	w.timeout = 200 * time.Millisecond
+	_, err := w.open().CreateTable(t.Context(), testSpec("clicks"))
+	require.NoError(t, err)
+	w.timeout = 200 * time.Millisecond // when the sweep is due
 	var mu sync.Mutex
 	away, refused := true, 0
 	c := w.run(func(c *Config) {
-		c.Journals = &hookedJournals{Journals: w.brokers, before: func(call string, n int) error {
+		c.Journals = &hookedJournals{Journals: w.brokers, before: func(call string, _ int) error {
 			mu.Lock()
 			defer mu.Unlock()
-			if away && call == "Apply" && n > 1 {
+			if away && call == "Apply" {
 				refused++
 				return errFault
 			}
 			return nil
 		}}
 	})
-	_, err := c.CreateTable(t.Context(), testSpec("clicks"))
-	require.NoError(t, err)
 	require.NoError(t, c.DropTable(t.Context(), "public", "clicks"), "the table is gone, whatever becomes of its journals")
 	require.Empty(t, w.snapshot(c).Tables())
 	require.Eventually(t, func() bool {
