@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/protocol/streaming"
@@ -14,8 +15,9 @@ const (
 	// maxStreamed is the largest append that goes by a stream. Larger ones have an RPC of
 	// their own, which no other waits for.
 	maxStreamed = 1 << 20
-	// streamBatch is from how many bytes on a message takes no more appends.
-	streamBatch = 256 << 10
+	// streamBatch is from how many bytes on a message takes no more appends, and
+	// streamOverhead what one of them has beside its content and labels, at most.
+	streamBatch, streamOverhead = 256 << 10, 32
 	// maxHandles is how many journals a stream has numbers for.
 	maxHandles = 65535
 )
@@ -98,6 +100,7 @@ func (f *streamFSM) batch(queue []*streamAppend) (*streaming.AppendStreamRequest
 			h.open = true
 			h.run++
 			out.Opens = append(out.Opens, &streaming.AppendStreamRequest_Open{Handle: h.number, Journal: a.params.Journal})
+			size += streamOverhead + len(a.params.Journal)
 		}
 		f.sequence++
 		a.sequence, a.handle, a.run = f.sequence, h, h.run
@@ -106,10 +109,19 @@ func (f *streamFSM) batch(queue []*streamAppend) (*streaming.AppendStreamRequest
 			Sequence: a.sequence, Handle: h.number, Content: a.content, Offset: a.params.Offset,
 			CheckRegisters: a.params.Check, UnionRegisters: a.params.Union, SubtractRegisters: a.params.Subtract,
 		})
-		size += len(a.content)
+		size += a.size()
 		n++
 	}
 	return out, n
+}
+
+// size that the append has in a message, at most.
+func (a *streamAppend) size() int {
+	size := streamOverhead + len(a.content)
+	if p := a.params; p.Check != nil || p.Union != nil || p.Subtract != nil {
+		size += proto.Size(p.Check) + proto.Size(p.Union) + proto.Size(p.Subtract)
+	}
+	return size
 }
 
 // receive results, and end their appends.

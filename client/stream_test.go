@@ -139,6 +139,34 @@ func checkStreamed(t *rapid.T, broker *streamBroker, all []*streamAppend) {
 	}
 }
 
+// TestStreamMessagesAreBounded: a broker takes messages of 4 MiB, and a larger one would end the
+// stream with all that is on its way.
+func TestStreamMessagesAreBounded(t *testing.T) {
+	registers := protocol.MustLabelSet("author", strings.Repeat("x", 1000))
+	for name, params := range map[string]func(i int) AppendParams{
+		"offsets":   func(int) AppendParams { return AppendParams{Journal: "a/journal", Offset: 1 << 62} },
+		"registers": func(int) AppendParams { return AppendParams{Journal: "a/journal", Union: registers} },
+		"selectors": func(int) AppendParams {
+			return AppendParams{Journal: "a/journal", Check: &protocol.LabelSelector{Exclude: registers}, Subtract: registers}
+		},
+		"journals": func(i int) AppendParams { return AppendParams{Journal: fmt.Sprint(strings.Repeat("j", 500), i)} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			fsm := newStreamFSM()
+			var queue []*streamAppend
+			for i := range 30000 {
+				queue = append(queue, &streamAppend{params: params(i), done: make(chan struct{})})
+			}
+			for len(queue) > 0 {
+				m, n := fsm.batch(queue)
+				require.LessOrEqual(t, proto.Size(m), streamBatch+4096)
+				require.Positive(t, n)
+				queue = queue[n:]
+			}
+		})
+	}
+}
+
 // TestStreamViolations: what a broker mustn't send.
 func TestStreamViolations(t *testing.T) {
 	for want, results := range map[string][]*streaming.AppendStreamResponse_Result{
