@@ -14,7 +14,7 @@ const storedBuffer = 64 << 10
 
 // storedRead is a Reader's way to stores.
 type storedRead struct {
-	file *direct.Reader // the fragment that is being read; nil if none is
+	file io.ReadCloser // the fragment that is being read; nil if none is
 	buf  []byte
 	// until is the end of a fragment that couldn't be read from its store: below it,
 	// brokers are asked.
@@ -52,7 +52,7 @@ func (r *Reader) openStored() error {
 	return nil
 }
 
-// readStored makes content of a store pending, or leaves the fragment.
+// readStored makes content of a store pending, if there is some yet, or leaves the fragment.
 func (r *Reader) readStored() error {
 	n, err := r.stored.file.Read(r.stored.buf)
 	if n != 0 {
@@ -62,6 +62,9 @@ func (r *Reader) readStored() error {
 		r.client.metrics.readBytes.WithLabelValues(journal).Add(float64(n))
 		r.client.metrics.fragmentRead.WithLabelValues(journal, codec).Add(float64(n))
 		return nil
+	}
+	if err == nil {
+		return nil // a reader may return nothing, and is asked again
 	}
 	_ = r.stored.file.Close()
 	r.stored.file = nil

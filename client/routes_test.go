@@ -333,6 +333,18 @@ func TestWithoutACacheBrokersProxy(t *testing.T) {
 	require.Equal(t, 2, c.members[0].appends)
 }
 
+// TestStoreThatReturnsNothingIsAskedAgain, as it is with any reader.
+func TestStoreThatReturnsNothingIsAskedAgain(t *testing.T) {
+	r := &Reader{stored: storedRead{file: io.NopCloser(nothing{}), buf: make([]byte, 1)}}
+	require.NoError(t, r.readStored())
+	require.Empty(t, r.pending)
+	require.NotNil(t, r.stored.file)
+}
+
+type nothing struct{}
+
+func (nothing) Read([]byte) (int, error) { return 0, nil }
+
 // TestReadsGoToTheStoreAndToMembers: stored content comes from the store, the rest from a
 // member of the zone, found through a broker that hasn't the journal.
 func TestReadsGoToTheStoreAndToMembers(t *testing.T) {
