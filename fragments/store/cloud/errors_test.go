@@ -3,9 +3,11 @@ package cloud_test
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,6 +79,32 @@ func TestWrongCredentials(t *testing.T) {
 		require.ErrorIs(t, err, store.ErrNotAllowed)
 		require.NotContains(t, err.Error(), "MAC")
 	})
+}
+
+// TestTokensAreGuarded: the claim of a service account goes to an address that the entry allows,
+// and nowhere else that it is sent on to.
+func TestTokensAreGuarded(t *testing.T) {
+	var asked, told atomic.Int32
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { told.Add(1) }))
+	defer elsewhere.Close()
+	tokens := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect) // by which the claim would be sent again
+	}))
+	defer tokens.Close()
+	entry := store.Entry{
+		Name: "gcs", URL: "gs://bucket/", Endpoint: elsewhere.URL, Addresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		CredentialsFile: cloudtest.ServiceAccount(t, tokens.URL),
+	}
+	_, err := open(t, registry(t, entry), entry.URL).Stat(t.Context(), "a")
+	require.ErrorContains(t, err, "get a token: HTTP 307")
+	require.Positive(t, asked.Swap(0))
+
+	entry.Endpoint, entry.Addresses = "", nil
+	_, err = open(t, registry(t, entry), entry.URL).Stat(t.Context(), "a")
+	require.ErrorContains(t, err, "127.0.0.1 is not a public one")
+	require.Zero(t, asked.Load())
+	require.Zero(t, told.Load())
 }
 
 func withTimeout(t *testing.T, s store.Store, d time.Duration) (store.Object, error) {

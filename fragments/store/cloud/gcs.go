@@ -40,7 +40,7 @@ func openGCS(t store.Target, c *http.Client, config Config) (connect, string, er
 		}
 	}
 	return func(ctx context.Context) (service, error) {
-		key, token, err := gcsCredentials(ctx, t.Entry.CredentialsFile)
+		key, token, err := gcsCredentials(ctx, c, t.Entry.CredentialsFile)
 		if err != nil {
 			return nil, err
 		}
@@ -71,8 +71,8 @@ type serviceAccount struct {
 }
 
 // gcsCredentials are those of a file, or the application default ones. What has no
-// private key can't sign.
-func gcsCredentials(ctx context.Context, file string) (serviceAccount, tokenSource, error) {
+// private key can't sign. Tokens of the former are asked for by the store's client.
+func gcsCredentials(ctx context.Context, c *http.Client, file string) (serviceAccount, tokenSource, error) {
 	var key serviceAccount
 	if file == "" {
 		// Tokens are renewed for longer than the call lives that is the first to need one.
@@ -98,7 +98,7 @@ func gcsCredentials(ctx context.Context, file string) (serviceAccount, tokenSour
 	if err = json.Unmarshal(text, &key); err != nil || key.Type != "service_account" {
 		return key, nil, fmt.Errorf("credentials_file %s is not the JSON key of a service account", file)
 	}
-	tokens, err := newGoogleTokens(key)
+	tokens, err := newGoogleTokens(c, key)
 	if err != nil {
 		return key, nil, fmt.Errorf("credentials_file %s: %w", file, err)
 	}

@@ -128,7 +128,7 @@ func (t *tokens) ask(ctx context.Context) (token, error) {
 
 // newGoogleTokens asks for tokens as a service account, by a claim that its key signs
 // (RFC 7523).
-func newGoogleTokens(account serviceAccount) (*tokens, error) {
+func newGoogleTokens(c *http.Client, account serviceAccount) (*tokens, error) {
 	block, _ := pem.Decode([]byte(account.PrivateKey))
 	if block == nil {
 		return nil, errors.New("its private_key is no PEM")
@@ -142,7 +142,7 @@ func newGoogleTokens(account serviceAccount) (*tokens, error) {
 	if err != nil || (at.Scheme != "https" && at.Hostname() != "127.0.0.1") {
 		return nil, errors.New("its token_uri is no https URL")
 	}
-	return newTokens(http.DefaultClient, account.TokenURI, func(now time.Time) (url.Values, error) {
+	return newTokens(c, account.TokenURI, func(now time.Time) (url.Values, error) {
 		claim, err := signClaim(key, map[string]any{"alg": "RS256", "typ": "JWT", "kid": account.KeyID}, map[string]any{
 			"iss": account.Email, "aud": account.TokenURI, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
 			"scope": "https://www.googleapis.com/auth/devstorage.read_write",

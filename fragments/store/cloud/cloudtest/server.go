@@ -96,7 +96,7 @@ func GCS(t *testing.T) *Server {
 	return &Server{
 		Entry: store.Entry{
 			Name: "gcs", URL: "gs://bucket/", Endpoint: "http://" + address, Addresses: loopback,
-			CredentialsFile: serviceAccount(t),
+			CredentialsFile: ServiceAccount(t, tokenServer(t)),
 		},
 		Secrets: []string{gcsToken},
 	}
@@ -105,8 +105,8 @@ func GCS(t *testing.T) *Server {
 // gcsToken is what a service account is known by.
 const gcsToken = "planted-token-of-gcs"
 
-// serviceAccount is a file with the key of one.
-func serviceAccount(t *testing.T) string {
+// tokenServer hands out the token for a claim.
+func tokenServer(t *testing.T) string {
 	t.Helper()
 	tokens := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.FormValue("grant_type") != "urn:ietf:params:oauth:grant-type:jwt-bearer" || r.FormValue("assertion") == "" {
@@ -116,13 +116,19 @@ func serviceAccount(t *testing.T) string {
 		_ = json.NewEncoder(w).Encode(map[string]any{"access_token": gcsToken, "expires_in": 3600})
 	}))
 	t.Cleanup(tokens.Close)
+	return tokens.URL
+}
+
+// ServiceAccount is a file with the key of one, whose tokens are to be had at a URL.
+func ServiceAccount(t *testing.T, tokenURI string) string {
+	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	require.NoError(t, err)
 	text, err := json.Marshal(map[string]string{
 		"type": "service_account", "client_email": "test@project.iam.gserviceaccount.com", "private_key_id": "1",
-		"private_key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), "token_uri": tokens.URL,
+		"private_key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), "token_uri": tokenURI,
 	})
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "key.json")
