@@ -17,6 +17,23 @@ type UUID [16]byte
 // they're not an address of hardware.
 type Producer [6]byte
 
+// String is the producer as UUIDs have it: 12 digits.
+func (p Producer) String() string { return hex.EncodeToString(p[:]) }
+
+// MarshalText is the String, for JSON.
+func (p Producer) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, p[:]), nil }
+
+// UnmarshalText reads it.
+func (p *Producer) UnmarshalText(text []byte) error {
+	if len(text) != 2*len(p) {
+		return fmt.Errorf("producer %q has %d digits (expected %d)", text, len(text), 2*len(p))
+	}
+	if _, err := hex.Decode(p[:], text); err != nil {
+		return fmt.Errorf("producer %q: %w", text, err)
+	}
+	return nil
+}
+
 // Flags of a message's UUID.
 type Flags uint16
 
@@ -162,6 +179,9 @@ const (
 func ClockAt(t time.Time) Clock {
 	return Clock(t.Unix()*1e7+int64(t.Nanosecond()/100)+unixEpoch) << 4 //nolint:gosec // times after 1582 aren't negative
 }
+
+// ClockOf returns how much clocks advance in a duration, which isn't negative.
+func ClockOf(d time.Duration) Clock { return Clock(max(d, 0)/100) << 4 }
 
 // Time of the clock, to 100 ns.
 func (c Clock) Time() time.Time {
