@@ -15,6 +15,10 @@
 // is pending and delivers what is committed, in the order of acknowledgements, over any
 // number of journals; package committed decides on the lines of a range instead.
 //
+// Uncommitted and Committed are iterators over a reader of a journal. Which type a
+// message has, and how it is decoded, is passed to them: there is no registry. A Codec
+// has the encodings of Gazette's content types.
+//
 // # Invariants
 //
 //   - Bits of UUIDs and bytes of frames are those of docs/format/message.md, which
