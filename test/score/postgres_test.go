@@ -1,0 +1,74 @@
+package score_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"broadsheet.dev/broadsheet/internal/testenv"
+)
+
+// postgres starts a PostgreSQL 15 that has nothing in it, and returns its URL. It refuses to run as
+// root: then it runs as nobody.
+func postgres(t *testing.T) string {
+	t.Helper()
+	initdb, server := testenv.Program(t, "initdb"), testenv.Program(t, "postgres")
+	dir, err := os.MkdirTemp("", "broadsheet-postgres-")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	var as *syscall.Credential
+	if os.Geteuid() == 0 {
+		as = nobody(t)
+		require.NoError(t, os.Chown(dir, int(as.Uid), int(as.Gid)))
+	}
+	run := func(name string, args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(context.WithoutCancel(t.Context()), name, args...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "LC_ALL=C.UTF-8", "HOME="+dir)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
+		return cmd
+	}
+	data := filepath.Join(dir, "data")
+	out, err := run(initdb, "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	port := freePort(t)
+	cmd := run(server, "-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="+dir, "-c", "fsync=off", "-c", "timezone=UTC")
+	log, err := os.Create(filepath.Join(dir, "log"))
+	require.NoError(t, err)
+	defer func() { _ = log.Close() }()
+	cmd.Stderr = log
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGINT) // ends it at once, with its children
+		_ = cmd.Wait()
+	})
+	return "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable"
+}
+
+// nobody is the user that nothing belongs to.
+func nobody(t *testing.T) *syscall.Credential {
+	t.Helper()
+	u, err := user.Lookup("nobody")
+	require.NoError(t, err)
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	require.NoError(t, err)
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	require.NoError(t, err)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // It listens at once.
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close()) }()
+	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
+}

@@ -1,0 +1,129 @@
+package score_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"broadsheet.dev/broadsheet/test/score"
+	"broadsheet.dev/broadsheet/test/system"
+)
+
+// floor is the least share of the statements, in percent, that has to score.
+const floor = 21.0
+
+var (
+	rewrite = flag.Bool("rewrite", false, "write testdata/answers.jsonl anew, from a real PostgreSQL")
+	server  = flag.String("server", "", "`URL` of a server to score in place of one that is started")
+)
+
+const answersFile = "testdata/answers.jsonl"
+
+// TestAnswersArePostgres: the answers are those of a real PostgreSQL.
+func TestAnswersArePostgres(t *testing.T) {
+	url := postgres(t)
+	awaitServer(t, url)
+	answers, unmade := replay(t, url)
+	require.Empty(t, unmade)
+	if *rewrite {
+		require.NoError(t, score.WriteLines(answersFile, answers))
+	}
+	want, err := score.ReadLines[*score.Answer](answersFile)
+	require.NoError(t, err)
+	require.Len(t, answers, len(want))
+	loose := reasons(t, "loose")
+	for i, a := range answers {
+		assert.Empty(t, a.Differs(want[i], loose[a.Name] != ""), a.Name)
+	}
+}
+
+// awaitServer waits until a server that was started answers.
+func awaitServer(t *testing.T, url string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		conn, err := pgconn.Connect(t.Context(), url)
+		if err == nil {
+			_ = conn.Close(context.Background())
+		}
+		return err == nil
+	}, time.Minute, 20*time.Millisecond)
+}
+
+func reasons(t *testing.T, name string) map[string]string {
+	t.Helper()
+	out, err := score.ReadReasons("testdata/" + name + ".txt")
+	require.NoError(t, err)
+	return out
+}
+
+// replay makes the schema and runs every statement.
+func replay(t *testing.T, url string) ([]*score.Answer, []error) {
+	t.Helper()
+	schema, err := os.ReadFile("testdata/schema.sql")
+	require.NoError(t, err)
+	statements, err := score.ReadLines[*score.Statement]("testdata/statements.jsonl")
+	require.NoError(t, err)
+	r := &score.Replayer{URL: url}
+	unmade := r.Schema(t.Context(), string(schema))
+	var out []*score.Answer
+	for _, s := range statements {
+		a, err := r.Run(t.Context(), s)
+		require.NoError(t, err)
+		out = append(out, a)
+	}
+	return out, unmade
+}
+
+// TestScore counts the statements that are answered as PostgreSQL does.
+func TestScore(t *testing.T) {
+	url := *server
+	if url == "" {
+		s, err := system.Start(t.Context(), t.TempDir())
+		require.NoError(t, err)
+		defer s.Kill()
+		url = s.URL()
+	}
+	statements, err := score.ReadLines[*score.Statement]("testdata/statements.jsonl")
+	require.NoError(t, err)
+	want, err := score.ReadLines[*score.Answer](answersFile)
+	require.NoError(t, err)
+	require.Len(t, want, len(statements))
+	answers, unmade := replay(t, url)
+	for _, err := range unmade {
+		t.Logf("not made: %v", err)
+	}
+	c := score.Count{}
+	loose, refused, misses := reasons(t, "loose"), reasons(t, "refused"), reasons(t, "misses")
+	for i, a := range answers {
+		name := a.Name
+		differs := a.Differs(want[i], loose[name] != "")
+		if refused[name] != "" {
+			differs = a.Differs(&score.Answer{Name: name, Error: "0A000", Status: a.Status}, false)
+		}
+		c.Add(statements[i], differs == "")
+		switch {
+		case differs != "" && misses[name] == "":
+			t.Errorf("%s: %s", name, differs)
+		case differs == "" && misses[name] != "":
+			t.Errorf("%s is in misses.txt, but scores", name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(misses)) {
+		t.Logf("known miss: %s: %s", name, misses[name])
+	}
+	fmt.Print(c.String())
+	if got := c.Percent(); got < floor {
+		t.Errorf("the score is %.1f %%, below %.1f %%", got, floor)
+	}
+	require.NotContains(t, strings.Join(slices.Collect(maps.Keys(misses)), "\n"), "\t")
+}
