@@ -2,6 +2,9 @@ package sqlgw
 
 import (
 	"encoding/binary"
+	"math"
+	"strconv"
+	"strings"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/pgwire"
@@ -13,6 +16,8 @@ import (
 type told struct {
 	name string // pg_type's
 	pgcatalog.Type
+	// element is the OID of the elements of an array or vector, 0 for all else.
+	element uint32
 }
 
 // tell finds what the columns of a query are told as. A type is told only where the engine's
@@ -20,14 +25,32 @@ type told struct {
 func (g *Gateway) tell(columns []columnar.Column, types []string) []told {
 	out := make([]told, len(columns))
 	for i, c := range columns {
-		if i >= len(types) || !isMadeOf(types[i], c.Type.Kind) {
+		if i >= len(types) || !isMadeOf(types[i], c.Type) {
 			continue
 		}
 		if t, ok := g.pg.Type(types[i]); ok {
 			out[i] = told{name: types[i], Type: t}
+			if element, ok := g.pg.Type(elementName(types[i])); ok {
+				out[i].element = element.OID
+			}
 		}
 	}
 	return out
+}
+
+// elementName is the name of the type of the elements of arrays and vectors of a type; "" if they aren't.
+func elementName(typ string) string {
+	switch typ {
+	case "oidvector":
+		return "oid"
+	case "int2vector":
+		return "int2"
+	}
+	element, isArray := strings.CutPrefix(typ, "_")
+	if !isArray {
+		return ""
+	}
+	return element
 }
 
 // typeName is what pg_type calls the type of a column, where that is to be told: where
@@ -69,7 +92,11 @@ func typeName(k columnar.Kind) string {
 }
 
 // isMadeOf tells whether values of a type are of a kind in the engine.
-func isMadeOf(typ string, kind columnar.Kind) bool {
+func isMadeOf(typ string, t columnar.Type) bool {
+	kind := t.Kind
+	if kind == columnar.Array {
+		return isMadeOfElements(typ, t.Element)
+	}
 	switch typ {
 	case "name", "char", "varchar":
 		return kind == columnar.Text
@@ -79,6 +106,23 @@ func isMadeOf(typ string, kind columnar.Kind) bool {
 		return kind == columnar.Int64 || kind == columnar.Text
 	case "jsonb":
 		return kind == columnar.JSON
+	}
+	return false
+}
+
+// isMadeOfElements tells whether arrays of a type are lists with elements of a kind in the engine.
+func isMadeOfElements(typ string, element columnar.Kind) bool {
+	switch typ {
+	case "_name", "_char", "_varchar", "_aclitem", "_regproc":
+		return element == columnar.Text
+	case "_oid", "_xid", "_cid", "oidvector":
+		return element == columnar.Int64
+	case "_regclass", "_regtype", "_regnamespace", "_regrole":
+		return element == columnar.Int64 || element == columnar.Text
+	case "int2vector":
+		return element == columnar.Int16
+	case "_jsonb":
+		return element == columnar.JSON
 	}
 	return false
 }
@@ -111,6 +155,8 @@ func (p presenter) batch(b *columnar.Batch) (*columnar.Batch, error) {
 		switch t := p.types[i]; {
 		case t.name == "jsonb":
 			out.Cols[i], err = normalized(v, b.Len)
+		case v.Type.Kind == columnar.Array && t.OID != 0:
+			out.Cols[i], err = p.array(t, v, b.Len)
 		case t.Named && v.Type.Kind == columnar.Int64:
 			out.Cols[i] = p.named(t.name, v, b.Len)
 		}
@@ -119,6 +165,37 @@ func (p presenter) batch(b *columnar.Batch) (*columnar.Batch, error) {
 		}
 	}
 	return out, nil
+}
+
+// array is a column of arrays as it is told: vectors are written with blanks, OIDs with names as
+// their names.
+func (p presenter) array(t told, v *columnar.Vector, n int) (columnar.Vector, error) {
+	into := columnar.NewVectorBuilder(columnar.Type{Kind: columnar.Text})
+	for row := range n {
+		if v.IsNull(row) {
+			into.AppendNull()
+			continue
+		}
+		elements, err := columnar.Elements(v.Type, string(v.Str.Value(row)))
+		if err != nil {
+			return columnar.Vector{}, err
+		}
+		element, isArray := strings.CutPrefix(t.name, "_")
+		switch {
+		case !isArray: // of a vector
+			text := columnar.AppendArray(nil, &elements, 0, elements.Len())
+			into.AppendString(strings.ReplaceAll(strings.Trim(string(text), "{}"), ",", " "))
+			continue
+		case elements.Type.Kind == columnar.Int64 && strings.HasPrefix(element, "reg"):
+			elements = p.named(element, &elements, elements.Len())
+		case element == "jsonb":
+			if elements, err = normalized(&elements, elements.Len()); err != nil {
+				return columnar.Vector{}, err
+			}
+		}
+		into.AppendBytes(columnar.AppendArray(nil, &elements, 0, elements.Len()))
+	}
+	return into.Vector(), nil
 }
 
 // normalized is a column of JSON as jsonb.
@@ -153,10 +230,65 @@ func (p presenter) appendBinary(dst []byte, i int, v *columnar.Vector, row int) 
 		return columnar.AppendBinary(dst, v, row)
 	}
 	switch t := p.types[i]; {
+	case t.element != 0:
+		return p.appendBinaryArray(dst, t, v, row)
 	case t.Named:
 		return binary.BigEndian.AppendUint32(dst, p.names.OID(t.name, string(v.Str.Value(row))))
 	case t.OID != 0 && v.Type.Kind == columnar.Int64:
 		return binary.BigEndian.AppendUint32(dst, uint32(v.I64[row]))
 	}
 	return columnar.AppendBinary(dst, v, row)
+}
+
+// appendBinaryArray appends an array in the binary format of what it is told as: its elements are
+// texts, or OIDs of four bytes.
+func (p presenter) appendBinaryArray(dst []byte, t told, v *columnar.Vector, row int) []byte {
+	typ := columnar.ArrayOf(columnar.Type{Kind: columnar.Text})
+	text := string(v.Str.Value(row))
+	if !strings.HasPrefix(t.name, "_") { // a vector, whose elements begin at 0
+		text = "{" + strings.ReplaceAll(text, " ", ",") + "}"
+	}
+	elements, err := columnar.Elements(typ, text)
+	n := elements.Len()
+	if err != nil {
+		n = 0
+	}
+	be := binary.BigEndian
+	dimensions, first := uint32(min(n, 1)), uint32(1)
+	if t.name[0] != '_' {
+		dimensions, first = 1, 0
+	}
+	nulls := len(dst) + 4
+	dst = be.AppendUint32(be.AppendUint32(be.AppendUint32(dst, dimensions), 0), t.element)
+	if dimensions == 0 {
+		return dst
+	}
+	dst = be.AppendUint32(be.AppendUint32(dst, uint32(n)), first)
+	for i := range n {
+		if elements.IsNull(i) {
+			be.PutUint32(dst[nulls:], 1)
+			dst = be.AppendUint32(dst, math.MaxUint32)
+			continue
+		}
+		at := len(dst)
+		dst = p.appendBinaryElement(be.AppendUint32(dst, 0), t, elements.Str.Value(i))
+		be.PutUint32(dst[at:], uint32(len(dst)-at-4))
+	}
+	return dst
+}
+
+func (p presenter) appendBinaryElement(dst []byte, t told, text []byte) []byte {
+	name := elementName(t.name)
+	number, _ := strconv.ParseInt(string(text), 10, 64)
+	switch {
+	case name == "int2":
+		return binary.BigEndian.AppendUint16(dst, uint16(number))
+	case name == "oid" || name == "xid" || name == "cid":
+		return binary.BigEndian.AppendUint32(dst, uint32(number))
+	case strings.HasPrefix(name, "reg") && name != "regproc":
+		return binary.BigEndian.AppendUint32(dst, p.names.OID(name, string(text)))
+	case name == "jsonb":
+		return append(append(dst, 1), text...)
+	}
+	return append(dst, text...)
 }

@@ -44,6 +44,8 @@ func AppendBinary(dst []byte, v *Vector, row int) []byte {
 		return appendSpacedJSON(append(dst, jsonbVersion), v.Str.Value(row))
 	case Text, Varchar, Char, Bytea, JSON:
 		return append(dst, v.Str.Value(row)...)
+	case Array:
+		return appendBinaryArray(dst, v.Type, text(v.Str.Value(row)))
 	case Date:
 		return be.AppendUint32(dst, uint32(dateToWire(v.I32[row])))
 	case Timestamp, TimestampTZ:
@@ -173,6 +175,8 @@ func ParseBinary(t Type, b []byte, into *VectorBuilder) error {
 		return store(into, (*VectorBuilder).AppendInt128)(parseBinaryDecimal(t, b))
 	case Date, Time, Timestamp, TimestampTZ:
 		return parseBinaryTime(t, b, into)
+	case Array:
+		return parseBinaryArray(t, b, into)
 	default:
 		return parseBinaryText(t, b, into)
 	}

@@ -5,7 +5,8 @@ type Kind uint8
 
 // The kinds. Text, Varchar, Char, JSON, JSONB and Bytea are held as strings: text as
 // valid UTF-8 without NUL, Char with its padding, JSON without blanks between its
-// tokens, JSONB normalised (see json.go) and without blanks too.
+// tokens, JSONB normalised (see json.go) and without blanks too. An Array is held as the text that
+// PostgreSQL prints of it (see array.go).
 const (
 	Bool Kind = iota + 1
 	Int16
@@ -26,6 +27,7 @@ const (
 	UUID
 	JSON
 	JSONB
+	Array // of one dimension, with elements of the kind Element
 )
 
 // Type is a Kind with its modifiers.
@@ -34,6 +36,7 @@ type Type struct {
 	Precision uint8 // Decimal
 	Scale     uint8 // Decimal
 	Length    int32 // Varchar, Char
+	Element   Kind  // Array, whose other modifiers are those of its elements
 }
 
 // Column of a schema.
@@ -78,6 +81,7 @@ type Strings struct {
 //	Float32, Float64                       F32, F64
 //	Decimal                                I128 (unscaled value, any precision)
 //	Text Varchar Char Bytea JSON JSONB     Str
+//	Array                                  Str
 //	Date                                   I32
 //	Time, Timestamp, TimestampTZ           I64
 //	Interval                               Intervals

@@ -35,6 +35,10 @@ func (d *lineDecoder) read(f *field, p int) int {
 		}
 	case JSON, JSONB:
 		return d.json(f, p)
+	case Array:
+		if c == '[' {
+			return d.array(f, p+1)
+		}
 	default:
 	}
 	if d.s[p] == '"' {

@@ -36,6 +36,8 @@ func ParseText(t Type, s string, into *VectorBuilder) error {
 		return parseBytea(s, into)
 	case JSON, JSONB:
 		return parseJSONText(t, s, into)
+	case Array:
+		return parseArray(t, s, into)
 	default:
 		return parseFixed(t, s, into)
 	}

@@ -81,8 +81,8 @@ func (p *Prover) Prove(content io.Reader) (Proof, error) {
 // CleanReadable tells whether DuckDB's read_json can read values of the type at all,
 // given a content that is clean: bytea as VARCHAR through unhex(substr(c, 3)), char(n)
 // as VARCHAR through rpad, all others as DuckDB names them. It holds for every type
-// that there is; a type that is added has to earn it.
-func (t Type) CleanReadable() bool { return t.Kind.Valid() }
+// that there is but arrays; a type that is added has to earn it.
+func (t Type) CleanReadable() bool { return t.Kind.Valid() && t.Kind != Array }
 
 // CleanReadable tells whether any content can be clean under the schema. DuckDB can't
 // read a table without columns, or one with columns whose names differ in nothing but
@@ -113,6 +113,9 @@ func (s Schema) Fingerprint() uint64 {
 		}
 		buf = append(buf, byte(c.Type.Kind), c.Type.Precision, c.Type.Scale, notNull)
 		buf = binary.AppendVarint(buf, int64(c.Type.Length))
+		if c.Type.Kind == Array {
+			buf = append(buf, byte(c.Type.Element))
+		}
 	}
 	// A hash doesn't fail to write.
 	_, _ = h.Write(buf)

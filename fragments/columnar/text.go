@@ -32,7 +32,7 @@ func AppendText(dst []byte, v *Vector, row int) []byte {
 		return appendFloat(dst, v.F64[row], 64)
 	case Decimal:
 		return appendDecimal(dst, v.I128[row], v.Type.Scale)
-	case Text, Varchar, Char, JSON:
+	case Text, Varchar, Char, JSON, Array:
 		return append(dst, v.Str.Value(row)...)
 	case JSONB:
 		return appendSpacedJSON(dst, v.Str.Value(row))

@@ -65,6 +65,7 @@ var kinds = [...]kindFacts{
 	UUID:        {"UUID", "uuid", "uuid", "UUID", oidUUID, 16},
 	JSON:        {"JSON", "json", "json", "JSON", oidJSON, -1},
 	JSONB:       {"JSONB", "jsonb", "json", "JSON", oidJSONB, -1},
+	Array:       {"Array", "array", "array", "", 0, -1},
 }
 
 // Valid tells whether k is one of the kinds.
@@ -81,7 +82,7 @@ func (k Kind) String() string {
 // isString tells whether values of the kind are held in Vector.Str.
 func (k Kind) isString() bool {
 	switch k {
-	case Text, Varchar, Char, Bytea, JSON, JSONB:
+	case Text, Varchar, Char, Bytea, JSON, JSONB, Array:
 		return true
 	default:
 		return false
@@ -94,6 +95,8 @@ func (k Kind) isCharacters() bool { return k == Text || k == Varchar || k == Cha
 // Validate tells whether the type is one that a column may have.
 func (t Type) Validate() error {
 	switch {
+	case t.Kind == Array:
+		return t.validateArray()
 	case !t.Kind.Valid():
 		return fmt.Errorf("%v is not a kind of column", t.Kind)
 	case t.Kind == Decimal && (t.Precision < 1 || t.Precision > MaxPrecision || t.Scale > t.Precision):
@@ -102,6 +105,8 @@ func (t Type) Validate() error {
 		return fmt.Errorf("%s has no precision", t.SQL())
 	case (t.Kind == Varchar || t.Kind == Char) && (t.Length < 0 || t.Length > MaxLength):
 		return fmt.Errorf("length %d is out of range for %v", t.Length, t.Kind)
+	case t.Element != 0:
+		return fmt.Errorf("%v has no elements", t.Kind)
 	case t.Kind != Varchar && t.Kind != Char && t.Length != 0:
 		return fmt.Errorf("%s has no length", t.SQL())
 	}
@@ -115,6 +120,8 @@ func (t Type) SQL() string {
 		return t.Kind.String()
 	}
 	switch {
+	case t.Kind == Array:
+		return t.ElementType().SQL() + "[]"
 	case t.Kind == Decimal:
 		return fmt.Sprintf("numeric(%d,%d)", t.Precision, t.Scale)
 	case t.Kind == Char && t.Length == 0:
@@ -133,7 +140,12 @@ func (t Type) String() string { return t.SQL() }
 func (t Type) inputName() string { return kinds[t.Kind].input }
 
 // OID is the type's identifier in PostgreSQL's catalog.
-func (t Type) OID() uint32 { return kinds[t.Kind].oid }
+func (t Type) OID() uint32 {
+	if t.Kind == Array {
+		return arrayOIDs[t.Element]
+	}
+	return kinds[t.Kind].oid
+}
 
 // TypeSize is PostgreSQL's typlen: the bytes of a value, or -1 when they vary.
 func (t Type) TypeSize() int16 { return kinds[t.Kind].size }
@@ -141,6 +153,8 @@ func (t Type) TypeSize() int16 { return kinds[t.Kind].size }
 // TypMod is PostgreSQL's atttypmod: the modifiers in one number, -1 for none.
 func (t Type) TypMod() int32 {
 	switch {
+	case t.Kind == Array:
+		return t.ElementType().TypMod()
 	case t.Kind == Decimal:
 		return (int32(t.Precision)<<16 | int32(t.Scale)) + 4
 	case t.Length > 0:
@@ -153,10 +167,14 @@ func (t Type) TypMod() int32 {
 // DuckDB is the DuckDB type that holds the column's values. Char is a VARCHAR
 // whose values come padded, JSONB a JSON whose values come normalised.
 func (t Type) DuckDB() string {
-	if t.Kind == Decimal {
+	switch t.Kind {
+	case Decimal:
 		return fmt.Sprintf("DECIMAL(%d,%d)", t.Precision, t.Scale)
+	case Array:
+		return t.ElementType().DuckDB() + "[]"
+	default:
+		return kinds[t.Kind].duckDB
 	}
-	return kinds[t.Kind].duckDB
 }
 
 // TypeFromOID is the type of a PostgreSQL type identifier and atttypmod, as
@@ -164,7 +182,11 @@ func (t Type) DuckDB() string {
 // can't have are refused with a *TypeError.
 func TypeFromOID(oid uint32, typmod int32) (Type, error) {
 	for k := Bool; k.Valid(); k++ {
-		if kinds[k].oid != oid {
+		if arrayOIDs[k] == oid && oid != 0 {
+			element, err := TypeFromOID(kinds[k].oid, typmod)
+			return ArrayOf(element), err
+		}
+		if kinds[k].oid != oid || oid == 0 {
 			continue
 		}
 		t := Type{Kind: k}
@@ -244,8 +266,9 @@ func TypeFromSQL(name string, mods []int32) (Type, error) {
 		mods = inline
 	}
 	base, inCatalog := strings.CutPrefix(base, "pg_catalog.")
-	if strings.HasSuffix(base, "[]") || strings.HasSuffix(base, " array") || strings.HasPrefix(base, "_") {
-		return Type{}, &TypeError{Code: codeNotSupported, Name: name, Message: "arrays are not supported: type " + name, Hint: "Use jsonb."}
+	if element, isArray := elementName(base); isArray {
+		t, err := TypeFromSQL(element, mods)
+		return ArrayOf(t), err
 	}
 	if hint, refused := refusedNames[base]; refused || (inCatalog && base == "char") {
 		return Type{}, &TypeError{Code: codeNotSupported, Name: name, Message: "type " + base + " is not supported", Hint: hint}

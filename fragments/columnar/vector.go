@@ -35,7 +35,7 @@ func (v *Vector) Len() int {
 		return len(v.I128)
 	case Interval:
 		return len(v.Intervals)
-	case Text, Varchar, Char, Bytea, JSON, JSONB:
+	case Text, Varchar, Char, Bytea, JSON, JSONB, Array:
 		return max(len(v.Str.Offsets), 1) - 1
 	default:
 		return 0
@@ -73,7 +73,7 @@ func (v *Vector) Slice(from, to int) Vector {
 		s.I128 = v.I128[from:to]
 	case Interval:
 		s.Intervals = v.Intervals[from:to]
-	case Text, Varchar, Char, Bytea, JSON, JSONB:
+	case Text, Varchar, Char, Bytea, JSON, JSONB, Array:
 		s.Str = Strings{Offsets: v.Str.Offsets[from : to+1], Bytes: v.Str.Bytes}
 	default:
 	}
@@ -143,7 +143,7 @@ func (b *VectorBuilder) AppendNull() {
 		b.v.I128 = append(b.v.I128, Int128{})
 	case Interval:
 		b.v.Intervals = append(b.v.Intervals, IntervalValue{})
-	case Text, Varchar, Char, Bytea, JSON, JSONB:
+	case Text, Varchar, Char, Bytea, JSON, JSONB, Array:
 		b.v.Str.Offsets = append(b.v.Str.Offsets, uint32(len(b.v.Str.Bytes)))
 	default:
 	}
@@ -252,7 +252,7 @@ func (b *VectorBuilder) AppendFrom(v *Vector, i int) {
 		b.AppendInt128(v.I128[i])
 	case Interval:
 		b.AppendInterval(v.Intervals[i])
-	case Text, Varchar, Char, Bytea, JSON, JSONB:
+	case Text, Varchar, Char, Bytea, JSON, JSONB, Array:
 		b.AppendBytes(v.Str.Value(i))
 	default:
 	}
@@ -277,7 +277,7 @@ func (b *VectorBuilder) reserve(n int) {
 		b.v.I128 = grown(b.v.I128, n)
 	case Interval:
 		b.v.Intervals = grown(b.v.Intervals, n)
-	case Text, Varchar, Char, Bytea, JSON, JSONB:
+	case Text, Varchar, Char, Bytea, JSON, JSONB, Array:
 		b.v.Str.Offsets = grown(b.v.Str.Offsets, n+1)
 	default:
 	}
@@ -318,7 +318,7 @@ func (b *VectorBuilder) truncate(n int) {
 		b.v.I128 = b.v.I128[:n]
 	case Interval:
 		b.v.Intervals = b.v.Intervals[:n]
-	case Text, Varchar, Char, Bytea, JSON, JSONB:
+	case Text, Varchar, Char, Bytea, JSON, JSONB, Array:
 		b.v.Str.Offsets = b.v.Str.Offsets[:n+1]
 		b.v.Str.Bytes = b.v.Str.Bytes[:b.v.Str.Offsets[n]]
 	default:

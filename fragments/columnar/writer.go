@@ -111,6 +111,8 @@ func appendValue(dst []byte, c *writerColumn, v *Vector, row int) ([]byte, error
 		return appendJSONValue(dst, c, v.Str.Value(row))
 	case k != v.Type.Kind:
 		return dst, errMismatch(c, v)
+	case k == Array:
+		return appendArrayJSON(dst, c, v, row)
 	}
 	switch c.Type.Kind {
 	case Bool:

@@ -91,6 +91,8 @@ func newValue(v *columnar.Vector) (mapping.Value, error) {
 		return mapping.CreateInterval(mapping.NewInterval(i.Months, i.Days, i.Micros)), nil
 	case columnar.UUID:
 		return mapping.CreateUUID(mapping.NewUHugeInt(v.I128[0].Lo, uint64(v.I128[0].Hi))), nil
+	case columnar.Array:
+		return newList(v)
 	default:
 		return mapping.Value{}, unsupported("a value of kind %d can't be bound", v.Type.Kind)
 	}
@@ -117,7 +119,7 @@ func checkLen(v *columnar.Vector, n int) error {
 		have = len(v.I128)
 	case columnar.Interval:
 		have = len(v.Intervals)
-	case columnar.Text, columnar.Varchar, columnar.Char, columnar.Bytea, columnar.JSON, columnar.JSONB:
+	case columnar.Text, columnar.Varchar, columnar.Char, columnar.Bytea, columnar.JSON, columnar.JSONB, columnar.Array:
 		have = len(v.Str.Offsets) - 1
 	}
 	if have != n || v.Null != nil && len(v.Null) != n {

@@ -79,6 +79,8 @@ func (l layout) copyVector(vector mapping.Vector, n int) (columnar.Vector, error
 		out.Str, err = copyStrings(data, out.Null, n)
 	case mapping.TypeEnum:
 		out.Str, err = l.copyEnums(data, out.Null, n)
+	case mapping.TypeList:
+		out.Str, err = l.copyLists(vector, data, out.Null, n)
 	case mapping.TypeSQLNull:
 		out.Null = slices.Repeat([]bool{true}, n)
 		out.Str.Offsets = make([]uint32, n+1)

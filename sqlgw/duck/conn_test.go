@@ -78,8 +78,8 @@ func TestColumnsOfRows(t *testing.T) {
 		require.Equal(t, []columnar.Column{{Name: "v", Type: v.Type}}, rows.Columns())
 		require.NoError(t, rows.Close())
 	}
-	// A list hides behind a parameter too.
-	s, err = c.Prepare(t.Context(), "SELECT [$1] AS v")
+	// A list of lists hides behind a parameter too.
+	s, err = c.Prepare(t.Context(), "SELECT [[$1]] AS v")
 	require.NoError(t, err)
 	rows, err := s.Query(t.Context(), &columnar.Batch{Len: 1, Cols: []columnar.Vector{int64s(3, 1)}})
 	require.NoError(t, err)

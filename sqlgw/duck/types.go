@@ -21,6 +21,7 @@ type layout struct {
 	id       mapping.Type // logical
 	internal mapping.Type // of a decimal's or an enum's values
 	enum     []string
+	child    *layout // of a list that is handed on
 }
 
 // simpleTypes are the logical types that need nothing but their id to be known.
@@ -69,6 +70,8 @@ func layoutOf(lt mapping.LogicalType) layout {
 		if mapping.LogicalTypeGetAlias(lt) == jsonAlias {
 			l.typ.Kind = columnar.JSON
 		}
+	case mapping.TypeList:
+		return listLayout(lt)
 	default:
 		l.typ = simpleTypes()[l.id]
 	}
@@ -128,6 +131,9 @@ func typeSQL(t columnar.Type) (string, error) {
 			return "", fmt.Errorf("duck: numeric(%d,%d) is out of range", t.Precision, t.Scale)
 		}
 		return fmt.Sprintf("DECIMAL(%d,%d)", t.Precision, t.Scale), nil
+	case columnar.Array:
+		element, err := typeSQL(t.ElementType())
+		return element + "[]", err
 	default:
 		names := [...]string{
 			columnar.Bool: "BOOLEAN", columnar.Int16: "SMALLINT", columnar.Int32: "INTEGER", columnar.Int64: "BIGINT",
@@ -157,6 +163,13 @@ func newLogicalType(t columnar.Type) (mapping.LogicalType, error) {
 		return lt, nil
 	case columnar.Varchar, columnar.Char:
 		return mapping.CreateLogicalType(mapping.TypeVarchar), nil
+	case columnar.Array:
+		element, err := newLogicalType(t.ElementType())
+		if err != nil {
+			return mapping.LogicalType{}, err
+		}
+		defer mapping.DestroyLogicalType(&element)
+		return mapping.CreateListType(element), nil
 	default:
 		// Of the logical types that are handed on as t, the one that is t's own.
 		ids := [...]mapping.Type{

@@ -57,7 +57,7 @@ func checkValues(v *columnar.Vector, from, n int) error {
 				return fmt.Errorf("a value has more than %d digits", v.Type.Precision)
 			}
 		}
-	case columnar.Text, columnar.Varchar, columnar.Char, columnar.JSON, columnar.JSONB:
+	case columnar.Text, columnar.Varchar, columnar.Char, columnar.JSON, columnar.JSONB, columnar.Array:
 		return checkText(v.Str.Offsets[from:from+n+1], v.Str.Bytes)
 	case columnar.Bytea:
 		return checkOffsets(v.Str.Offsets[from : from+n+1])

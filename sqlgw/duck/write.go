@@ -54,6 +54,8 @@ func (w vectorWriter) write(v *columnar.Vector) error {
 		w.writeDecimals(data, v)
 	case columnar.Text, columnar.Varchar, columnar.Char, columnar.JSON, columnar.JSONB, columnar.Bytea:
 		w.writeStrings(data, v)
+	case columnar.Array:
+		return w.writeLists(data, v)
 	default:
 		return fmt.Errorf("kind %d isn't a column type", v.Type.Kind)
 	}

@@ -47,6 +47,10 @@ func duckType(t typeName) (duckDBType, *Error) {
 	if err != nil {
 		return d, err
 	}
+	if typ.Kind == columnar.Array { // by its name, as _int4
+		typ = typ.ElementType()
+		d.dimensions = 1
+	}
 	d.typ = typ
 	return d, nil
 }
@@ -66,6 +70,12 @@ func (t typeName) columnType() (columnar.Type, *Error) {
 	}
 	if err != nil {
 		return typ, errorf(CodeUndefinedObject, "%v", err)
+	}
+	if t.dimensions > 1 {
+		return typ, refuseAll("arrays of more than one dimension")
+	}
+	if t.dimensions > 0 {
+		return columnar.ArrayOf(typ), nil
 	}
 	return typ, nil
 }
@@ -370,7 +380,7 @@ func oneFieldInterval(c *pg.TypeCast, t *typeName) {
 
 // arrayConst is an array written as text: '{1,2}'.
 func arrayConst(text string, d duckDBType) (*pg.Node, *Error) {
-	elements, ok := splitArray(text)
+	elements, ok := columnar.SplitArray(text)
 	if !ok {
 		return nil, errorf(CodeInvalidText, "malformed array literal: %q", text)
 	}
@@ -389,75 +399,6 @@ func arrayConst(text string, d duckDBType) (*pg.Node, *Error) {
 		array.Elements = append(array.Elements, made)
 	}
 	return d.cast(&pg.Node{Node: &pg.Node_AArrayExpr{AArrayExpr: array}}), nil
-}
-
-// splitArray takes an array of one dimension apart; a nil element is NULL.
-func splitArray(text string) ([]*string, bool) {
-	text = strings.Trim(text, spaceChars)
-	if len(text) < 2 || text[0] != '{' || text[len(text)-1] != '}' {
-		return nil, false
-	}
-	a := arrayReader{rest: strings.Trim(text[1:len(text)-1], spaceChars)}
-	if a.rest == "" {
-		return nil, true
-	}
-	for {
-		element, ok := a.element()
-		if !ok {
-			return nil, false
-		}
-		a.elements = append(a.elements, element)
-		if a.rest == "" {
-			return a.elements, true
-		}
-		if a.rest[0] != ',' {
-			return nil, false
-		}
-		a.rest = strings.TrimLeft(a.rest[1:], spaceChars)
-	}
-}
-
-type arrayReader struct {
-	rest     string
-	elements []*string
-}
-
-// element reads one element and the blanks after it.
-func (a *arrayReader) element() (*string, bool) {
-	var value strings.Builder
-	quoted, closed := strings.HasPrefix(a.rest, `"`), false
-	i := 0
-	if quoted {
-		i = 1
-	}
-scan:
-	for ; i < len(a.rest); i++ {
-		switch c := a.rest[i]; {
-		case c == '\\' && i+1 < len(a.rest):
-			i++
-			value.WriteByte(a.rest[i])
-		case quoted && c == '"':
-			closed = true
-			i++
-			break scan
-		case !quoted && c == ',':
-			break scan
-		case !quoted && (c == '{' || c == '}' || c == '"'):
-			return nil, false
-		default:
-			value.WriteByte(c)
-		}
-	}
-	a.rest = strings.TrimLeft(a.rest[i:], spaceChars)
-	text := value.String()
-	if quoted {
-		return &text, closed
-	}
-	text = strings.TrimRight(text, spaceChars)
-	if strings.EqualFold(text, "null") {
-		return nil, true
-	}
-	return &text, text != ""
 }
 
 // parseTypeName reads the name of a type by the grammar.

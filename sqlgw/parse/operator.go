@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"broadsheet.dev/broadsheet/fragments/columnar"
 )
 
 // operatorName is the name of an operator, without the schema of PostgreSQL's own.
@@ -225,7 +227,7 @@ func pathStep(key string) string {
 // numbers, may be places of an array: so one step after the other is asked for.
 func jsonPath(op string, left, right *pg.Node) (*pg.Node, *Error) {
 	text, ok := stringConst(right)
-	steps, valid := splitArray(text)
+	steps, valid := columnar.SplitArray(text)
 	if !ok || !valid || len(steps) == 0 {
 		return nil, refuse("operator " + op + " with a path that is not a constant")
 	}
@@ -264,7 +266,7 @@ func (b *binder) arrayOperator(n *pg.Node, e *pg.A_Expr) error {
 // textArray handles x = ANY ('{a,b}') and x <> ALL ('{a,b}'), whose elements have the type of x:
 // as a list of IN they have it in DuckDB too.
 func (b *binder) textArray(n *pg.Node, e *pg.A_Expr, op, text string) error {
-	elements, ok := splitArray(text)
+	elements, ok := columnar.SplitArray(text)
 	location := e.GetRexpr().GetAConst().GetLocation()
 	if !ok {
 		return b.src.at(errorf(CodeInvalidText, "malformed array literal: %q", text), location)
