@@ -64,7 +64,7 @@ func (c *Catalog) createOver(ctx context.Context, spec TableSpec) (Table, error)
 			return Table{}, err
 		}
 		ok, err := c.commit(ctx, append(s.compares(), c.named(s, spec)...),
-			s.take(), clientv3.OpPut(c.tableKey(t), t.encode()), c.putVersion())
+			s.takeUpTo(t.lastID()), clientv3.OpPut(c.tableKey(t), t.encode()), c.putVersion())
 		if err != nil {
 			return Table{}, c.unknown("table", spec.Name, err)
 		}
@@ -137,7 +137,7 @@ func (c *Catalog) beginCreate(ctx context.Context, spec TableSpec) (*making, err
 		}
 		m.key = c.keys.createRecord(c.database, spec.Schema, m.table.ID)
 		ok, err := c.commit(ctx, append(s.compares(), c.named(s, spec)...),
-			s.take(), clientv3.OpPut(m.key, m.record.encode()))
+			s.takeUpTo(m.table.lastID()), clientv3.OpPut(m.key, m.record.encode()))
 		if err != nil {
 			// If it was made after all, it is taken back when its time is over: it has
 			// made no journals, and another create of the name isn't in its way.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
@@ -29,9 +30,15 @@ type (
 	}
 
 	nameEntry struct { // of databases and schemas
-		Format int    `json:"format"`
-		ID     int64  `json:"id"`
-		Name   string `json:"name"`
+		Format  int    `json:"format"`
+		ID      int64  `json:"id"`
+		Name    string `json:"name"`
+		Comment string `json:"comment,omitempty"`
+	}
+
+	objectEntry struct {
+		Format int `json:"format"`
+		Object
 	}
 
 	tableEntry struct {
@@ -45,6 +52,10 @@ type (
 		Journals   string        `json:"journals"`
 		Owned      bool          `json:"owned"`
 		Options    *optionsEntry `json:"options,omitempty"` // of owned tables
+		Comment    string        `json:"comment,omitempty"`
+		// Constraints and Indexes are as they were declared.
+		Constraints []Constraint `json:"constraints,omitempty"`
+		Indexes     []Index      `json:"indexes,omitempty"`
 	}
 
 	columnEntry struct {
@@ -56,6 +67,7 @@ type (
 		Length    int32  `json:"length,omitempty"`
 		NotNull   bool   `json:"not_null,omitempty"`
 		Default   string `json:"default,omitempty"`
+		Comment   string `json:"comment,omitempty"`
 	}
 
 	optionsEntry struct {
@@ -119,11 +131,11 @@ func decodeEntry[T any](value []byte) (T, error) {
 func (t Table) encode() string {
 	e := tableEntry{
 		Format: entryFormat, ID: t.ID, Schema: t.Schema, Name: t.Name, Generation: t.Generation, Version: t.Version,
-		Journals: t.Journals, Owned: t.Owned,
+		Journals: t.Journals, Owned: t.Owned, Comment: t.Comment, Constraints: t.Constraints, Indexes: t.Indexes,
 	}
 	for _, c := range t.Columns {
 		e.Columns = append(e.Columns, columnEntry{
-			ID: c.ID, Name: c.Name, Type: kindNames[c.Type.Kind], Precision: c.Type.Precision, Scale: c.Type.Scale,
+			ID: c.ID, Name: c.Name, Type: typeName(c.Type), Comment: c.Comment, Precision: c.Type.Precision, Scale: c.Type.Scale,
 			Length: c.Type.Length, NotNull: c.NotNull, Default: c.Default,
 		})
 	}
@@ -145,17 +157,14 @@ func decodeTable(value []byte) (Table, error) {
 	}
 	t := Table{
 		ID: e.ID, Schema: e.Schema, Name: e.Name, Generation: e.Generation, Version: e.Version,
-		Journals: e.Journals, Owned: e.Owned, Columns: make([]Column, 0, len(e.Columns)),
+		Journals: e.Journals, Owned: e.Owned, Comment: e.Comment, Constraints: e.Constraints, Indexes: e.Indexes, Columns: make([]Column, 0, len(e.Columns)),
 	}
 	for _, c := range e.Columns {
-		kind, err := kindOf(c.Type)
+		typ, err := c.typ()
 		if err != nil {
 			return Table{}, fmt.Errorf("column %q: %w", c.Name, err)
 		}
-		t.Columns = append(t.Columns, Column{
-			ID: c.ID, Name: c.Name, NotNull: c.NotNull, Default: c.Default,
-			Type: columnar.Type{Kind: kind, Precision: c.Precision, Scale: c.Scale, Length: c.Length},
-		})
+		t.Columns = append(t.Columns, Column{ID: c.ID, Name: c.Name, NotNull: c.NotNull, Default: c.Default, Type: typ, Comment: c.Comment})
 	}
 	if e.Options != nil {
 		if t.Options, err = e.Options.decode(); err != nil {
@@ -166,6 +175,24 @@ func decodeTable(value []byte) (Table, error) {
 		return Table{}, errors.New("not a table")
 	}
 	return t, nil
+}
+
+// typeName is the name of a type in an entry. Those of arrays are the elements' with an underscore, as in pg_type.
+func typeName(t columnar.Type) string {
+	if t.Kind == columnar.Array {
+		return "_" + kindNames[t.Element]
+	}
+	return kindNames[t.Kind]
+}
+
+func (c columnEntry) typ() (columnar.Type, error) {
+	element, isArray := strings.CutPrefix(c.Type, "_")
+	kind, err := kindOf(element)
+	t := columnar.Type{Kind: kind, Precision: c.Precision, Scale: c.Scale, Length: c.Length}
+	if isArray {
+		t = columnar.ArrayOf(t)
+	}
+	return t, err
 }
 
 func kindOf(name string) (columnar.Kind, error) {

@@ -3,6 +3,7 @@ package catalog
 import (
 	"encoding/hex"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,9 +61,41 @@ func goldenTables() (Table, Table) {
 	return clicks.table(16386, []string{"file:///"}), rides.table(16389, nil)
 }
 
+// goldenDeclared is a table with all that can be declared, and objects that aren't tables.
+func goldenDeclared() (Table, Object, Object) {
+	items := TableSpec{
+		Schema: "public", Name: "items", Columns: []Column{
+			{Name: "id", Type: columnar.Type{Kind: columnar.Int64}},
+			{Name: "click", Type: columnar.Type{Kind: columnar.Int64}},
+			{Name: "tags", Type: columnar.ArrayOf(columnar.Type{Kind: columnar.Text}), Default: "'{}'"},
+		},
+		Constraints: []Constraint{
+			{Kind: PrimaryKey, Columns: []int64{1}},
+			{Kind: ForeignKey, Columns: []int64{2}, References: 16386, RefColumns: []int64{1}, OnUpdate: "a", OnDelete: "c"},
+			{Kind: Check, Name: "positive", Columns: []int64{1}, Check: "id > 0"},
+		},
+		Indexes: []Index{{Method: "btree", Columns: []int64{2}, Options: []int16{3}, Where: "click > 7"}},
+		Options: Options{},
+	}
+	t := items.table(16391, []string{"file:///"})
+	t.Comment = "what was clicked"
+	t.Columns = slices.Clone(t.Columns)
+	t.Columns[0].Comment = "unique, says who writes it"
+	return t, Object{
+			ID: 16397, Kind: SequenceObject, Schema: "public", Name: "numbers",
+			Sequence: &Sequence{Type: "int8", Start: 1, Increment: 1, Min: 1, Max: 9223372036854775807, Cache: 1},
+		}, Object{
+			ID: 16398, Kind: FunctionObject, Schema: "public", Name: "twice", Comment: "two of it",
+			Function: &Function{
+				Language: "sql", Arguments: []Argument{{Name: "a", Type: "int4"}, {Type: "_text"}}, Returns: "int4", Body: "select 2 * a", Volatility: "v",
+			},
+		}
+}
+
 func TestFormatDocument(t *testing.T) {
 	k := newKeys("/broadsheet")
 	clicks, rides := goldenTables()
+	items, numbers, twice := goldenDeclared()
 	r := record{
 		id: 16390, database: "postgres", schema: "Sales/EU", name: "orders", journals: "Sales+2FEU/orders.16390/", count: 4,
 		until: time.Date(2026, 1, 2, 3, 4, 5, 500_000_000, time.UTC),
@@ -90,6 +123,9 @@ func TestFormatDocument(t *testing.T) {
 		{k.schema("postgres", "public"), encode(nameEntry{Format: entryFormat, ID: 16385, Name: "public"})},
 		{k.table("postgres", "public", "clicks"), clicks.encode()},
 		{k.table("postgres", "Sales/EU", "all rides"), rides.encode()},
+		{k.table("postgres", "public", "items"), items.encode()},
+		{k.object("postgres", "public", SequenceObject, "numbers"), encode(objectEntry{Format: entryFormat, Object: numbers})},
+		{k.object("postgres", "public", FunctionObject, twice.key()), encode(objectEntry{Format: entryFormat, Object: twice})},
 		{k.createRecord("postgres", "Sales/EU", 16390), r.encode()},
 		{k.dropRecord(16390), r.encode()},
 	}, documented(t))
@@ -100,9 +136,13 @@ func TestFormatDocument(t *testing.T) {
 func TestDocumentedEntriesAreRead(t *testing.T) {
 	k := newKeys("/broadsheet")
 	clicks, rides := goldenTables()
+	items, numbers, twice := goldenDeclared()
 	want := map[string]any{
-		k.table("postgres", "public", "clicks"):      clicks,
-		k.table("postgres", "Sales/EU", "all rides"): rides,
+		k.table("postgres", "public", "clicks"):                     clicks,
+		k.table("postgres", "Sales/EU", "all rides"):                rides,
+		k.table("postgres", "public", "items"):                      items,
+		k.object("postgres", "public", SequenceObject, "numbers"):   numbers,
+		k.object("postgres", "public", FunctionObject, twice.key()): twice,
 		k.version():                    bookkeeper{},
 		k.counter():                    bookkeeper{},
 		k.database("postgres"):         database{Format: 1, ID: 16384, Name: "postgres"},
@@ -132,9 +172,13 @@ func TestDocumentedEntriesAreRead(t *testing.T) {
 // TestEveryKindIsWritten holds that each kind of column has a name in entries.
 func TestEveryKindIsWritten(t *testing.T) {
 	for kind := columnar.Bool; kind.Valid(); kind++ {
-		got, err := kindOf(kindNames[kind])
+		want := columnar.Type{Kind: kind}
+		if kind == columnar.Array {
+			want.Element = columnar.Date
+		}
+		got, err := columnEntry{Type: typeName(want)}.typ()
 		require.NoError(t, err, kind)
-		require.Equal(t, kind, got)
+		require.Equal(t, want, got)
 	}
 }
 

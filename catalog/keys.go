@@ -29,6 +29,15 @@ func (k keys) table(db, schema, name string) string {
 	return k.tablesOf(db, schema) + escapeName(name)
 }
 
+func (k keys) objects(db string) string { return k.root + "/objects/" + escapeName(db) + "/" }
+
+func (k keys) objectsOf(db, schema string) string { return k.objects(db) + escapeName(schema) + "/" }
+
+// object is what isn't a table: kind is its kind, and name is with argument types for functions.
+func (k keys) object(db, schema string, kind ObjectKind, name string) string {
+	return k.objectsOf(db, schema) + string(kind) + "/" + escapeName(name)
+}
+
 func (k keys) creating() string { return k.root + "/creating/" }
 
 func (k keys) creatingOf(db, schema string) string {

@@ -52,6 +52,9 @@ func (k keys) decode(key string, value []byte) (any, error) {
 	case strings.HasPrefix(key, k.root+"/tables/"):
 		t, err := decodeTable(value)
 		return t, errors.Join(err, wrongEnd(key, "/"+escapeName(t.Schema)+"/"+escapeName(t.Name)))
+	case strings.HasPrefix(key, k.root+"/objects/"):
+		o, err := decodeObject(value)
+		return o, errors.Join(err, wrongEnd(key, "/"+escapeName(o.Schema)+"/"+string(o.Kind)+"/"+escapeName(o.key())))
 	case strings.HasPrefix(key, k.creating()):
 		r, err := decodeRecord(value)
 		return creating(r), errors.Join(err, wrongKey(key, k.createRecord(r.database, r.schema, r.id)))

@@ -12,6 +12,8 @@ import (
 type Schema struct {
 	ID   int64 // the oid
 	Name string
+	// Comment is that of COMMENT ON.
+	Comment string
 }
 
 // reservedSchema tells whether PostgreSQL or we keep a schema name for the system.
@@ -56,6 +58,7 @@ func (c *Catalog) DropSchema(ctx context.Context, name string) error {
 			clientv3.OpGet(key),
 			clientv3.OpGet(c.keys.tablesOf(c.database, name), clientv3.WithPrefix(), clientv3.WithCountOnly()),
 			clientv3.OpGet(c.keys.creatingOf(c.database, name), clientv3.WithPrefix(), clientv3.WithCountOnly()),
+			clientv3.OpGet(c.keys.objectsOf(c.database, name), clientv3.WithPrefix(), clientv3.WithCountOnly()),
 		).Commit()
 		if err != nil {
 			return fmt.Errorf("catalog: drop schema %q: %w", name, err)
@@ -66,6 +69,8 @@ func (c *Catalog) DropSchema(ctx context.Context, name string) error {
 			return &Error{Code: ErrNotFound, Kind: "schema", Name: name}
 		case tables > 0:
 			return &Error{Code: ErrNotEmpty, Kind: "schema", Name: name, Detail: fmt.Sprintf("it has %d tables", tables)}
+		case r.Responses[3].GetResponseRange().GetCount() > 0:
+			return &Error{Code: ErrNotEmpty, Kind: "schema", Name: name, Detail: "it has functions, sequences or views"}
 		case making > 0:
 			return &Error{Code: ErrNotEmpty, Kind: "schema", Name: name, Detail: "a table is being made in it", Hint: "Try again in a minute."}
 		default:
@@ -75,6 +80,7 @@ func (c *Catalog) DropSchema(ctx context.Context, name string) error {
 				unchanged(key, kvs[0].GetModRevision()),
 				absent(c.keys.tablesOf(c.database, name)).WithPrefix(),
 				absent(c.keys.creatingOf(c.database, name)).WithPrefix(),
+				absent(c.keys.objectsOf(c.database, name)).WithPrefix(),
 			}, clientv3.OpDelete(key), c.putVersion())
 			if err != nil {
 				return c.unknown("schema", name, err)

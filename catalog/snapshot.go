@@ -55,7 +55,7 @@ func (s *Snapshot) Databases() []string {
 func (s *Snapshot) Schema(name string) (Schema, bool) {
 	kv, _ := s.view.Get(s.catalog.keys.schema(s.catalog.database, name))
 	e, ok := kv.Value.(schema)
-	return Schema{ID: e.ID, Name: e.Name}, ok
+	return Schema{ID: e.ID, Name: e.Name, Comment: e.Comment}, ok
 }
 
 // Schemas are all schemas, in the order of their names.
@@ -63,7 +63,7 @@ func (s *Snapshot) Schemas() []Schema {
 	var out []Schema
 	s.view.Ascend(s.catalog.keys.schemas(s.catalog.database), func(kv keyspace.KeyValue) bool {
 		if e, ok := kv.Value.(schema); ok {
-			out = append(out, Schema{ID: e.ID, Name: e.Name})
+			out = append(out, Schema{ID: e.ID, Name: e.Name, Comment: e.Comment})
 		}
 		return true
 	})
@@ -88,6 +88,18 @@ func (s *Snapshot) Tables() []Table {
 		return true
 	})
 	slices.SortFunc(out, func(a, b Table) int { return cmp.Or(cmp.Compare(a.Schema, b.Schema), cmp.Compare(a.Name, b.Name)) })
+	return out
+}
+
+// Objects are all that aren't tables, in the order of their schemas, kinds and names.
+func (s *Snapshot) Objects() []Object {
+	var out []Object
+	s.view.Ascend(s.catalog.keys.objects(s.catalog.database), func(kv keyspace.KeyValue) bool {
+		if o, ok := kv.Value.(Object); ok {
+			out = append(out, o)
+		}
+		return true
+	})
 	return out
 }
 

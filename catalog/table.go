@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -50,6 +51,11 @@ type Table struct {
 	// Version of the columns. It is drawn from the same counter as ids: no two
 	// definitions have the same.
 	Version int64
+	// Comment is that of COMMENT ON.
+	Comment string
+	// Constraints and Indexes are as they were declared. They are told, and not enforced.
+	Constraints []Constraint
+	Indexes     []Index
 }
 
 // Column of a table.
@@ -59,6 +65,7 @@ type Column struct {
 	Type    columnar.Type
 	NotNull bool
 	Default string // an SQL expression, "" for none
+	Comment string
 }
 
 // RowSchema is what a row of the table is.
@@ -74,7 +81,10 @@ func (t Table) RowSchema() columnar.Schema {
 type TableSpec struct {
 	Schema, Name string
 	Columns      []Column // IDs are given by CreateTable
-	Options      Options
+	// Constraints and Indexes that are declared; their IDs are given by CreateTable.
+	Constraints []Constraint
+	Indexes     []Index
+	Options     Options
 	// OnJournals is the prefix of existing journals that the table is laid over; ""
 	// makes journals for the table.
 	OnJournals string
@@ -108,6 +118,11 @@ func (s TableSpec) Validate() error {
 		seen[c.Name] = true
 		if err := c.Type.Validate(); err != nil {
 			return &Error{Code: ErrInvalid, Kind: "column", Name: c.Name, Err: err}
+		}
+	}
+	for _, x := range s.Constraints {
+		if err := x.validate(seen); err != nil {
+			return err
 		}
 	}
 	if s.OnJournals != "" {
@@ -151,7 +166,16 @@ func (s TableSpec) table(id int64, stores []string) Table {
 	}
 	for i, c := range s.Columns {
 		c.ID = int64(i + 1)
+		c.NotNull = c.NotNull || s.isPrimary(c.ID)
 		t.Columns = append(t.Columns, c)
+	}
+	used := id
+	next := func() int64 { used++; return used }
+	for _, x := range s.Constraints {
+		t.addConstraint(x, next)
+	}
+	for _, x := range s.Indexes {
+		t.addIndex(x, next)
 	}
 	if s.OnJournals == "" {
 		t.Owned = true
@@ -159,6 +183,12 @@ func (s TableSpec) table(id int64, stores []string) Table {
 		t.Journals = escapeName(s.Schema) + "/" + escapeName(s.Name) + "." + strconv.FormatInt(id, 10) + "/"
 	}
 	return t
+}
+
+// isPrimary tells whether a column belongs to the primary key: none of its values is NULL then, which is
+// enforced of new tables.
+func (s TableSpec) isPrimary(id int64) bool {
+	return slices.ContainsFunc(s.Constraints, func(x Constraint) bool { return x.Kind == PrimaryKey && slices.Contains(x.Columns, id) })
 }
 
 // fits tells whether etcd takes the table's entry.

@@ -63,8 +63,11 @@ func (s state) compares() []clientv3.Cmp {
 }
 
 // take takes the id from the counter.
-func (s state) take() clientv3.Op {
-	return clientv3.OpPut(s.keys.counter(), encode(counterEntry{Format: entryFormat, Next: s.nextID + 1}))
+func (s state) take() clientv3.Op { return s.takeUpTo(s.nextID) }
+
+// takeUpTo takes all ids up to one from the counter.
+func (s state) takeUpTo(last int64) clientv3.Op {
+	return clientv3.OpPut(s.keys.counter(), encode(counterEntry{Format: entryFormat, Next: last + 1}))
 }
 
 // commit makes a transaction, and tells whether its compares held.

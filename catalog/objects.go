@@ -1,0 +1,251 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// ObjectKind is a kind of thing that isn't a table. It stands in keys.
+type ObjectKind string
+
+// The kinds of objects.
+const (
+	SequenceObject ObjectKind = "sequence"
+	FunctionObject ObjectKind = "function"
+)
+
+// Object is a thing that is kept and told as it was declared. Its JSON is that of entries.
+type Object struct {
+	ID      int64      `json:"id"`
+	Kind    ObjectKind `json:"kind"`
+	Schema  string     `json:"schema"`
+	Name    string     `json:"name"`
+	Comment string     `json:"comment,omitempty"`
+	// Sequence and Function: the one that Kind says.
+	Sequence *Sequence `json:"sequence,omitempty"`
+	Function *Function `json:"function,omitempty"`
+}
+
+// Sequence is what CREATE SEQUENCE says. No number is ever drawn from it.
+type Sequence struct {
+	Type      string `json:"type"` // int2, int4 or int8
+	Start     int64  `json:"start"`
+	Increment int64  `json:"increment"`
+	Min       int64  `json:"min"`
+	Max       int64  `json:"max"`
+	Cache     int64  `json:"cache"`
+	Cycle     bool   `json:"cycle,omitempty"`
+}
+
+// Function is what CREATE FUNCTION says. It can't be called.
+type Function struct {
+	Language string `json:"language"`
+	// Arguments are those of input, in order.
+	Arguments []Argument `json:"arguments,omitempty"`
+	// Returns is the name that pg_type has for the type; Set tells of SETOF.
+	Returns    string `json:"returns"`
+	Set        bool   `json:"set,omitempty"`
+	Body       string `json:"body"`
+	Volatility string `json:"volatility"` // pg_proc.provolatile
+	Strict     bool   `json:"strict,omitempty"`
+	Procedure  bool   `json:"procedure,omitempty"`
+}
+
+// Argument of a function.
+type Argument struct {
+	Name string `json:"name,omitempty"`
+	Type string `json:"type"` // pg_type's name
+}
+
+// key is what tells objects of a kind and schema apart: functions may share a name.
+func (o *Object) key() string {
+	if o.Function == nil {
+		return o.Name
+	}
+	types := make([]string, len(o.Function.Arguments))
+	for i, a := range o.Function.Arguments {
+		types[i] = a.Type
+	}
+	return o.Name + "(" + strings.Join(types, ",") + ")"
+}
+
+func decodeObject(value []byte) (Object, error) {
+	e, err := decodeEntry[objectEntry](value)
+	if err != nil {
+		return Object{}, err
+	}
+	known := e.Kind == SequenceObject && e.Sequence != nil || e.Kind == FunctionObject && e.Function != nil
+	if e.ID < firstID || !known {
+		return Object{}, errors.New("not an object that this program knows")
+	}
+	return e.Object, nil
+}
+
+// CreateObject makes an object; with replace, in the place of one that is there. Its ID is given.
+func (c *Catalog) CreateObject(ctx context.Context, o Object, replace bool) (Object, error) {
+	if err := validateIdentifier(string(o.Kind), o.Name); err != nil {
+		return o, err
+	}
+	key, schemaKey := c.keys.object(c.database, o.Schema, o.Kind, o.key()), c.keys.schema(c.database, o.Schema)
+	for {
+		s, err := c.read(ctx, schemaKey, key, c.keys.table(c.database, o.Schema, o.Name))
+		switch {
+		case err != nil:
+			return o, fmt.Errorf("catalog: create %s %q: %w", o.Kind, o.Name, err)
+		case s.kvs[0] == nil:
+			return o, &Error{Code: ErrNotFound, Kind: "schema", Name: o.Schema}
+		case s.kvs[1] != nil && !replace, s.kvs[2] != nil && o.Function == nil:
+			return o, &Error{Code: ErrExists, Kind: string(o.Kind), Name: o.Name}
+		}
+		o.ID = s.nextID
+		if s.kvs[1] != nil {
+			if old, err := decodeObject(s.kvs[1].GetValue()); err == nil {
+				o.ID, o.Comment = old.ID, old.Comment
+			}
+		}
+		value := encode(objectEntry{Format: entryFormat, Object: o})
+		if len(value) > maxEntry {
+			return o, &Error{Code: ErrInvalid, Kind: string(o.Kind), Name: o.Name, Detail: fmt.Sprintf("its definition has %d bytes, at most %d work", len(value), maxEntry)}
+		}
+		compares := append(s.compares(), unchanged(schemaKey, s.kvs[0].GetModRevision()), unchanged(key, s.kvs[1].GetModRevision()))
+		ok, err := c.commit(ctx, compares, s.take(), clientv3.OpPut(key, value), c.putVersion())
+		if err != nil {
+			return o, c.unknown(string(o.Kind), o.Name, err)
+		}
+		if ok {
+			return o, nil
+		}
+	}
+}
+
+// DropObject removes an object.
+func (c *Catalog) DropObject(ctx context.Context, o Object) error {
+	ok, err := c.commit(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(c.objectKey(&o)), ">", 0)},
+		clientv3.OpDelete(c.objectKey(&o)), c.putVersion())
+	if err != nil {
+		return c.unknown(string(o.Kind), o.Name, err)
+	}
+	if !ok {
+		return &Error{Code: ErrNotFound, Kind: string(o.Kind), Name: o.Name}
+	}
+	return nil
+}
+
+func (c *Catalog) objectKey(o *Object) string {
+	return c.keys.object(c.database, o.Schema, o.Kind, o.key())
+}
+
+// Change is one that ChangeTable makes to a table's declaration.
+type Change struct {
+	// Constraints and Indexes are added; one of DropIndexes is removed.
+	Constraints []Constraint
+	Indexes     []Index
+	DropIndex   int64
+	// Comment, where it isn't nil, becomes that of the table, or of the column, index or constraint of
+	// this id.
+	Comment *string
+	Column  int64
+	Index   int64
+}
+
+// ChangeTable changes what is declared of a table. What its rows are stays as it is.
+func (c *Catalog) ChangeTable(ctx context.Context, schemaName, name string, change Change) (Table, error) {
+	key := c.keys.table(c.database, schemaName, name)
+	for {
+		s, err := c.read(ctx, key)
+		if err != nil {
+			return Table{}, fmt.Errorf("catalog: change table %q.%q: %w", schemaName, name, err)
+		}
+		if s.kvs[0] == nil {
+			return Table{}, &Error{Code: ErrNotFound, Kind: "table", Name: name}
+		}
+		t, err := decodeTable(s.kvs[0].GetValue())
+		if err != nil {
+			return Table{}, &Error{Code: ErrUnreadable, Kind: "table", Name: name, Err: err}
+		}
+		last := s.nextID - 1
+		if err := t.apply(change, func() int64 { last++; return last }); err != nil {
+			return Table{}, err
+		}
+		if err := t.fits(); err != nil {
+			return Table{}, err
+		}
+		ok, err := c.commit(ctx, append(s.compares(), unchanged(key, s.kvs[0].GetModRevision())),
+			s.takeUpTo(last), clientv3.OpPut(key, t.encode()), c.putVersion())
+		if err != nil {
+			return Table{}, c.unknown("table", name, err)
+		}
+		if ok {
+			return t, nil
+		}
+	}
+}
+
+// apply makes a change to a table that is this caller's own.
+func (t *Table) apply(change Change, next func() int64) error {
+	for _, x := range change.Constraints {
+		if x.Name != "" && t.freeName(x.Name) != x.Name {
+			return &Error{Code: ErrExists, Kind: "constraint", Name: x.Name}
+		}
+		if x.Kind == PrimaryKey && slices.ContainsFunc(t.Constraints, func(y Constraint) bool { return y.Kind == PrimaryKey }) {
+			return &Error{Code: ErrInvalid, Kind: "table", Name: t.Name, Detail: "multiple primary keys for a table are not allowed"}
+		}
+		t.addConstraint(x, next)
+	}
+	for _, x := range change.Indexes {
+		if x.Name != "" && t.freeName(x.Name) != x.Name {
+			return &Error{Code: ErrExists, Kind: "index", Name: x.Name}
+		}
+		t.addIndex(x, next)
+	}
+	t.Indexes = slices.DeleteFunc(t.Indexes, func(x Index) bool { return x.ID == change.DropIndex })
+	switch {
+	case change.Comment == nil:
+	case change.Column != 0:
+		for i := range t.Columns {
+			if t.Columns[i].ID == change.Column {
+				t.Columns[i].Comment = *change.Comment
+			}
+		}
+	case change.Index != 0:
+		for i := range t.Indexes {
+			if t.Indexes[i].ID == change.Index {
+				t.Indexes[i].Comment = *change.Comment
+			}
+		}
+	default:
+		t.Comment = *change.Comment
+	}
+	return nil
+}
+
+// CommentSchema gives a schema its comment.
+func (c *Catalog) CommentSchema(ctx context.Context, name, comment string) error {
+	key := c.keys.schema(c.database, name)
+	for {
+		s, err := c.read(ctx, key)
+		if err != nil {
+			return fmt.Errorf("catalog: comment on schema %q: %w", name, err)
+		}
+		if s.kvs[0] == nil {
+			return &Error{Code: ErrNotFound, Kind: "schema", Name: name}
+		}
+		e, err := decodeEntry[nameEntry](s.kvs[0].GetValue())
+		if err != nil {
+			return &Error{Code: ErrUnreadable, Kind: "schema", Name: name, Err: err}
+		}
+		e.Comment = comment
+		ok, err := c.commit(ctx, []clientv3.Cmp{unchanged(key, s.kvs[0].GetModRevision())}, clientv3.OpPut(key, encode(e)), c.putVersion())
+		if err != nil {
+			return c.unknown("schema", name, err)
+		}
+		if ok {
+			return nil
+		}
+	}
+}
