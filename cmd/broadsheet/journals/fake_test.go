@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
@@ -28,6 +29,7 @@ import (
 //	ahead     its stores have 1234 bytes, and its brokers none
 //	raced     was appended to by another since its head was told
 //	holey     begins at 100, with the 5 bytes "later"
+//	stored    has two fragments in its store, of an hour ago
 //	broken    fails
 //
 // It keeps what it is asked. A request with the token "wrong" isn't authenticated.
@@ -205,6 +207,22 @@ func (f *fakeBroker) suspend(journal string, level protocol.JournalSpec_Suspend_
 		f.put(spec)
 	}
 	return was
+}
+
+func (f *fakeBroker) ListFragments(_ context.Context, req *protocol.FragmentsRequest) (*protocol.FragmentsResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := &protocol.FragmentsResponse{Header: f.header()}
+	if f.does(req.GetJournal()) != "stored" {
+		return r, nil
+	}
+	for begin := int64(0); begin < 20; begin += 10 {
+		r.Fragments = append(r.GetFragments(), &protocol.FragmentsResponse_XFragment{Spec: &protocol.Fragment{
+			Journal: req.GetJournal(), Begin: begin, End: begin + 10, Sum: protocol.SumOf(nil), CompressionCodec: protocol.CompressionCodec_NONE,
+			BackingStore: f.journals[req.GetJournal()].GetSpec().GetFragment().GetStores()[0], ModTime: time.Now().Add(-time.Hour).Unix(),
+		}})
+	}
+	return r, nil
 }
 
 func (f *fakeBroker) FragmentStoreHealth(_ context.Context, req *protocol.FragmentStoreHealthRequest) (*protocol.FragmentStoreHealthResponse, error) {
