@@ -172,6 +172,42 @@ func TestRequiredMemberIsAwaited(t *testing.T) {
 	require.Contains(t, m.wanted(i), MemberRef(0))
 }
 
+// TestFewerKeepTheirMembers: an item that wants fewer goes on with some of those that it had, the
+// primary among them; that others are preferred matters only to one that lacks them.
+func TestFewerKeepTheirMembers(t *testing.T) {
+	m := newModel(0, 1, 2)
+	for i := range 3 {
+		m.resize(i, 10)
+	}
+	i := m.add(Item{Want: 3, Held: []MemberRef{2, 1, 0}, Prefer: []MemberRef{1}, Settled: true})
+	m.settle()
+	for want := 2; want > 0; want-- {
+		was := m.wanted(i)
+		m.n.SetItem(i, want, []MemberRef{1}, false)
+		require.Equal(t, []ItemRef{i}, m.n.Solve())
+		require.Len(t, m.wanted(i), want)
+		require.Subset(t, was, m.wanted(i))
+		require.Contains(t, m.wanted(i), MemberRef(2), "the primary")
+	}
+}
+
+// TestZonesComeBeforeLoad: two members of an item aren't in one zone, however little they have to do.
+func TestZonesComeBeforeLoad(t *testing.T) {
+	m := newModel(0, 0, 1)
+	for i := range 3 {
+		m.resize(i, 100)
+	}
+	for range 99 {
+		m.add(Item{Want: 1, Prefer: []MemberRef{2}, Require: true})
+	}
+	m.settle()
+	require.Equal(t, 99, m.n.Load(2))
+	i := m.add(Item{Want: 2})
+	m.n.Solve()
+	require.Contains(t, m.wanted(i), MemberRef(2))
+	require.False(t, m.n.SingleZone(i))
+}
+
 // BenchmarkSolve is the plan of the design's cluster, from nothing and after one change.
 func BenchmarkSolve(b *testing.B) {
 	b.Run("cold", func(b *testing.B) {
