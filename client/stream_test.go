@@ -139,6 +139,23 @@ func checkStreamed(t *rapid.T, broker *streamBroker, all []*streamAppend) {
 	}
 }
 
+// TestStreamsHaveSoManyHandles: a lane that would have the number after the last isn't known.
+func TestStreamsHaveSoManyHandles(t *testing.T) {
+	fsm := newStreamFSM()
+	first := AppendParams{Journal: "j/0"}
+	for i := range maxHandles - 1 {
+		p := AppendParams{Journal: fmt.Sprint("j/", i)}
+		fsm.handles[laneOf(p)] = &streamHandle{number: uint32(i) + 1}
+	}
+	other := AppendParams{Journal: "another"}
+	require.True(t, fsm.knows(other, 0))
+	require.False(t, fsm.knows(other, 1), "the append before it may take the last")
+	fsm.batch([]*streamAppend{{params: other, done: make(chan struct{})}})
+	require.EqualValues(t, maxHandles, fsm.handles[laneOf(other)].number)
+	require.False(t, fsm.knows(AppendParams{Journal: "one more"}, 0))
+	require.True(t, fsm.knows(first, 9))
+}
+
 // TestStreamMessagesAreBounded: a broker takes messages of 4 MiB, and a larger one would end the
 // stream with all that is on its way.
 func TestStreamMessagesAreBounded(t *testing.T) {

@@ -1,10 +1,12 @@
 package keyspace
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"strconv"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -42,6 +44,47 @@ func TestEtcdThatWentBackIsRefused(t *testing.T) {
 	require.ErrorIs(t, m.reset(nil, 9), ErrWentBack)
 	require.Equal(t, 3, m.tree.Len())
 	require.True(t, isFinal(m.advance(9)))
+}
+
+// TestReloadDecodesWhatHasChanged, and nothing else: what didn't is the same value.
+func TestReloadDecodesWhatHasChanged(t *testing.T) {
+	var decoded []string
+	m := newMirror(Config{Logger: slog.New(slog.DiscardHandler), Decode: func(kv *mvccpb.KeyValue) (any, error) {
+		decoded = append(decoded, string(kv.GetKey()))
+		return decode(kv)
+	}})
+	at := func(key string, mod int64) *mvccpb.KeyValue {
+		return &mvccpb.KeyValue{Key: []byte(key), Value: fmt.Append(nil, mod), CreateRevision: 1, ModRevision: mod}
+	}
+	require.NoError(t, m.reset([]*mvccpb.KeyValue{at("/p/a", 5), at("/p/b", 5), at("/p/c", 5)}, 10))
+	decoded = nil
+	require.NoError(t, m.reset([]*mvccpb.KeyValue{at("/p/a", 5), at("/p/b", 11), at("/p/d", 12)}, 12))
+	require.Equal(t, []string{"/p/b", "/p/d"}, decoded)
+	require.Equal(t, 3, m.tree.Len())
+	a, ok := m.view().Get("/p/a")
+	require.True(t, ok)
+	require.Equal(t, "=5", a.Value)
+}
+
+// askedWatcher answers a question for how far it is.
+type askedWatcher struct {
+	clientv3.Watcher
+	answer func(context.Context) error
+}
+
+func (w askedWatcher) RequestProgress(ctx context.Context) error { return w.answer(ctx) }
+
+// TestQuestionsThatFail: an error of etcd's is told; that it didn't answer in time isn't one.
+func TestQuestionsThatFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		require.NoError(t, askProgress(t.Context(), askedWatcher{answer: func(context.Context) error { return nil }}))
+		require.ErrorIs(t, askProgress(t.Context(), askedWatcher{answer: func(context.Context) error { return errBad }}), errBad)
+		silent := askedWatcher{answer: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
+		require.NoError(t, askProgress(t.Context(), silent))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, askProgress(ctx, silent), context.Canceled)
+	})
 }
 
 func TestMadeUpHeadersAreIgnored(t *testing.T) {

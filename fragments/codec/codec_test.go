@@ -164,6 +164,25 @@ func (r *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// TestNothingWanted: a read of no bytes is none, also where the next one would tell of a bomb.
+func TestNothingWanted(t *testing.T) {
+	r, err := codec.NewReader(gzip, bytes.NewReader(compress(t, gzip, []byte("content"))), 3)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, r.Close()) }()
+	b := make([]byte, 3)
+	_, err = io.ReadFull(r, b)
+	require.NoError(t, err)
+	require.Equal(t, "con", string(b))
+	for range 2 {
+		n, err := r.Read(nil)
+		require.NoError(t, err)
+		require.Zero(t, n)
+	}
+	_, err = r.Read(b)
+	var bomb *codec.LengthError
+	require.ErrorAs(t, err, &bomb)
+}
+
 // TestWindowIsCapped refuses a file of 81 bytes whose header asks for 128 MiB.
 func TestWindowIsCapped(t *testing.T) {
 	file, err := os.ReadFile("testdata/window-128m.zst")
