@@ -154,10 +154,14 @@ func (m *member) run(ctx context.Context, security broker.Security) error {
 	if err != nil {
 		return err
 	}
+	// The broker serves until ctx is done, in order then, or another role has failed.
 	roles := task.New(context.WithoutCancel(ctx), "broker")
+	serving, end := context.WithCancel(ctx)
+	defer end()
+	defer context.AfterFunc(roles.Context(), end)()
 	roles.Go("serve", func(context.Context) error {
 		defer roles.Cancel()
-		return b.Serve(ctx)
+		return b.Serve(serving)
 	})
 	roles.Go("sweep", func(ctx context.Context) error { return sweepStores(ctx, m.stores, m.log) })
 	roles.Go("announce", func(ctx context.Context) error { return m.announce(ctx, b) })
