@@ -22,9 +22,6 @@ func (s fileStore) Put(ctx context.Context, key string, body io.Reader, size int
 	if encoding != Plain {
 		return fmt.Errorf("%w: encoding %s", ErrEncoding, encoding)
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
 	err := s.creator.create(ctx, key, body, size)
 	if absent(err) {
 		return err // A missing directory is no object that wasn't found.

@@ -76,6 +76,19 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// TestNothingIsPutTooLate: nobody waits for it any more.
+func TestNothingIsPutTooLate(t *testing.T) {
+	s := openStore(t, newRegistry(t, store.RegistryConfig{FileRoot: t.TempDir()}), "file:///")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	late := errors.New("the statement was canceled")
+	cancel(late)
+	for _, content := range []string{"", "content"} {
+		require.ErrorIs(t, put(ctx, s, "a", content), late)
+		_, err := s.Stat(t.Context(), "a")
+		require.ErrorIs(t, err, store.ErrNotFound)
+	}
+}
+
 // TestLinksLeadNowhere has links in the root that lead out of it, and around in it.
 func TestLinksLeadNowhere(t *testing.T) {
 	outside, root := t.TempDir(), t.TempDir()
