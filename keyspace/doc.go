@@ -17,11 +17,13 @@
 //     etcd that went back, or is another cluster, ends the watch with an error.
 //   - A key whose value doesn't decode keeps its last decoded value, and is logged;
 //     one that never decoded isn't in the view.
+//   - An etcd before 3.5 isn't loaded from.
 //   - Cluster id, member id, raft term and revision of a view are never zero.
 //
 // # Goroutines
 //
-// Watch runs in the caller's task; nothing else of ours is started. One Watch at a
+// Watch runs in the caller's task. Load asks the members for their versions at the same time, and awaits
+// all answers; nothing else of ours is started. One Watch at a
 // time owns the mirror: it takes it from a channel of capacity 1.
 //
 // # Testing

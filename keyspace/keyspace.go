@@ -37,7 +37,7 @@ type KeySpace struct {
 	waiting map[int64]int
 }
 
-// Load reads all keys under the prefix at one revision.
+// Load reads all keys under the prefix at one revision. An etcd that is too old is refused, by a *VersionError.
 func Load(ctx context.Context, c Config) (*KeySpace, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -53,6 +53,9 @@ func Load(ctx context.Context, c Config) (*KeySpace, error) {
 	}
 	m := newMirror(c)
 	if err := k.load(ctx, m); err != nil {
+		return nil, err
+	}
+	if err := checkVersion(ctx, c.Client); err != nil {
 		return nil, err
 	}
 	k.publish(m)

@@ -24,6 +24,7 @@ import (
 	"broadsheet.dev/broadsheet/internal/certs"
 	"broadsheet.dev/broadsheet/internal/datadir"
 	"broadsheet.dev/broadsheet/internal/task"
+	"broadsheet.dev/broadsheet/keyspace"
 	"broadsheet.dev/broadsheet/protocol"
 )
 
@@ -161,11 +162,19 @@ func (m *member) run(ctx context.Context, security broker.Security) error {
 	defer context.AfterFunc(roles.Context(), end)()
 	roles.Go("serve", func(context.Context) error {
 		defer roles.Cancel()
-		return b.Serve(serving)
+		return etcdHint(b.Serve(serving))
 	})
 	roles.Go("sweep", func(ctx context.Context) error { return sweepStores(ctx, m.stores, m.log) })
 	roles.Go("announce", func(ctx context.Context) error { return m.announce(ctx, b) })
 	return roles.Wait()
+}
+
+// etcdHint says what to do about an etcd that is refused.
+func etcdHint(err error) error {
+	if _, ok := errors.AsType[*keyspace.VersionError](err); ok {
+		return withHint(err, "upgrade etcd, or say where another is with --etcd.address")
+	}
+	return err
 }
 
 // openStores makes the registry of the stores that journals may name.
