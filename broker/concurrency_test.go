@@ -157,7 +157,7 @@ func TestReadsWhileRolling(t *testing.T) {
 	spec.Fragment.Length = 1 << 10
 	spec.Fragment.RefreshInterval = durationpb.New(time.Hour) // No listing mends what a drop tore.
 	b.Create(spec)
-	const total = 300_000
+	const total = 120_000
 	mustAppend(ctx, t, b, "a/journal", pattern(0, 10)) // offset 0 can't be asked for
 	g := task.New(ctx, "test")
 	for range 4 {

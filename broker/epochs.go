@@ -36,3 +36,17 @@ func (b *Broker) recordEpochs(ctx context.Context, e *entry, l epoch.List) (int6
 	}
 	return txn.Header.GetRevision(), txn.Succeeded, nil
 }
+
+// epochsRevision is the mod revision of a journal's epochs as etcd has them now, whatever has been seen of it here, and
+// the revision of etcd at which that was so.
+func (b *Broker) epochsRevision(ctx context.Context, name string) (int64, int64, error) {
+	resp, err := b.cfg.Etcd.Get(ctx, epochsKey(b.cfg.Prefix, name), clientv3.WithKeysOnly()) // linearizable
+	if err != nil {
+		return 0, 0, status.Errorf(codes.Unavailable, "journal %s: read its epochs from etcd: %s", name, err)
+	}
+	known := int64(0)
+	for _, kv := range resp.Kvs {
+		known = kv.ModRevision
+	}
+	return known, resp.Header.GetRevision(), nil
+}

@@ -140,6 +140,9 @@ func (w *walk) appendSome(n int) {
 			c := r.out.response.GetCommit()
 			switch {
 			case r.out.err != nil || r.dead || c == nil:
+				if r.out.err != nil {
+					require.NotContains(w.t, r.out.err.Error(), "restored from a backup", "etcd lost nothing")
+				}
 				w.t.Logf("append %d at %s: again %t, %v", r.author, node.id.GetSuffix(), r.out.again, r.out.err)
 			default:
 				w.acknowledged(r.author, r.text, r.out.response)

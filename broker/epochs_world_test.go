@@ -316,6 +316,16 @@ func (p *process) recordEpochs(ctx context.Context, e *entry, l epoch.List) (int
 	return 0, false, errEtcd
 }
 
+func (p *process) epochsRevision(context.Context, string) (int64, int64, error) {
+	w := p.node.world
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.dead {
+		return 0, 0, errEtcd
+	}
+	return w.written, w.revision, nil
+}
+
 // arrive lets one write arrive that was on its way.
 func (w *world) arrive() {
 	w.mu.Lock()

@@ -218,6 +218,11 @@ func (m *remnant) closeEpoch(ctx context.Context, now *roster, list epoch.List, 
 	if missing := new(epoch.MissingError); errors.As(err, &missing) {
 		return nil // Others have to say.
 	}
+	if future := new(epoch.FutureError); errors.As(err, &future) {
+		if known, _, unread := m.broker.epochsRevision(ctx, m.id.Journal); unread == nil && known != revision {
+			return nil // They are about to be seen.
+		}
+	}
 	if err != nil {
 		return err
 	}

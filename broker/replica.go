@@ -67,6 +67,8 @@ type registry interface {
 	// recordEpochs of a journal in etcd, if nothing has changed there; false if it has. It
 	// returns the revision.
 	recordEpochs(ctx context.Context, e *entry, l epoch.List) (int64, bool, error)
+	// epochsRevision is the mod revision of a journal's epochs in etcd now, and etcd's revision.
+	epochsRevision(ctx context.Context, name string) (int64, int64, error)
 	// setSuspension of a journal.
 	setSuspension(ctx context.Context, e *entry, s *protocol.JournalSpec_Suspend, closing *epoch.Epoch) outcome
 }

@@ -66,6 +66,7 @@ func newLoneAt(t *testing.T, root string, spec *protocol.JournalSpec) *lone {
 type loneDirectories struct {
 	entry_    *entry
 	suspended []protocol.JournalSpec_Suspend_Level // as it was asked for
+	recorded  int64                                // mod revision of the epochs
 }
 
 func (d *loneDirectories) journalExists(name string) bool          { return name == "a/journal/nested" }
@@ -79,10 +80,15 @@ func (d *loneDirectories) entryAt(context.Context, spool.ID, int64) (*entry, err
 }
 
 func (d *loneDirectories) recordEpochs(_ context.Context, e *entry, l epoch.List) (int64, bool, error) {
+	d.recorded++
 	next := *e
-	next.epochs = l
+	next.epochs, next.epochsRevision = l, d.recorded
 	d.entry_ = &next
 	return 1, true, nil
+}
+
+func (d *loneDirectories) epochsRevision(context.Context, string) (int64, int64, error) {
+	return d.recorded, 100, nil
 }
 
 func (d *loneDirectories) setSuspension(_ context.Context, _ *entry, s *protocol.JournalSpec_Suspend, _ *epoch.Epoch) outcome {
@@ -378,5 +384,43 @@ func TestBarrierWhileTheHeadMoves(t *testing.T) {
 		l.acked.Store(after)
 		require.EqualValues(t, 6, l.barrier(l.ticket("")).response.GetCommit().GetEnd())
 		require.NoError(t, l.close())
+	})
+}
+
+// TestWatchThatLags: a spool may know an epoch before this broker sees it in etcd. Only if etcd itself doesn't know
+// it, the journal is refused.
+func TestWatchThatLags(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, specWith(func(*protocol.JournalSpec_Fragment) {}))
+		l.append("one")
+		d := l.env.directories.(*loneDirectories)
+		before := d.entry_
+		require.NoError(t, l.again(d.entry_))
+		after := d.entry_
+		require.EqualValues(t, 2, l.spool.State().Epoch)
+
+		d.entry_ = before
+		require.Equal(t, errAgain{100}, l.again(before))
+		o := l.commit(t.Context(), l.ticket("two"))
+		require.True(t, o.again, "%v", o.err)
+		require.EqualValues(t, 100, o.revision)
+
+		d.recorded = before.epochsRevision // as in a backup
+		require.ErrorContains(t, l.again(before), "it was restored from a backup")
+		d.recorded, d.entry_ = after.epochsRevision, after
+		require.NoError(t, wait(t.Context(), time.Minute))
+		l.append("two")
+		require.NoError(t, l.close())
+	})
+}
+
+// again forms another epoch, by an entry.
+func (l *lone) again(e *entry) error {
+	n, err := l.acquire(l.t.Context())
+	require.NoError(l.t, err)
+	defer l.release(n)
+	n.revision = 0
+	return l.sync(n, e, func(list epoch.List, reports []epoch.Report, floor int64) (epoch.Epoch, error) {
+		return list.Form(reports, floor)
 	})
 }

@@ -168,12 +168,15 @@ func (s *syncer) run(ctx context.Context) (*pipeline, error) {
 		last, _ := list.Last()
 		return newPipeline(s.entry.route, last, nil), nil
 	}
+	if err := list.CheckFuture(self); err != nil {
+		return nil, s.judge(ctx, err)
+	}
 	if err := r.promise(list.Next()); err != nil {
 		return nil, err
 	}
 	reports, err := s.poll(ctx, list.Next())
 	if err != nil {
-		return nil, err
+		return nil, s.judge(ctx, err)
 	}
 	// The list is judged by what the spool holds now that it can't change any more.
 	form := s.form
@@ -185,7 +188,7 @@ func (s *syncer) run(ctx context.Context) (*pipeline, error) {
 	}
 	next, err := form(list, append(reports, self), s.entry.spec.GetSuspend().GetOffset())
 	if err != nil {
-		return nil, err
+		return nil, s.judge(ctx, err)
 	}
 	list = list.Append(next, r.covers)
 	if err := s.record(ctx, list); err != nil {
@@ -198,6 +201,29 @@ func (s *syncer) run(ctx context.Context) (*pipeline, error) {
 		slog.Int("members", len(next.Members)), slog.Bool("reset", next.Reset))
 	return newPipeline(s.entry.route, next, s.peers), nil
 }
+
+// judge why no epoch was formed. That this spool knows an epoch which isn't in the list, or a peer one, tells of a loss
+// only if the list is what etcd has: it may not have been seen here yet that another broker was the primary.
+func (s *syncer) judge(ctx context.Context, err error) error {
+	future, fenced := new(epoch.FutureError), errPeerFenced{}
+	if !errors.As(err, &future) && !errors.As(err, &fenced) {
+		return err
+	}
+	known, revision, unread := s.replica.env.epochsRevision(ctx, s.replica.id.Journal)
+	switch {
+	case unread != nil:
+		return unread
+	case known != s.entry.epochsRevision:
+		return errAgain{revision}
+	default:
+		return err
+	}
+}
+
+// errPeerFenced tells that a peer has promised a later epoch than the one that it is polled for.
+type errPeerFenced struct{ error }
+
+func (e errPeerFenced) Unwrap() error { return e.error }
 
 // ours tells whether our assignment is of our present lease. If so nobody else can have polled us
 // and be about to write an epoch: its write compares its own assignment, which was gone before
@@ -241,7 +267,10 @@ func (s *syncer) poll(ctx context.Context, next int64) ([]epoch.Report, error) {
 	var reports []epoch.Report
 	for _, p := range s.peers {
 		resp, err := p.stream.Recv()
-		if err != nil {
+		switch {
+		case status.Code(err) == codes.Aborted:
+			return nil, errPeerFenced{s.broken(p, err)}
+		case err != nil:
 			return nil, s.broken(p, err)
 		}
 		report, err := s.reportOf(p, resp)

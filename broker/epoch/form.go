@@ -81,8 +81,9 @@ func (e Epoch) contribution(r Report) (int64, bool) {
 	}
 }
 
-// checkFuture refuses reports of epochs that aren't in the list.
-func (l List) checkFuture(reports []Report) error {
+// CheckFuture refuses reports of epochs that aren't in the list, with a *FutureError. Whoever gets one makes sure first
+// that the list is what etcd has: it may just not have been seen yet that somebody else wrote it.
+func (l List) CheckFuture(reports ...Report) error {
 	last, _ := l.Last()
 	for _, r := range reports {
 		if r.Epoch > last.Number {
@@ -96,7 +97,7 @@ func (l List) checkFuture(reports []Report) error {
 // start is the smallest end among those that count. floor is where a journal without
 // epochs begins. The error is a *MissingError or *FutureError.
 func (l List) Form(reports []Report, floor int64) (Epoch, error) {
-	if err := l.checkFuture(reports); err != nil {
+	if err := l.CheckFuture(reports...); err != nil {
 		return Epoch{}, err
 	}
 	next := Epoch{Number: l.Next(), Members: members(reports)}
@@ -160,7 +161,7 @@ func (l List) Continues(r Report) bool {
 // Close returns the epoch without members that tells where the last one ends (R6), as one of its
 // members knows. It is written before anything above the watermark is stored.
 func (l List) Close(r Report) (Epoch, error) {
-	if err := l.checkFuture([]Report{r}); err != nil {
+	if err := l.CheckFuture(r); err != nil {
 		return Epoch{}, err
 	}
 	last, ok := l.Last()
@@ -191,7 +192,7 @@ func (l List) Bound(stored int64) int64 {
 // Reset returns the epoch by which an operator gives up what the epochs before may have
 // had (R7). It starts at an offset of at least Bound.
 func (l List) Reset(reports []Report, start int64) (Epoch, error) {
-	if err := l.checkFuture(reports); err != nil {
+	if err := l.CheckFuture(reports...); err != nil {
 		return Epoch{}, err
 	}
 	next := Epoch{Number: l.Next(), Members: members(reports), Start: start, Reset: true}
