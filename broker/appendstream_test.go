@@ -62,6 +62,18 @@ func (s *streamed) append(all ...*streamPart) {
 	require.NoError(s.tb, s.stream.Send(&streaming.AppendStreamRequest{Appends: all}))
 }
 
+// appendAtOnce appends in one message: no pause of this process can come amid the append.
+func appendAtOnce(ctx context.Context, tb testing.TB, b *brokertest.Broker, journal, content string) {
+	tb.Helper()
+	s := newStreamed(ctx, tb, b)
+	s.open(journal)
+	s.append(whole(1, content))
+	require.Equal(tb, protocol.Status_OK, s.next().GetStatus())
+	require.NoError(tb, s.stream.CloseSend())
+	_, err := s.rest()
+	require.ErrorIs(tb, err, io.EOF)
+}
+
 // next result.
 func (s *streamed) next() *streamResult {
 	s.tb.Helper()

@@ -119,7 +119,7 @@ func TestHTTPBlockingRead(t *testing.T) {
 	b := brokertest.New(t, brokertest.Config{Adjust: func(c *broker.Config) { c.IdleTimeout = 50 * time.Millisecond }})
 	ctx := bounded(t)
 	b.Create(brokertest.Spec("a/journal"))
-	mustAppend(ctx, t, b, "a/journal", "first\n")
+	appendAtOnce(ctx, t, b, "a/journal", "first\n")
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.URL()+"/a/journal?block=true", nil)
 	require.NoError(t, err)
 	resp, err := b.HTTP().Do(req)
@@ -130,7 +130,7 @@ func TestHTTPBlockingRead(t *testing.T) {
 	for i, want := range []string{"first\n", "second\n", "third\n"} {
 		if i > 0 {
 			await(ctx, t, 100*time.Millisecond) // beyond the idle timeout
-			mustAppend(ctx, t, b, "a/journal", want)
+			appendAtOnce(ctx, t, b, "a/journal", want)
 		}
 		line, err := lines.ReadString('\n')
 		require.NoError(t, err)
@@ -164,7 +164,7 @@ func TestHTTPStalledPut(t *testing.T) {
 	}()
 	_, err = io.WriteString(w, "half")
 	require.NoError(t, err)
-	mustAppend(ctx, t, b, "a/journal", "whole")
+	appendAtOnce(ctx, t, b, "a/journal", "whole")
 	require.Contains(t, <-outcome, "408 Request Timeout journal a/journal: append: nothing was received for 200ms\nhint: ")
 	require.NoError(t, w.Close())
 	require.Equal(t, "whole", mustRead(ctx, t, b, "a/journal", 0))
