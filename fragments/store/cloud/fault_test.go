@@ -16,7 +16,7 @@ import (
 	"broadsheet.dev/broadsheet/fragments/store/cloud/cloudtest"
 )
 
-// patience is how long a Put goes on that gets no answer.
+// patience is how long a Put goes on after a request of it failed. What the server then still does is waited for.
 const patience = 1500 * time.Millisecond
 
 // testFaults fails each request of a Put in turn, once and from then on, in each way: the
@@ -49,19 +49,24 @@ func testFaults(t *testing.T, server *cloudtest.Server) {
 			puts = append(puts, of...)
 			group.Go(func() {
 				for n, p := range of {
+					ctx, giveUp := context.WithCancelCause(t.Context())
+					stop := time.AfterFunc(patience, func() { giveUp(errHung) })
 					proxy.Reset(func(request int, r *http.Request) cloudtest.Fault {
 						// An abort isn't waited for by who gave up, but for abortTime.
 						hung := fault == cloudtest.Hang && request > n && r.Method != http.MethodDelete
+						if hung {
+							giveUp(errHung)
+						}
 						if request == n+1 || hung {
 							return fault
 						}
 						return cloudtest.None
 					})
-					ctx, cancel := context.WithTimeoutCause(t.Context(), patience, errHung)
 					p.err = put(ctx, faulty, p.path, p.content)
-					cancel()
+					stop.Stop()
+					giveUp(nil)
 				}
-				proxy.Reset(nil)
+				proxy.Close()
 			})
 		}
 	}

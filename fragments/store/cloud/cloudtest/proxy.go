@@ -1,6 +1,7 @@
 package cloudtest
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -42,6 +43,7 @@ type Proxy struct {
 	// URL of the proxy.
 	URL string
 
+	server *httptest.Server
 	target *url.URL
 	next   *http.Transport
 
@@ -64,14 +66,18 @@ func newProxy(t *testing.T, endpoint string, secured *tls.Config) *Proxy {
 		t.Fatal(err)
 	}
 	p := &Proxy{target: target, next: &http.Transport{DisableCompression: true, TLSClientConfig: secured}}
-	server := httptest.NewServer(p)
-	t.Cleanup(func() {
-		server.CloseClientConnections()
-		server.Close()
-		p.next.CloseIdleConnections()
-	})
-	p.URL = server.URL
+	p.server = httptest.NewServer(p)
+	t.Cleanup(p.Close)
+	p.URL = p.server.URL
 	return p
+}
+
+// Close ends the proxy. It returns once no request is under way at the server any more, also of those that nobody
+// waits for.
+func (p *Proxy) Close() {
+	p.server.CloseClientConnections()
+	p.server.Close()
+	p.next.CloseIdleConnections()
 }
 
 // Reset counts requests from one again, and gives each the fault that fault says; nil is
@@ -116,7 +122,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		body = io.MultiReader(io.LimitReader(r.Body, max(r.ContentLength, 0)/2), failing{})
 	case None, Lost, Half:
 	}
-	out := r.Clone(r.Context())
+	out := r.Clone(context.WithoutCancel(r.Context())) // It goes on though its client gives up.
 	out.URL.Scheme, out.URL.Host, out.RequestURI = p.target.Scheme, p.target.Host, ""
 	out.Body = io.NopCloser(body)
 	if r.ContentLength == 0 && fault != Cut {
