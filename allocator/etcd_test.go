@@ -167,7 +167,7 @@ func (c *cluster) items(n int) {
 // await waits until the assignments in the mirror are as ok wants them.
 func (c *cluster) await(ok func(byMember map[string]int) bool) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
 	defer cancel()
 	for {
 		changed := c.keys.Changed()
@@ -206,7 +206,7 @@ func (c *cluster) settled(nodes ...*node) {
 		before := rounds()
 		c.put("/p/items/i00000", value)
 		revision++
-		require.Eventually(c.t, func() bool { return rounds() > before }, 30*time.Second, time.Millisecond)
+		require.Eventually(c.t, func() bool { return rounds() > before }, time.Minute, time.Millisecond)
 	}
 	r, err = c.client.Get(c.t.Context(), "/p/items/i00000")
 	require.NoError(c.t, err)
@@ -380,7 +380,7 @@ broadsheet_allocator_unplaced_items{reason="no member has room"} 2
 broadsheet_allocator_unplaced_items{reason="no member that it requires has room"} 0
 `), "broadsheet_allocator_unplaced_items") == nil
 	}
-	require.Eventually(t, unplaced, 30*time.Second, time.Millisecond)
+	require.Eventually(t, unplaced, time.Minute, time.Millisecond)
 	c.settled(n)
 	// A member that comes takes them.
 	c.start("two", 3)

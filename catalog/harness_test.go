@@ -174,7 +174,7 @@ func (w *world) run(change ...func(*Config)) *Catalog {
 
 func (w *world) snapshot(c *Catalog) *Snapshot {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 	defer cancel()
 	s, err := c.Snapshot(ctx)
 	require.NoError(w.t, err)

@@ -177,7 +177,7 @@ func (s *scriptServer) advance() {
 // settle waits until all scripts were played, and returns what went other than
 // scripted. Only a test that is going to fail waits long.
 func (s *scriptServer) settle() string {
-	patience := time.After(5 * time.Second)
+	patience := time.After(time.Minute)
 	for {
 		s.mu.Lock()
 		done, changed := len(s.scripts) == 0 && s.playing == 0, s.changed

@@ -85,7 +85,7 @@ func (h *harness) delete(key string) int64 {
 
 func (h *harness) await(revision int64) *View {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(h.t.Context(), time.Minute)
 	defer cancel()
 	require.NoError(h.t, h.keys.WaitForRevision(ctx, revision))
 	v := h.keys.View()
@@ -422,7 +422,7 @@ func TestOtherCluster(t *testing.T) {
 	h.load()
 	other := etcdtest.New(t)
 	h.keys.config.Client = other.Client(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	g := task.New(ctx, "test")
 	g.Go("write", func(ctx context.Context) error { // until its revision is beyond that of the first

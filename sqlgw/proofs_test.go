@@ -69,7 +69,7 @@ func ask(t *testing.T, p *proofs, f fragments.Fragment, path string) columnar.Pr
 		var known bool
 		proof, known = p.get(f, path, schema, schema.Fingerprint())
 		return known
-	}, 10*time.Second, 100*time.Microsecond)
+	}, time.Minute, 100*time.Microsecond)
 	cancel()
 	require.NoError(t, <-ended)
 	return proof

@@ -167,7 +167,7 @@ func requireFilesClosed(t *testing.T, fs *hookFS, what string) {
 			runtime.GC()
 		}
 		return fs.openFiles() == 0
-	}, 10*time.Second, time.Millisecond, what)
+	}, time.Minute, time.Millisecond, what)
 }
 
 // TestRecoveryFailsOnce: a recovery in which one operation fails is tried again, and

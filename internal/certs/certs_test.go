@@ -63,7 +63,7 @@ func serve(t *testing.T, s *certs.Source) string {
 			}
 			wg.Go(func() {
 				defer conn.Close()
-				_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+				_ = conn.SetDeadline(time.Now().Add(time.Minute))
 				_, _ = conn.Write([]byte{'!'})
 				_, _ = conn.Read(make([]byte, 1)) // until the client closes
 			})
@@ -88,7 +88,7 @@ func dial(t *testing.T, address string, config *tls.Config) (tls.ConnectionState
 // eventually waits until a condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

@@ -14,7 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -88,7 +87,7 @@ func dial(t *testing.T, address string) net.Conn {
 	conn, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 	return conn
 }
 
@@ -172,7 +171,9 @@ func TestDeadlineEndsWithDecision(t *testing.T) {
 		wg.Go(func() {
 			<-time.After(2 * time.Minute)
 			_, err := io.WriteString(conn, "ET")
-			assert.NoError(t, err)
+			if err != nil {
+				t.Error(err)
+			}
 		})
 		buf := make([]byte, 3)
 		_, err = io.ReadFull(got, buf)
@@ -238,7 +239,7 @@ func TestServeEnds(t *testing.T) {
 		if i == 2 {
 			continue // the GET was perhaps handed over, and is then the test's
 		}
-		require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+		require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 		_, err := io.Copy(io.Discard, conn)
 		require.True(t, err == nil || strings.Contains(err.Error(), "reset"), "%v", err)
 	}

@@ -86,7 +86,7 @@ func TestPublishAndReadBack(t *testing.T) {
 	require.NoError(t, run.Wait(t.Context()))
 	require.Len(t, want, partitions)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for journal, lines := range want {
 		awaitStored(ctx, t, c, journal)

@@ -74,7 +74,7 @@ func (x *terminal) shows(text string) bool { return strings.Contains(x.String(),
 // await waits until the screen shows a text.
 func (x *terminal) await(t *testing.T, text string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return x.shows(text) }, 20*time.Second, 5*time.Millisecond, "%q isn't shown: %s", text, x)
+	require.Eventually(t, func() bool { return x.shows(text) }, time.Minute, 5*time.Millisecond, "%q isn't shown: %s", text, x)
 }
 
 func (x *terminal) press(t *testing.T, keys string) {
@@ -118,12 +118,12 @@ func TestInterrupt(t *testing.T) {
 		require.Eventually(t, func() bool {
 			x.press(t, "\x03")
 			return canceled() > i
-		}, 20*time.Second, 50*time.Millisecond, "%s isn't canceled: %s", query, x)
+		}, time.Minute, 50*time.Millisecond, "%s isn't canceled: %s", query, x)
 		again := fmt.Sprintf("SELECT 'still %d ' || 'here';\r", i)
 		require.Eventually(t, func() bool {
 			x.press(t, again) // once more if a last Ctrl-C met it
 			return x.shows(fmt.Sprintf("still %d here", i))
-		}, 20*time.Second, 50*time.Millisecond)
+		}, time.Minute, 50*time.Millisecond)
 	}
 	require.NotContains(t, x.String(), "connection")
 }

@@ -49,7 +49,7 @@ func TestDemo(t *testing.T) {
 	require.NoError(t, again.Process.Signal(syscall.SIGINT))
 	require.NoError(t, again.Wait(), buf.String())
 	for _, pid := range pids {
-		require.Eventually(t, func() bool { return !alive(pid) }, 5*time.Second, 5*time.Millisecond)
+		require.Eventually(t, func() bool { return !alive(pid) }, time.Minute, 5*time.Millisecond)
 	}
 }
 
