@@ -5,7 +5,7 @@
 // A test that needs psql, say, asks for it by Program, or by Tool for one that "make deps"
 // builds for us. Where it is missing the test is
 // skipped with the words "not run: psql missing", which `make test` lists at its end and
-// .ci/run takes for a failure.
+// .ci/run takes for a failure. Processor tells what a test has cost, whatever else the machine does.
 //
 // # Invariants
 //
