@@ -32,6 +32,9 @@ type Decision struct {
 	// After and Through bound the clocks of what an AckCommit commits: those pending
 	// messages with After < clock <= Through.
 	After, Through Clock
+	// Seen is the greatest clock that was pending: an AckCommit that has less rolls
+	// something back.
+	Seen Clock
 }
 
 // Ledger is what a reader of a journal knows of its producers, and so the rules by which
@@ -131,7 +134,7 @@ func (p *producer) ack(clock Clock) Decision {
 	}
 	d := Decision{Outcome: AckEmpty, Begin: NoSpan}
 	if p.Begin != NoSpan {
-		d = Decision{Outcome: AckCommit, Begin: p.Begin, After: p.Acked, Through: clock}
+		d = Decision{Outcome: AckCommit, Begin: p.Begin, After: p.Acked, Through: clock, Seen: p.Seen}
 	}
 	p.Acked, p.Seen, p.Begin = clock, clock, NoSpan
 	return d
