@@ -18,7 +18,8 @@
 //	others                    gRPC's errors, or the cause of the context's end
 //
 // Below it: client/async appends in the background, client/mapping chooses among
-// partitions, client/direct reads fragments from their stores.
+// partitions, client/publish publishes messages and transactions, client/direct reads
+// fragments from their stores.
 //
 // Who is asked: without a route cache the broker of the configured endpoint, which
 // proxies. With one, appends go to the primary and reads to a member, preferably of our

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"regexp"
@@ -63,6 +64,47 @@ func TestFormatDocument(t *testing.T) {
 	}
 	require.Equal(t, 4, frames)
 	require.Equal(t, message.Clock(0x1b21dd2138140000), message.ClockAt(time.Unix(0, 0)))
+}
+
+// TestRulesDocument: the page's examples of the rules are what a sequencer makes of them.
+func TestRulesDocument(t *testing.T) {
+	page, err := os.ReadFile("../docs/format/message.md")
+	require.NoError(t, err)
+	seq, err := message.NewSequencer(message.SequencerConfig{})
+	require.NoError(t, err)
+	short := func(m message.Message) string {
+		u := m.GetUUID()
+		if u.IsZero() {
+			return "none"
+		}
+		p := u.Producer()
+		return fmt.Sprintf("%c %d", p[5], u.Clock())
+	}
+	seen := map[string]bool{}
+	for i, m := range regexp.MustCompile(`(?m)^(?:(none)|([AB]) (\d+) flags (\d)) +([a-z-]+)(?: +delivers (.*))?$`).FindAllStringSubmatch(string(page), -1) {
+		n := new(note)
+		if m[1] == "" {
+			clock, err := strconv.Atoi(m[3])
+			require.NoError(t, err)
+			n.UUID = message.NewUUID(named(m[2][0]), message.Clock(clock), message.Flags(m[4][0]-'0'))
+		}
+		outcome := seq.Push(message.Envelope{Journal: "a/journal", Begin: int64(i), End: int64(i) + 1, Message: n})
+		require.Equal(t, m[5], outcome.String(), m[0])
+		seen[m[5]] = true
+		var delivered []string
+		for {
+			env, err := seq.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			require.NoError(t, err)
+			delivered = append(delivered, short(env.Message))
+		}
+		require.Equal(t, m[6], strings.Join(delivered, ", "), m[0])
+	}
+	for o := message.NoUUID; o <= message.AckLate; o++ {
+		require.True(t, seen[o.String()], "the page has no %s", o)
+	}
 }
 
 func TestUUIDKeepsItsParts(t *testing.T) {

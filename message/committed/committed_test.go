@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -238,6 +240,24 @@ func verdictsOf(lines []committed.Line) string {
 		out = append(out, l.Verdict.String())
 	}
 	return strings.Join(out, ", ")
+}
+
+// TestFormatDocument: the verdicts of docs/format/message.md, and the state after them.
+func TestFormatDocument(t *testing.T) {
+	page, err := os.ReadFile("../../docs/format/message.md")
+	require.NoError(t, err)
+	var j journal
+	var want []string
+	for _, m := range regexp.MustCompile(`(?m)^(committed|open|rolled back|duplicate|ack) +(\{.*\})$`).FindAllStringSubmatch(string(page), -1) {
+		want = append(want, m[1])
+		j.bytes = append(j.bytes, m[2]+"\n"...)
+	}
+	require.Len(t, want, 9)
+	lines, state := readAll(t, &j, committed.State{}, j.end(), committed.Limits{})
+	require.Equal(t, strings.Join(want, ", "), verdictsOf(lines))
+	text, err := json.Marshal(state)
+	require.NoError(t, err)
+	require.Contains(t, string(page), "\n"+string(text)+"\n", "the page has another state")
 }
 
 // TestATransactionOverCuts is read where it stands, and again where it is committed.
