@@ -68,7 +68,7 @@ func (r *Reader) readStored() error {
 	}
 	_ = r.stored.file.Close()
 	r.stored.file = nil
-	if err == io.EOF { //nolint:errorlint // as readers return it
+	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	return r.storedFailed(err)

@@ -54,8 +54,8 @@ type file interface {
 	Sync() error
 }
 
-func write(fs files, path string, content []byte) error {
-	f, err := fs.create(path + Suffix)
+func write(on files, path string, content []byte) error {
+	f, err := on.create(path + Suffix)
 	if err != nil {
 		return err
 	}
@@ -66,15 +66,15 @@ func write(fs files, path string, content []byte) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := fs.rename(path+Suffix, path); err != nil {
+	if err := on.rename(path+Suffix, path); err != nil {
 		return err
 	}
-	return syncDir(fs, path)
+	return syncDir(on, path)
 }
 
 // syncDir makes durable what the directory of a file says of it.
-func syncDir(fs files, path string) error {
-	d, err := fs.openDir(filepath.Dir(path))
+func syncDir(on files, path string) error {
+	d, err := on.openDir(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
