@@ -23,8 +23,9 @@ type txn struct {
 // makeTxns packs a plan into transactions of at most limit operations and at most
 // limit compares; apart has each group in one of its own. Each asserts that the
 // leader's key is unchanged, that items and members are as the plan saw them, and so
-// are the assignments, also those that a removal relies on. A group is split only if no
-// transaction could hold it, and of what it relies on as much is compared as has room.
+// are the assignments, also those that a removal relies on. A group of more
+// than a quarter of limit in changes is split, and of what it relies on as much is compared as
+// has room.
 func makeTxns(s *state, p plan, limit int, apart bool) []*txn {
 	var out []*txn
 	var last *txn

@@ -14,7 +14,7 @@
 //     bits, and the choices are those of Gazette's clients.
 //   - Modulo moves most keys when the number of partitions changes; Rendezvous moves
 //     those of the journal that went, or that the new journal takes.
-//   - No partitions are an error that names the selector's want, never a choice.
+//   - No partitions are an error, ErrNoPartitions, never a choice.
 //
 // # Goroutines
 //
