@@ -2,7 +2,9 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -45,6 +47,7 @@ type appendDriver struct {
 	body   *body
 
 	message *protocol.AppendRequest // last one received
+	replay  *replaySource           // the source, once the append was forwarded; or nil
 	pace    pace
 	patient context.Context    //nolint:containedctx // of waiting for the allocator; nil before that
 	hasten  context.CancelFunc // ends it
@@ -62,8 +65,10 @@ func (d *appendDriver) do(ctx context.Context) {
 		f.onCommitted(d.broker.resumeFull(ctx, f.resolved))
 	case stepAwaitAllocator:
 		f.onAllocated(d.awaitAllocator(ctx))
+	case stepAwaitRoute:
+		f.onRouted(d.awaitRoute(ctx))
 	case stepProxy:
-		f.onProxied(d.broker.proxyAppend(ctx, f.resolved, f.req, d.source))
+		f.onProxied(d.proxy(ctx))
 	case stepReceive:
 		f.onMessage(d.receive())
 	case stepGather:
@@ -132,9 +137,7 @@ const resumePatience = 10 * time.Second
 // awaitAllocator waits for etcd to be seen at the next revision, in all for resumePatience, and tells whether
 // that was in time.
 func (d *appendDriver) awaitAllocator(ctx context.Context) (bool, error) {
-	if d.patient == nil {
-		d.patient, d.hasten = context.WithTimeout(ctx, resumePatience)
-	}
+	d.bePatient(ctx, resumePatience)
 	_, err := d.broker.rosterAt(d.patient, d.fsm.revision)
 	if d.patient.Err() != nil && ctx.Err() == nil {
 		return false, nil
@@ -142,8 +145,57 @@ func (d *appendDriver) awaitAllocator(ctx context.Context) (bool, error) {
 	return true, err
 }
 
+// routePatience bounds how long an append waits, in all, for brokers with which it can be applied.
+const routePatience = 10 * time.Second
+
+// awaitRoute waits for etcd to be seen at the next revision, or for the machine's pause, in all for
+// routePatience, and tells whether that was in time.
+func (d *appendDriver) awaitRoute(ctx context.Context) (bool, error) {
+	d.bePatient(ctx, routePatience)
+	bound, cancel := context.WithTimeout(d.patient, d.fsm.pause)
+	defer cancel()
+	_, err := d.broker.rosterAt(bound, d.fsm.revision)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil || errors.Is(err, errStopping):
+		return false, err
+	case d.patient.Err() != nil:
+		d.broker.log.LogAttrs(ctx, slog.LevelDebug, "append isn't applied", slog.String("journal", d.fsm.req.GetJournal()),
+			slog.Any("error", d.fsm.blocked))
+		return false, nil
+	default:
+		d.fsm.revision = 0 // The pause is over.
+	}
+	return true, nil
+}
+
+// bePatient begins to count for how long the append waits.
+func (d *appendDriver) bePatient(ctx context.Context, patience time.Duration) {
+	if d.patient == nil {
+		d.patient, d.hasten = context.WithTimeout(ctx, patience)
+	}
+}
+
+// proxy forwards the append to the primary. It tells whether it can be sent to another, which it wasn't
+// applied by.
+func (d *appendDriver) proxy(ctx context.Context) (*protocol.AppendResponse, bool, error) {
+	var source rewindable = d.replay
+	if d.fsm.gathered {
+		source = newBodySource(d.body)
+	} else if d.replay == nil {
+		d.replay = &replaySource{source: d.source, budget: d.broker.gather, limit: d.broker.cfg.GatherMemory}
+		d.source, source = d.replay, d.replay
+	}
+	r, committed, err := d.broker.proxyAppend(ctx, d.fsm.resolved, d.fsm.req, source)
+	again := source.rewind() && (err == nil || !committed)
+	return r, again, err
+}
+
 func (d *appendDriver) close() {
 	d.body.close()
+	if d.replay != nil {
+		d.replay.close()
+	}
 	if d.hasten != nil {
 		d.hasten()
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -23,6 +24,9 @@ const (
 	// stepAwaitAllocator waits for etcd to be seen at appendFSM.revision, where the allocator may
 	// have given a resumed journal its brokers: onAllocated.
 	stepAwaitAllocator
+	// stepAwaitRoute waits for the journal to get another route, or for appendFSM.pause, as the append
+	// can't be applied now, and wasn't: onRouted.
+	stepAwaitRoute
 	// stepProxy forwards the append to the primary: onProxied.
 	stepProxy
 	// stepReceive the next message: onMessage.
@@ -43,7 +47,7 @@ const (
 // String is the step in lower case.
 func (s appendStep) String() string {
 	return [...]string{
-		"resolve", "resume", "await allocator", "proxy", "receive", "gather", "await index", "barrier", "commit", "done",
+		"resolve", "resume", "await allocator", "await route", "proxy", "receive", "gather", "await index", "barrier", "commit", "done",
 	}[s]
 }
 
@@ -64,6 +68,8 @@ type appendFSM struct {
 	revision int64                   // of etcd, at which to resolve
 	resolved resolution              // last outcome of stepResolve
 	resumed  bool                    // the journal's suspension was ended for this append
+	blocked  error                   // why it has to wait for another route
+	pause    time.Duration           // after which it may be tried again without one
 
 	chunks, size int64 // messages with content, and their bytes
 	delayed      int64 // of chunks, that the journal's rate held up
@@ -117,11 +123,7 @@ func (f *appendFSM) onResolved(r resolution, err error) {
 		f.step, f.revision = stepAwaitAllocator, r.header.GetEtcd().GetRevision()+1
 		return
 	case r.status == protocol.Status_NOT_JOURNAL_PRIMARY_BROKER && !f.req.GetDoNotProxy() && f.req.GetHeader() == nil:
-		// The primary counts its members, too.
-		f.step = stepProxy
-		if f.gathered {
-			f.fail(status.Errorf(codes.Unavailable, "journal %s: another broker became its primary while the append was sent", f.req.GetJournal()))
-		}
+		f.step = stepProxy // The primary counts its members, too.
 		return
 	case r.status != protocol.Status_OK:
 		f.refuse(r.status)
@@ -153,10 +155,35 @@ func (f *appendFSM) onAllocated(inTime bool, err error) {
 	}
 }
 
-// onProxied takes the outcome of stepProxy: the primary's answer.
-func (f *appendFSM) onProxied(r *protocol.AppendResponse, err error) {
-	if f.step, f.response, f.err = stepDone, r, err; err != nil {
-		f.response = nil
+// onRouted takes the outcome of stepAwaitRoute: false if it took too long. Then it is certain that the append wasn't
+// applied, and a status says so, which an error wouldn't.
+func (f *appendFSM) onRouted(inTime bool, err error) {
+	switch {
+	case err != nil:
+		f.fail(err)
+	case inTime:
+		f.step = stepResolve
+	default:
+		f.refuse(protocol.Status_INSUFFICIENT_JOURNAL_BROKERS)
+	}
+}
+
+// forwardAgain is the pause before an append is forwarded again to a primary that couldn't be reached.
+const forwardAgain = 500 * time.Millisecond
+
+// onProxied takes the outcome of stepProxy: the primary's answer, or an error. If the append can be sent again,
+// which an error allows only while it wasn't committed, it goes to the primary after this one.
+func (f *appendFSM) onProxied(r *protocol.AppendResponse, again bool, err error) {
+	known, theirs := f.resolved.header.GetEtcd().GetRevision(), r.GetHeader().GetEtcd().GetRevision()
+	switch {
+	case again && err == nil && r.GetStatus() == protocol.Status_NOT_JOURNAL_PRIMARY_BROKER && theirs > known:
+		f.step, f.revision = stepResolve, theirs
+	case again && status.Code(err) == codes.Unavailable:
+		f.step, f.revision, f.blocked, f.pause = stepAwaitRoute, known+1, err, forwardAgain
+	case err != nil:
+		f.fail(err)
+	default:
+		f.step, f.response = stepDone, r
 	}
 }
 
@@ -247,6 +274,9 @@ func (f *appendFSM) onBarrier(o outcome) {
 // onCommitted takes the outcome of stepCommit or stepResume.
 func (f *appendFSM) onCommitted(o outcome) {
 	switch {
+	case o.again && o.blocked != nil:
+		f.step, f.blocked, f.pause = stepAwaitRoute, o.blocked, o.pause
+		f.revision = max(f.revision, f.resolved.header.GetEtcd().GetRevision()+1)
 	case o.again:
 		f.resumed = f.resumed || o.resumed
 		f.step, f.revision = stepResolve, max(f.revision, o.revision)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"pgregory.net/rapid"
 
@@ -25,9 +27,9 @@ import (
 //	resolved [status=NAME] [members=N] [replication=N] [revision=N] [flags=NAME] [suspended=LEVEL] [length=N] [flush=D]
 //	content TEXT | message journal=NAME | empty | eof | broken
 //	gathered [delayed] | index      each with [error=closed|store|TEXT]
-//	barrier | committed      each with [status=NAME] [end=N] [again=REVISION [resumed]] [error=TEXT]
-//	allocated [late] [error=TEXT]
-//	proxied [status=NAME] [end=N] [error=TEXT]
+//	barrier | committed      each with [status=NAME] [end=N] [again=REVISION [resumed]] [blocked=TEXT] [error=TEXT]
+//	allocated | routed       each with [late] [error=TEXT]
+//	proxied [status=NAME] [at=REVISION] [end=N] [error=TEXT] [unavailable] [sent]
 func TestAppendScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata/append", func(t *testing.T, path string) {
 		t.Helper()
@@ -103,8 +105,18 @@ func (s *appendScenario) event(line string) {
 		r := a.outcome().response
 		if r != nil {
 			r.Header = s.fsm.resolved.header // the primary's has the same route
+			if at := a.number("at"); at != 0 {
+				r.Header = &protocol.Header{Route: r.Header.GetRoute(), Etcd: &protocol.Header_Etcd{ClusterId: 1, MemberId: 2, Revision: at, RaftTerm: 3}}
+			}
 		}
-		s.fsm.onProxied(r, a.err())
+		err := a.err()
+		if a.has("unavailable") {
+			err, r = status.Error(codes.Unavailable, "broker is gone"), nil
+		}
+		s.fsm.onProxied(r, !a.has("sent"), err)
+	case "routed":
+		s.expects(stepAwaitRoute)
+		s.fsm.onRouted(!a.has("late"), a.err())
 	default:
 		s.t.Fatalf("%s: unknown event %q", s.pos, line)
 	}
@@ -121,6 +133,8 @@ func (s *appendScenario) state() string {
 		return fmt.Sprintf("await allocator at %d", f.revision)
 	case f.step == stepResolve:
 		return fmt.Sprintf("resolve at %d", f.revision)
+	case f.step == stepAwaitRoute:
+		return fmt.Sprintf("await route at %d, or for %s: %s", f.revision, f.pause, f.blocked)
 	case f.step == stepCommit:
 		return fmt.Sprintf("commit %d bytes", f.size)
 	case f.err != nil:
@@ -237,6 +251,9 @@ func (a scenarioArgs) err() error {
 func (a scenarioArgs) outcome() outcome {
 	if _, ok := a.find("again"); ok {
 		return outcome{again: true, revision: a.number("again"), resumed: a.has("resumed")}
+	}
+	if text, ok := a.find("blocked"); ok {
+		return outcome{again: true, blocked: errors.New(text), pause: time.Second}
 	}
 	if err := a.err(); err != nil {
 		return outcome{err: err}

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"slices"
+	"time"
 
 	"broadsheet.dev/broadsheet/fragments/spool"
 	"broadsheet.dev/broadsheet/protocol"
@@ -20,6 +21,7 @@ type lane struct {
 	// Of the task that runs it.
 	roster *roster    // at which it was resolved; nil if it is to be
 	found  resolution // of the primary, if it is here
+	seen   int64      // revision of etcd that it was found at
 	proxy  *laneProxy // to the primary elsewhere; or nil
 
 	// Under appendStream.mu.
@@ -30,6 +32,9 @@ type lane struct {
 	attempt  *attempt
 	revision int64 // at which to resolve
 	resumed  bool
+	blocked  error // why it has to wait for another route; nil once it hasn't
+	pause    time.Duration
+	until    time.Time // for how long it waits for that
 	running  bool
 	header   *protocol.Header // of results
 }
@@ -176,10 +181,10 @@ func (s *appendStream) dispatchAlike(ctx context.Context, l *lane, batch []*stre
 // is returned is at stepCommit, stepProxy or stepDone.
 func (s *appendStream) resolve(ctx context.Context, l *lane, o *streaming.AppendStreamRequest_Open) *appendFSM {
 	s.mu.Lock()
-	revision, resumed := l.revision, l.resumed
+	revision, resumed, blocked, pause, until := l.revision, l.resumed, l.blocked, l.pause, l.until
 	l.resumed = false
 	s.mu.Unlock()
-	if now := s.broker.roster.Load(); l.roster == now && now.view.Revision() >= revision && !l.found.replica.isClosed() {
+	if now := s.broker.roster.Load(); blocked == nil && l.roster == now && now.view.Revision() >= revision && !l.found.replica.isClosed() {
 		return &appendFSM{step: stepCommit, resolved: l.found}
 	}
 	d := appendDriver{broker: s.broker, fsm: newAppendFSM(&protocol.AppendRequest{
@@ -188,6 +193,10 @@ func (s *appendStream) resolve(ctx context.Context, l *lane, o *streaming.Append
 	d.body.budget = s.broker.gather
 	defer d.close()
 	d.fsm.resumed = resumed
+	if blocked != nil && d.fsm.step == stepResolve {
+		d.patient, d.hasten = context.WithDeadline(ctx, until)
+		d.fsm.step, d.fsm.blocked, d.fsm.pause, d.fsm.revision = stepAwaitRoute, blocked, pause, max(revision, l.seen+1)
+	}
 	l.roster = nil
 	for {
 		f := d.fsm
@@ -201,7 +210,7 @@ func (s *appendStream) resolve(ctx context.Context, l *lane, o *streaming.Append
 			l.dropProxy(s)
 			f.step = stepCommit
 			s.noteHeader(l, f.resolved.header)
-			l.found = f.resolved
+			l.found, l.seen = f.resolved, f.resolved.header.GetEtcd().GetRevision()
 			if now := s.broker.roster.Load(); now.state == f.resolved.header.GetEtcd() {
 				l.roster = now
 			}
@@ -216,7 +225,9 @@ func (s *appendStream) resolve(ctx context.Context, l *lane, o *streaming.Append
 func (s *appendStream) noteHeader(l *lane, h *protocol.Header) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l.header = h
+	if h != nil {
+		l.header = h
+	}
 }
 
 // refuse appends: the first of each run has an outcome, and those after it aren't applied.
@@ -244,8 +255,15 @@ func (s *appendStream) finished(a *streamAppend) {
 			// What came after it isn't applied either, and is told after it.
 			l.retry = append(l.retry, first)
 			l.revision, l.resumed = max(l.revision, o.revision), l.resumed || o.resumed
+			if o.blocked != nil {
+				if l.blocked == nil {
+					l.until = time.Now().Add(routePatience)
+				}
+				l.blocked, l.pause = o.blocked, o.pause
+			}
 			continue
 		}
+		l.blocked = nil
 		s.answer(first)
 	}
 	if len(l.flying) > 0 {

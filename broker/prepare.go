@@ -28,7 +28,10 @@ func (l *leader) prepare(v ruling, t *ticket) (outcome, bool) {
 		return r.suspend(l, t)
 	case rulingJoined, rulingFull:
 	}
-	if err != nil {
+	switch {
+	case err != nil && v == rulingRoll && l.pipeline.failure() != nil:
+		return outcome{again: true}, true // A peer is gone; the append isn't written anywhere.
+	case err != nil:
 		return outcome{err: rpcStatus(err, r.id.Journal)}, true
 	}
 	return outcome{}, false

@@ -33,18 +33,19 @@ func (b *Broker) peerFor(ctx context.Context, res resolution, member int, want a
 	return ctx, client, nil
 }
 
-// proxyAppend forwards an append to the primary, message by message.
-func (b *Broker) proxyAppend(ctx context.Context, res resolution, first *protocol.AppendRequest, source appendSource) (*protocol.AppendResponse, error) {
+// proxyAppend forwards an append to the primary, message by message. It tells whether that may have been committed: an
+// append isn't applied before its source has ended.
+func (b *Broker) proxyAppend(ctx context.Context, res resolution, first *protocol.AppendRequest, source appendSource) (*protocol.AppendResponse, bool, error) {
 	primary := int(res.header.GetRoute().GetPrimary())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ctx, client, err := b.peerFor(ctx, res, primary, auth.Append)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	stream, err := client.Append(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	req := &protocol.AppendRequest{
 		Header: proxyHeader(res.header, primary), Journal: first.GetJournal(), Offset: first.GetOffset(),
@@ -54,19 +55,21 @@ func (b *Broker) proxyAppend(ctx context.Context, res resolution, first *protoco
 	for {
 		if err := stream.Send(req); err != nil {
 			if !errors.Is(err, io.EOF) {
-				return nil, err
+				return nil, false, err
 			}
-			return stream.CloseAndRecv() // It has answered, or broken off.
+			r, err := stream.CloseAndRecv() // It has answered, or broken off.
+			return r, false, err
 		}
 		req, err = source.Recv()
 		switch {
 		case errors.Is(err, io.EOF):
-			return stream.CloseAndRecv()
+			r, err := stream.CloseAndRecv()
+			return r, true, err
 		case err != nil:
-			return nil, err
+			return nil, false, err
 		}
 		if req.GetJournal() != "" {
-			return nil, errors.New("append stream: only the first message may name a journal")
+			return nil, false, errors.New("append stream: only the first message may name a journal")
 		}
 	}
 }

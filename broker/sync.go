@@ -363,9 +363,19 @@ func (r *replica) failSync(n *tenure, tickets []*ticket, err error) {
 		r.completeAll(tickets, outcome{again: true, revision: again.revision})
 	case errors.As(err, &missing):
 		r.failMissing(n, tickets, missing)
+	case passes(rpcStatus(err, r.id.Journal)):
+		// Nothing of them is written anywhere.
+		r.completeAll(tickets, outcome{again: true, blocked: err, pause: max(minResync, n.failed.until.Sub(r.env.now()))})
 	default:
 		r.completeAll(tickets, outcome{err: rpcStatus(err, r.id.Journal)})
 	}
+}
+
+// passes tells whether an epoch may be formed by the same brokers later, or by others: one of them couldn't be reached,
+// or another primary has polled it.
+func passes(err error) bool {
+	code := status.Code(err)
+	return code == codes.Unavailable || code == codes.Aborted
 }
 
 func (r *replica) completeAll(tickets []*ticket, o outcome) {

@@ -3,6 +3,7 @@ package broker
 import (
 	"io"
 	"sync/atomic"
+	"time"
 
 	"broadsheet.dev/broadsheet/protocol"
 )
@@ -44,9 +45,11 @@ type outcome struct {
 	err        error
 	again      bool
 	revision   int64
-	resumed    bool // the journal was suspended, and isn't any more
-	notApplied bool // because of an append before it in its run
-	unknown    bool // err leaves open whether it was applied
+	blocked    error         // with again: why it has to wait for another route; it wasn't applied
+	pause      time.Duration // with blocked: after which it may be tried again without one
+	resumed    bool          // the journal was suspended, and isn't any more
+	notApplied bool          // because of an append before it in its run
+	unknown    bool          // err leaves open whether it was applied
 }
 
 // complete the ticket.
