@@ -108,7 +108,9 @@ func (d *appendDriver) gather(ctx context.Context) (bool, error) {
 	r, content := d.fsm.resolved.replica, d.message.GetContent()
 	delay, err := r.throttle(ctx, d.broker.cfg.appendRate(d.fsm.resolved.spec.GetMaxAppendRate()), int64(len(content)))
 	if err == nil {
-		err = localError(d.body.write(content, true))
+		if err = d.broker.disk.failed(d.body.write(content, true)); err != nil {
+			err = &notAppliedError{err}
+		}
 	}
 	return delay, err
 }

@@ -219,7 +219,7 @@ func (s *appendStream) gather(a *streamAppend, content []byte) error {
 	}
 	if err := a.body.write(content, true); err != nil {
 		a.body.close()
-		return localError(err)
+		return s.broker.disk.failed(err)
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ import (
 //	broker/keyspace       Serve        the broker           the mirror of etcd
 //	broker/allocator      Serve        the broker           assignments, while this broker leads
 //	broker/session        Serve        the broker           the lease and the announcement
+//	broker/disk           Serve        the broker           trying a disk that was full
 //	serving/reconcile     Serve        the serving          the roster, and who has which replica
 //	servers/mux, …        Serve        the listeners        connections and requests
 //	servers/debug         Serve        the listeners        requests of the debug port
@@ -58,6 +59,7 @@ type Broker struct {
 
 	calls          *calls.Recorder
 	events         *events
+	disk           *disk
 	metrics        *metrics
 	journalMetrics journalMetrics
 	allocator      *allocator.Allocator
@@ -101,6 +103,7 @@ func New(cfg Config) (*Broker, error) {
 		stopping:       make(chan struct{}),
 	}
 	b.log = b.events.tee(cfg.Logger)
+	b.disk = newDisk(cfg.FS, cfg.Dir, b.log)
 	b.life, b.die = context.WithCancel(context.Background())
 	cfg.Security.warn(b.log)
 	var err error
@@ -185,7 +188,7 @@ func (b *Broker) open(ctx context.Context) error {
 	peers := newPeers(b.transport, b.signer, b.cfg.MaxMessage)
 	b.env = &replicaEnv{
 		spools: spools, mode: b.cfg.Mode, stores: b.cfg.Stores, persister: persister,
-		peers: peers, members: peers, chunks: newChunkPool(), logger: b.log, metrics: b.metrics,
+		peers: peers, members: peers, chunks: newChunkPool(), logger: b.log, metrics: b.metrics, disk: b.disk,
 		contents: b.contents, now: time.Now, retentionGrace: b.cfg.RetentionGrace, autoSuspend: b.cfg.AutoSuspend,
 		self:        b.cfg.ID,
 		member:      epoch.Member{Broker: brokerOf(b.cfg.ID), Disk: spools.Disk()},
@@ -210,6 +213,7 @@ func (b *Broker) run(ctx context.Context) error {
 	core.Go("allocator", b.allocator.Run)
 	announced := newSession(b)
 	core.Go("session", announced.run)
+	core.Go("disk", b.disk.run)
 
 	serving := task.New(context.WithoutCancel(ctx), "serving")
 	serving.Go("reconcile", newReconciler(b).run)

@@ -2,17 +2,12 @@ package broker
 
 import (
 	"crypto/sha1" //nolint:gosec // the protocol's checksum of content, no secret
-	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"os"
 	"slices"
 	"sync/atomic"
-	"syscall"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // budget is memory that all appends together may hold. It is never waited for: who
@@ -141,17 +136,5 @@ func (b *body) close() {
 	if b.file != nil {
 		_ = b.file.Close() // It has no name: nobody misses what it held.
 		b.file = nil
-	}
-}
-
-// localError makes an error of our own disk one that a client understands.
-func localError(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return status.Error(codes.ResourceExhausted, err.Error())
-	default:
-		return status.Error(codes.Internal, err.Error())
 	}
 }

@@ -112,6 +112,8 @@ func (b *Broker) serveReady(w http.ResponseWriter, _ *http.Request) {
 		writeError(w, http.StatusServiceUnavailable, "the broker is leaving, and hands over its journals", "ask another")
 	case !isClosed(b.ready):
 		writeError(w, http.StatusServiceUnavailable, "the broker is starting", "try again in a moment")
+	case b.disk.isFull() != nil:
+		writeError(w, http.StatusServiceUnavailable, "the disk of the broker is full: "+b.disk.isFull().Error(), "make room; it answers again a second later")
 	case b.cfg.AlsoReady != nil && b.cfg.AlsoReady() != "":
 		writeError(w, http.StatusServiceUnavailable, b.cfg.AlsoReady()+" is starting", "try again in a moment")
 	default:

@@ -32,7 +32,7 @@ func (l *leader) prepare(v ruling, t *ticket) (outcome, bool) {
 	case err != nil && v == rulingRoll && l.pipeline.failure() != nil:
 		return outcome{again: true}, true // A peer is gone; the append isn't written anywhere.
 	case err != nil:
-		return outcome{err: rpcStatus(err, r.id.Journal)}, true
+		return outcome{err: beforeWrite(rpcStatus(err, r.id.Journal))}, true
 	}
 	return outcome{}, false
 }
@@ -82,7 +82,7 @@ func (r *replica) roll(begin int64) error {
 		Begin: begin,
 	})
 	if err != nil {
-		return localError(fmt.Errorf("journal %s: close its open fragment: %w", r.id.Journal, err))
+		return r.env.disk.failed(fmt.Errorf("journal %s: close its open fragment: %w", r.id.Journal, err))
 	}
 	r.publish(0)
 	notify(r.full)

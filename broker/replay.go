@@ -111,7 +111,7 @@ func (s *bodySource) Recv() (*protocol.AppendRequest, error) {
 		s.ended = true
 		return new(protocol.AppendRequest), nil
 	default:
-		return nil, localError(fmt.Errorf("read the gathered append: %w", err))
+		return nil, &diskError{fmt.Errorf("read the gathered append: %w", err)}
 	}
 }
 

@@ -29,6 +29,7 @@ type replicaEnv struct {
 	chunks    *chunkPool
 	logger    *slog.Logger
 	metrics   *metrics
+	disk      *disk
 	contents  *contents
 	now       func() time.Time
 	// autoSuspend tells whether journals that are idle are suspended.
@@ -245,7 +246,7 @@ func (r *replica) awaitOpen(ctx context.Context) error {
 	case <-r.failed:
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return localError(r.openErr)
+		return r.env.disk.failed(r.openErr)
 	case <-r.closed:
 		return errReplicaClosed
 	case <-ctx.Done():

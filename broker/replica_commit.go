@@ -146,16 +146,30 @@ func (l *leader) send(g *group) bool {
 		l.sent = append(l.sent, s)
 		return true
 	}
+	cause := err
+	if nothing, ok := errors.AsType[*notAppliedError](err); ok {
+		cause = nothing.err // Of this group alone: others are on their way.
+	}
 	if err == nil {
 		err = p.failure()
 	} else {
-		r.failPipeline(p, err)
+		r.failPipeline(p, cause)
 	}
 	r.completeFailed(s, err)
 	return false
 }
 
-// write the contents of a group to the spool and to the peers.
+// rollBack what was written of a group that failed. If that is possible nobody has any of it: it was proposed to
+// no peer, and the spool doesn't have it.
+func (r *replica) rollBack(err error) error {
+	if rollback := r.spool.Rollback(); rollback != nil {
+		return errors.Join(err, r.env.disk.failed(rollback))
+	}
+	return &notAppliedError{err}
+}
+
+// write the contents of a group to the spool and to the peers. The error is a *notAppliedError if nothing
+// of the group can come back.
 func (l *leader) write(s *sentGroup) error {
 	r, p := l.replica, l.pipeline
 	content := groupContent{writes: s.writes, pool: r.env.chunks}
@@ -163,7 +177,7 @@ func (l *leader) write(s *sentGroup) error {
 	for content.more() {
 		chunk, err := content.chunk()
 		if err != nil {
-			return errors.Join(fmt.Errorf("journal %s: %w", r.id.Journal, err), localError(r.spool.Rollback()))
+			return r.rollBack(fmt.Errorf("journal %s: %w", r.id.Journal, err))
 		}
 		last = chunk
 		if err = r.writeSpool(chunk.ReadOnlyData()); err == nil && content.more() {
@@ -173,7 +187,7 @@ func (l *leader) write(s *sentGroup) error {
 			chunk.Free() // Streams have references of their own.
 		}
 		if err != nil {
-			return errors.Join(err, localError(r.spool.Rollback()))
+			return r.rollBack(err)
 		}
 	}
 	defer last.Free()
@@ -184,7 +198,7 @@ func (l *leader) write(s *sentGroup) error {
 	}
 	commit, err := r.spool.Commit(registers)
 	if err != nil {
-		return localError(errors.Join(fmt.Errorf("journal %s: append to its spool: %w", r.id.Journal, err), r.spool.Rollback()))
+		return r.rollBack(r.env.disk.failed(fmt.Errorf("journal %s: append to its spool: %w", r.id.Journal, err)))
 	}
 	s.commit = commit
 	if !s.asked {
@@ -195,7 +209,7 @@ func (l *leader) write(s *sentGroup) error {
 
 func (r *replica) writeSpool(p []byte) error {
 	if err := r.spool.Write(p); err != nil {
-		return localError(fmt.Errorf("journal %s: append to its spool: %w", r.id.Journal, err))
+		return r.env.disk.failed(fmt.Errorf("journal %s: append to its spool: %w", r.id.Journal, err))
 	}
 	return nil
 }
@@ -312,7 +326,7 @@ func (r *replica) settle(p *pipeline, g *sentGroup) {
 // await until every member has the group, and what was before it.
 func (r *replica) await(p *pipeline, g *sentGroup) error {
 	if err := g.commit.Durable(context.Background()); err != nil {
-		return localError(fmt.Errorf("journal %s: append up to offset %d: %w", r.id.Journal, g.head.end, err))
+		return r.env.disk.failed(fmt.Errorf("journal %s: append up to offset %d: %w", r.id.Journal, g.head.end, err))
 	}
 	if g.asked {
 		if err := p.receive(); err != nil {
@@ -322,7 +336,7 @@ func (r *replica) await(p *pipeline, g *sentGroup) error {
 	if !r.env.leaseIsValid() {
 		return status.Error(codes.Unavailable, fmt.Sprintf("journal %s: the lease of this broker has run out", r.id.Journal))
 	}
-	return localError(r.acknowledge(&ackedHead{end: g.head.end, registers: g.head.registers, codec: g.head.codec, epoch: p.epoch.Number, sole: len(p.peers) == 0}))
+	return r.env.disk.failed(r.acknowledge(&ackedHead{end: g.head.end, registers: g.head.registers, codec: g.head.codec, epoch: p.epoch.Number, sole: len(p.peers) == 0}))
 }
 
 // complete a group that every member has.
@@ -340,8 +354,8 @@ func (r *replica) failPipeline(p *pipeline, err error) {
 	}
 }
 
-// completeFailed completes a group of which it isn't known who has it. What only rested on others
-// is to be decided again.
+// completeFailed completes a group of which it isn't known who has it, unless the error is that nobody has. What
+// only rested on others is to be decided again.
 func (r *replica) completeFailed(g *sentGroup, err error) {
 	g.failRuns()
 	g.err = err
@@ -349,9 +363,12 @@ func (r *replica) completeFailed(g *sentGroup, err error) {
 	for _, t := range g.tickets {
 		o := outcome{again: true}
 		begin, end, written := t.result.written(t)
+		_, nothing := errors.AsType[*notAppliedError](err)
 		switch {
 		case t.result.notApplied, t.result.again:
 			o = t.result
+		case written && nothing:
+			o = outcome{err: err}
 		case written:
 			o = outcome{err: unknownError(t.spec.GetName(), begin, end, err), unknown: true}
 		case t.run != nil:

@@ -49,7 +49,7 @@ func newLoneAt(t *testing.T, root string, spec *protocol.JournalSpec) *lone {
 	self := &protocol.ProcessSpec_ID{Zone: "zone", Suffix: "self"}
 	j := journal{journalItem: journalItem{spec: spec}, createRevision: 1}
 	env := &replicaEnv{
-		spools: spools, stores: stores, persister: persister, logger: logger, metrics: newMetrics(), now: time.Now,
+		spools: spools, stores: stores, persister: persister, logger: logger, metrics: newMetrics(), disk: newDisk(vfs.NewMem(), "", logger), now: time.Now,
 		contents: newContents(stores), retentionGrace: time.Hour,
 		peers: newPeers(nil, nil, 1<<20), members: newPeers(nil, nil, 1<<20), chunks: newChunkPool(), self: self,
 		member: epoch.Member{Broker: brokerOf(self), Disk: spools.Disk()},

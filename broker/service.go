@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"broadsheet.dev/broadsheet/protocol"
@@ -81,6 +82,9 @@ func (s *service) Append(stream grpc.ClientStreamingServer[protocol.AppendReques
 		source := newPatientSource(stream, s.broker.cfg.IdleTimeout)
 		defer source.stop()
 		r, err := s.broker.append(stream.Context(), source)
+		if _, nothing := errors.AsType[*notAppliedError](err); nothing {
+			stream.SetTrailer(metadata.Pairs(trailerNotApplied, "true"))
+		}
 		if err != nil {
 			return protocol.Status_OK, err
 		}
@@ -114,6 +118,10 @@ func (s *service) FragmentStoreHealth(ctx context.Context, req *protocol.Fragmen
 	})
 	return r, err
 }
+
+// trailerNotApplied tells a client that its append failed and left nothing behind, though it was committed: by an
+// error of gRPC alone it couldn't know.
+const trailerNotApplied = "broadsheet-not-applied"
 
 // endKey is the context key of what ends a stream.
 type endKey struct{}

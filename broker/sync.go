@@ -104,7 +104,7 @@ func resetTo(offset int64) former {
 func (r *replica) sync(n *tenure, e *entry, form former) error {
 	r.retire(n)
 	if err := r.spool.Failed(); err != nil {
-		return localError(fmt.Errorf("journal %s: %w", r.id.Journal, err))
+		return r.env.disk.failed(fmt.Errorf("journal %s: %w", r.id.Journal, err))
 	}
 	ctx, cancel := context.WithTimeout(r.group.Context(), syncTimeout)
 	defer cancel()
@@ -132,7 +132,7 @@ func (r *replica) sync(n *tenure, e *entry, form former) error {
 		return err
 	}
 	state := r.spool.State()
-	return localError(r.acknowledge(&ackedHead{end: state.End, registers: state.Registers, codec: state.Codec, epoch: p.epoch.Number, sole: len(p.peers) == 0}))
+	return r.env.disk.failed(r.acknowledge(&ackedHead{end: state.End, registers: state.Registers, codec: state.Codec, epoch: p.epoch.Number, sole: len(p.peers) == 0}))
 }
 
 // noteSync keeps what stands in the way of an epoch, for readers and operators, and logs when
@@ -367,7 +367,7 @@ func (r *replica) failSync(n *tenure, tickets []*ticket, err error) {
 		// Nothing of them is written anywhere.
 		r.completeAll(tickets, outcome{again: true, blocked: err, pause: max(minResync, n.failed.until.Sub(r.env.now()))})
 	default:
-		r.completeAll(tickets, outcome{err: rpcStatus(err, r.id.Journal)})
+		r.completeAll(tickets, outcome{err: beforeWrite(rpcStatus(err, r.id.Journal))})
 	}
 }
 

@@ -215,13 +215,22 @@ func (a *Appender) receive() error {
 	return asError(r.GetStatus(), a.journal, r.GetStoreHealthError())
 }
 
+// trailerNotApplied is how a broker of ours says that an append which was committed failed, and left nothing
+// behind. Of others that isn't known.
+const trailerNotApplied = "broadsheet-not-applied"
+
+// toldNothing tells whether the broker said so. The call has ended, as trailers come last.
+func (a *Appender) toldNothing() bool {
+	return a.stream != nil && len(a.stream.Trailer().Get(trailerNotApplied)) > 0
+}
+
 // end the append with an error, and say whether it may have been applied.
 func (a *Appender) end(err error) error {
 	var s *protocol.StatusError
 	switch {
 	case errors.As(err, &s): // which names the journal
 		a.err = fmt.Errorf("append: %w", err)
-	case a.committing && !refused(err):
+	case a.committing && !refused(err) && !a.toldNothing():
 		a.err = fmt.Errorf("append to %s: %w: %w", a.journal, ErrUnknownOutcome, cause(a.ctx, err))
 	default:
 		a.err = fmt.Errorf("append to %s: %w", a.journal, cause(a.ctx, err))

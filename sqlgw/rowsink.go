@@ -8,6 +8,10 @@ import (
 	"io"
 	"math/rand/v2"
 	"strings"
+	"syscall"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/client"
@@ -224,5 +228,15 @@ func (s *rowSink) appendError(err error) error {
 	if e, ok := errors.AsType[*protocol.StatusError](err); ok {
 		return sqlError(brokerCode(e.Status), "table %q: %v", s.table.Name, err)
 	}
+	if st := status.Convert(err); isDiskFull(st) {
+		return hinted(sqlError("53100", "table %q: a broker's disk is full: %s", s.table.Name, st.Message()), "Make room on the disk of the broker.")
+	}
 	return fmt.Errorf("table %q: %w", s.table.Name, err)
+}
+
+// isDiskFull tells whether a broker had no room: it says so by the code, which others say too, and in the
+// operating system's words.
+func isDiskFull(st *status.Status) bool {
+	return st.Code() == codes.ResourceExhausted &&
+		(strings.Contains(st.Message(), syscall.ENOSPC.Error()) || strings.Contains(st.Message(), syscall.EDQUOT.Error()))
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/client"
@@ -272,5 +274,16 @@ func TestSinkTellsWhatTheBrokerSaid(t *testing.T) {
 		s, err := newRowSink(sinkTable(""), []string{"j"}, []int{0, 1}, f.append)
 		require.NoError(t, err)
 		require.Contains(t, errorText(s.add(t.Context(), sinkBatch(1))), code+": ")
+	}
+}
+
+// TestSinkTellsOfAFullDisk: that a broker has no room is told as PostgreSQL tells of its own, if nothing was appended.
+func TestSinkTellsOfAFullDisk(t *testing.T) {
+	for text, code := range map[string]string{"write x.log: no space left on device": "53100", "too many streams": "rpc error"} {
+		f := newFakeJournals()
+		f.fail["open j"] = fmt.Errorf("append to j: %w", status.Error(codes.ResourceExhausted, text))
+		s, err := newRowSink(sinkTable(""), []string{"j"}, []int{0, 1}, f.append)
+		require.NoError(t, err)
+		require.Contains(t, errorText(s.add(t.Context(), sinkBatch(1))), code)
 	}
 }
