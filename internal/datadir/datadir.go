@@ -11,7 +11,8 @@
 //   - While a Dir is open no other process can open the same directory.
 //   - A directory of a newer format is refused by name and left untouched; so is one that
 //     holds anything else.
-//   - Two servers never share a run directory.
+//   - Two servers never share a run directory. Those of servers that were killed are removed at the next start
+//     of any server of this user.
 //
 // # Goroutines
 //
@@ -23,8 +24,6 @@
 package datadir
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -75,7 +74,7 @@ func (e *NewerError) Error() string {
 // Dir is a data directory that this process holds. Close it to give it up.
 type Dir struct {
 	path string
-	run  string
+	run  *runDir
 	lock *os.File
 }
 
@@ -122,11 +121,11 @@ func (d *Dir) Sub(name string) (string, error) {
 
 // Run is the directory for unix sockets, readable by this user only. It is empty
 // when Open returns, and removed by Close.
-func (d *Dir) Run() string { return d.run }
+func (d *Dir) Run() string { return d.run.path }
 
 // Close removes the run directory and gives the lock up.
 func (d *Dir) Close() error {
-	return errors.Join(os.RemoveAll(d.run), d.lock.Close())
+	return errors.Join(d.run.close(), d.lock.Close())
 }
 
 func lock(path string) (*os.File, error) {
@@ -196,25 +195,4 @@ func writeFormat(path, name string) error {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	return nil
-}
-
-// makeRunDir makes the run directory of a data directory: one for each pair of user
-// and directory, so that a restart finds and clears what a crash left.
-func makeRunDir(path string) (string, error) {
-	base := os.Getenv("XDG_RUNTIME_DIR")
-	if base == "" || len(base) > 40 {
-		base = os.TempDir()
-	}
-	if len(base) > 40 {
-		base = "/tmp"
-	}
-	sum := sha256.Sum256([]byte(path))
-	run := filepath.Join(base, fmt.Sprintf("broadsheet-%d-%s", os.Getuid(), hex.EncodeToString(sum[:6])))
-	if err := os.RemoveAll(run); err != nil {
-		return "", fmt.Errorf("run directory: %w", err)
-	}
-	if err := os.Mkdir(run, 0o700); err != nil {
-		return "", fmt.Errorf("run directory: %w", err)
-	}
-	return run, nil
 }

@@ -1,9 +1,13 @@
 package datadir_test
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -93,4 +97,68 @@ func TestFormatPage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/format/data-directory.md")
 	require.NoError(t, err)
 	require.Contains(t, string(page), "| `FORMAT` | one line: `"+strings.TrimSuffix(string(b), "\n")+"` |")
+}
+
+// TestDeadRunDirectories: what servers that were killed have left is removed, and only that.
+func TestDeadRunDirectories(t *testing.T) {
+	base, err := os.MkdirTemp("", "bs") //nolint:usetesting // a long one isn't used
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(base)) })
+	t.Setenv("XDG_RUNTIME_DIR", base)
+	living, err := datadir.Open(filepath.Join(t.TempDir(), "living"))
+	require.NoError(t, err)
+	prefix := filepath.Join(base, fmt.Sprintf("broadsheet-%d-", os.Getuid()))
+	dead, unknown, others := prefix+"dead", prefix+"unknown", filepath.Join(base, "broadsheet-other")
+	for _, dir := range []string{dead, unknown, others} {
+		require.NoError(t, os.Mkdir(dir, 0o700))
+	}
+	for _, dir := range []string{dead, others} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "lock"), nil, 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "broker.sock"), nil, 0o600))
+	}
+	require.NoError(t, os.Symlink(others, prefix+"link"))
+
+	d, err := datadir.Open(filepath.Join(t.TempDir(), "next"))
+	require.NoError(t, err)
+	require.NoDirExists(t, dead)
+	for _, dir := range []string{living.Run(), d.Run(), unknown} {
+		require.DirExists(t, dir)
+	}
+	_, err = os.Lstat(prefix + "link")
+	require.NoError(t, err)
+	require.FileExists(t, filepath.Join(others, "broker.sock"))
+	require.NoError(t, errors.Join(living.Close(), d.Close()))
+	require.NoDirExists(t, living.Run())
+}
+
+// TestRunDirectoriesAtOnce: servers that start together, of which each looks for dead ones, don't take each other
+// for dead.
+func TestRunDirectoriesAtOnce(t *testing.T) {
+	base, err := os.MkdirTemp("", "bs") //nolint:usetesting // as above
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(base)) })
+	t.Setenv("XDG_RUNTIME_DIR", base)
+	root := t.TempDir()
+	var servers sync.WaitGroup
+	errs := make(chan error, 8)
+	for i := range cap(errs) {
+		servers.Go(func() {
+			for range 20 {
+				d, err := datadir.Open(filepath.Join(root, strconv.Itoa(i)))
+				if err == nil {
+					_, err = os.Stat(filepath.Join(d.Run(), "lock"))
+					err = errors.Join(err, d.Close())
+				}
+				if err != nil {
+					errs <- err
+					return
+				}
+			}
+			errs <- nil
+		})
+	}
+	servers.Wait()
+	for range cap(errs) {
+		require.NoError(t, <-errs)
+	}
 }
