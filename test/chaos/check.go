@@ -135,29 +135,35 @@ func checkObjects(journal string, content []byte, objects map[string][]byte) []s
 	return out
 }
 
-func checkObject(name string, content, object []byte) error {
+// spanOf the content of an object, and its sum, as its name tells.
+func spanOf(name string) (span, string, error) {
 	stem, ok := strings.CutSuffix(name, ".raw")
 	parts := strings.Split(stem, "-")
 	if !ok || len(parts) != 3 {
-		return errors.New("its name isn't a fragment's")
+		return span{}, "", errors.New("its name isn't a fragment's")
 	}
 	begin, err := strconv.ParseInt(parts[0], 16, 64)
 	if err != nil {
-		return err
+		return span{}, "", err
 	}
 	end, err := strconv.ParseInt(parts[1], 16, 64)
+	return span{begin, end}, parts[2], err
+}
+
+func checkObject(name string, content, object []byte) error {
+	at, named, err := spanOf(name)
 	if err != nil {
 		return err
 	}
 	sum := sha1.Sum(object) //nolint:gosec // as above
 	switch {
-	case end-begin != int64(len(object)):
+	case at.end-at.begin != int64(len(object)):
 		return fmt.Errorf("it has %d bytes", len(object))
-	case hex.EncodeToString(sum[:]) != parts[2]:
+	case hex.EncodeToString(sum[:]) != named:
 		return fmt.Errorf("its sum is %x", sum)
-	case end > int64(len(content)):
+	case at.end > int64(len(content)):
 		return fmt.Errorf("it ends above the journal's head %d", len(content))
-	case !bytes.Equal(object, content[begin:end]):
+	case !bytes.Equal(object, content[at.begin:at.end]):
 		return errors.New("the journal has other bytes there")
 	}
 	return nil

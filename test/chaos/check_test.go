@@ -1,10 +1,13 @@
 package chaos
 
 import (
+	"bytes"
 	"crypto/sha1" //nolint:gosec // the names of fragments have it
 	"fmt"
 	"hash/crc64"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -159,4 +162,63 @@ func TestCheckContest(t *testing.T) {
 			require.Equal(t, c.good, len(got) == 0, got)
 		})
 	}
+}
+
+// TestExposed: what brokers don't tell of, and what is left.
+func TestExposed(t *testing.T) {
+	contents := map[string][]byte{"j": []byte("0123456789")}
+	object := func(begin, end int) string {
+		return fmt.Sprintf("j/%016x-%016x-%040x.raw", begin, end, 0)
+	}
+	for name, c := range map[string]struct {
+		objects      []string
+		said         int64
+		hidden, left int
+	}{
+		"nothing is stored, and said to be":   {nil, 10, 0, 1},
+		"nothing is stored, and nothing said": {nil, 0, 1, 1},
+		"all is":                              {[]string{object(0, 4), object(4, 10)}, 0, 0, 0},
+		"all is, and is said not to be":       {[]string{object(0, 10)}, 3, 0, 1},
+		"with overlaps":                       {[]string{object(0, 7), object(4, 10)}, 0, 0, 0},
+		"with a gap":                          {[]string{object(0, 4), object(5, 10)}, 5, 1, 1},
+		"but the end":                         {[]string{object(0, 4)}, 6, 0, 1},
+		"another journal's":                   {[]string{"i" + object(0, 10)}, 0, 1, 1},
+	} {
+		objects := make(map[string][]byte)
+		for _, o := range c.objects {
+			objects[o] = nil
+		}
+		hidden, left := exposed(contents, objects, map[string]int64{"j": c.said})
+		require.Len(t, hidden, c.hidden, name)
+		require.Len(t, left, c.left, name)
+	}
+}
+
+// TestFlip: a bit is turned, and turned back unless the file isn't what it was then.
+func TestFlip(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	want := bytes.Repeat([]byte("content "), 30)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, c := range []struct {
+		after []byte // what the broker makes of it; nil leaves it
+		want  []byte
+	}{{nil, want}, {want, want}, {[]byte("other"), []byte("other")}} {
+		require.NoError(t, os.WriteFile(path, want, 0o600))
+		bit, err := flip(rng, path)
+		require.NoError(t, err)
+		got, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NotEqual(t, want, got)
+		if c.after != nil {
+			require.NoError(t, os.WriteFile(path, c.after, 0o600))
+		}
+		require.NoError(t, bit.restore())
+		got, err = os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, c.want, got)
+	}
+	bit, err := flip(rng, path)
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, bit.restore())
 }

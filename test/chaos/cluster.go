@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
-	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -21,15 +22,19 @@ const lease = 3 * time.Second
 
 // cluster is an etcd, brokers and a store.
 type cluster struct {
-	dir     string
-	store   string
-	etcd    []*process
-	brokers []*member
+	dir   string
+	depot *depot
+	etcd  []*process
+	// etcdURLs are where clients reach etcd's members.
+	etcdURLs []string
+	brokers  []*member
+	disks    []*disk // of the brokers and the store, if they can be filled
 }
 
 // member is one broker, with the proxy by which others reach it.
 type member struct {
 	*process
+	dir     string
 	address string // its own
 	proxy   *proxy
 	client  *client.Client
@@ -38,12 +43,12 @@ type member struct {
 
 // newCluster lays a cluster out below a directory. Nothing runs yet.
 func newCluster(ctx context.Context, cfg Config) (*cluster, error) {
-	c := &cluster{dir: cfg.Dir, store: filepath.Join(cfg.Dir, "store")}
-	if err := mkdirs(c.store); err != nil {
+	ports, err := freePorts(2*cfg.EtcdMembers + 2*cfg.Brokers + 1)
+	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2*cfg.EtcdMembers + 2*cfg.Brokers)
-	if err != nil {
+	c := &cluster{dir: cfg.Dir}
+	if c.depot, err = layDepot(cfg.Dir, cfg.Versitygw, ports[len(ports)-1]); err != nil {
 		return nil, err
 	}
 	endpoints := c.layEtcd(cfg, ports[:2*cfg.EtcdMembers])
@@ -53,7 +58,37 @@ func newCluster(ctx context.Context, cfg Config) (*cluster, error) {
 			return nil, err
 		}
 	}
-	return c, nil
+	return c, c.mountDisks(cfg)
+}
+
+// mountDisks gives each broker, and the store if it is a directory, a disk that can be filled.
+func (c *cluster) mountDisks(cfg Config) error {
+	if cfg.DiskSize == 0 {
+		return nil
+	}
+	sizes := make(map[string]int64)
+	for _, m := range c.brokers {
+		sizes[m.dir] = cfg.DiskSize
+	}
+	if c.depot.gateway == nil {
+		sizes[c.depot.dir] = 8 * cfg.DiskSize
+	}
+	for _, dir := range slices.Sorted(maps.Keys(sizes)) {
+		d, err := mountDisk(dir, sizes[dir])
+		if err != nil {
+			return errors.Join(err, c.unmountDisks())
+		}
+		c.disks = append(c.disks, d)
+	}
+	return nil
+}
+
+func (c *cluster) unmountDisks() error {
+	var errs []error
+	for _, d := range c.disks {
+		errs = append(errs, d.unmount())
+	}
+	return errors.Join(errs...)
 }
 
 func (c *cluster) layEtcd(cfg Config, ports []int) string {
@@ -76,22 +111,26 @@ func (c *cluster) layEtcd(cfg Config, ports []int) string {
 			},
 		})
 	}
+	c.etcdURLs = endpoints
 	return strings.Join(endpoints, ",")
 }
 
 func (c *cluster) layBroker(ctx context.Context, cfg Config, etcd string, port, front int) error {
 	i := len(c.brokers)
+	name := fmt.Sprintf("broker-%d", i)
+	dir := filepath.Join(c.dir, name)
 	m := &member{
+		dir: dir,
 		process: &process{
-			name: fmt.Sprintf("broker-%d", i), path: cfg.Broadsheet, log: new(logBuffer), env: []string{"GOTRACEBACK=all"},
-			args: []string{
-				"broker", "--data-dir", filepath.Join(c.dir, fmt.Sprintf("broker-%d", i)), "--ack", cfg.Ack,
-				"--broker.zone", fmt.Sprintf("zone-%d", i), "--broker.id", fmt.Sprintf("broker-%d", i),
+			name: name, path: cfg.Broadsheet, log: new(logBuffer), env: append([]string{"GOTRACEBACK=all"}, c.depot.env...),
+			args: append([]string{
+				"broker", "--data-dir", dir, "--ack", cfg.Ack,
+				"--broker.zone", fmt.Sprintf("zone-%d", i), "--broker.id", name,
 				"--broker.bind", "127.0.0.1", "--broker.port", strconv.Itoa(port),
-				"--broker.endpoint", "http://" + address(front), "--broker.file-root", c.store,
+				"--broker.endpoint", "http://" + address(front),
 				"--broker.drain", "10s", "--broker.grace", "2s",
 				"--etcd.address", etcd, "--etcd.lease", lease.String(), "--log.level", "debug",
-			},
+			}, c.depot.args...),
 		},
 		address: "http://" + address(port),
 	}
@@ -108,6 +147,9 @@ func (c *cluster) layBroker(ctx context.Context, cfg Config, etcd string, port, 
 
 // start all, and wait until all are ready.
 func (c *cluster) start(ctx context.Context) error {
+	if err := c.depot.start(ctx); err != nil {
+		return err
+	}
 	for _, p := range c.etcd {
 		if err := p.start(); err != nil {
 			return err
@@ -176,6 +218,8 @@ func (c *cluster) end() error {
 	for _, p := range c.etcd {
 		p.kill()
 	}
+	c.depot.end()
+	errs = append(errs, c.unmountDisks())
 	for i, err := range errs {
 		if err != nil && strings.Contains(err.Error(), "use of closed") {
 			errs[i] = nil
@@ -192,24 +236,9 @@ func (c *cluster) saveLogs() {
 	for _, p := range c.etcd {
 		_ = p.log.save(filepath.Join(c.dir, p.name+".log"))
 	}
-}
-
-// objects of the store, by their path in it. Files that are being written aren't among them.
-func (c *cluster) objects() (map[string][]byte, error) {
-	out := make(map[string][]byte)
-	err := filepath.WalkDir(c.store, func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), ".") {
-			return err
-		}
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(c.store, path)
-		out[name] = content
-		return err
-	})
-	return out, err
+	if p := c.depot.gateway; p != nil {
+		_ = p.log.save(filepath.Join(c.dir, p.name+".log"))
+	}
 }
 
 // pause for a time, or until ctx is done.

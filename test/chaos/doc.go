@@ -4,10 +4,11 @@
 // # What
 //
 // Run starts an etcd (one member, or three) and three brokers in three zones, all of them
-// processes of their own, with a store that they share. Writers append unique records,
+// processes of their own, with a store that they share: a directory, or S3 (versitygw). Writers append unique records,
 // each alone or many in one append; others append under conditions on registers and
 // offsets; a reader tails the journal at each broker. The nemesis, driven by a seed,
-// does one fault after another, or two at once. In the end everything is healed, and the
+// does one fault after another, or two at once: brokers, etcd's members and the store are killed,
+// stopped or cut off, etcd's leader is moved, disks are filled, bits of spools and objects flipped. In the end everything is healed, and the
 // checker compares what clients were told with what brokers and the store have:
 //
 //	J1  every append is there whole, or not at all
@@ -18,10 +19,15 @@
 //	J6  conditions on registers and offsets are linearizable (porcupine)
 //	J7  each object of the store has the sum and length that its name says, and the journal's bytes
 //	J8  what a tailing reader got is the journal
+//	J9  a flipped bit of an object is never served, nor that of a spool (it would break J5 or J8)
+//	J10 brokers say how much isn't stored, and that it all is in time
 //
 // # Invariants
 //
 //   - The checker knows nothing but what clients were told and what files hold.
+//   - A bit is flipped back once it was seen what becomes of it: two disks would else be lost in a row, one
+//     after the other, which is more than is promised. A bit of an object is flipped while no broker runs,
+//     since a broker verifies an object once.
 //   - Only processes that were started here are signalled, by their process id, and none is left.
 //   - A failure prints the seed and the faults that were done. The seed decides which faults
 //     come in which order; how they fall among the appends it can't.
@@ -32,6 +38,6 @@
 //
 // # Testing
 //
-// The short form is a test of every run, the long one `make chaos`. The checker has tests of
+// The short form is a test of every run, the long one `make chaos`. Disks are filled where the test runs as root. The checker has tests of
 // its own, in which histories with each kind of violation have to be refused.
 package chaos

@@ -25,6 +25,7 @@ type nemesis struct {
 	rand  *rand.Rand
 	kills int
 	done  []string // faults that were done
+	wrong []string // what was found to be wrong meanwhile
 }
 
 // fault is one way to do harm. It heals what it did before it returns.
@@ -44,11 +45,19 @@ func (n *nemesis) faults() []fault {
 		{"stop", 3, n.freeze},
 		{"cut", 3, n.cut},
 		{"cut and kill", 2, n.cutAndKill},
-		{"store away", 2, n.storeAway},
-		{"store replaced", 2, n.storeReplaced},
+		{"flip a bit of a spool", 2, n.flipSpool},
+		{"flip a bit of an object", 1, n.flipObject},
+	}
+	if n.cluster.depot.gateway == nil {
+		all = append(all, fault{"store away", 2, n.storeAway}, fault{"store replaced", 2, n.storeReplaced})
+	} else {
+		all = append(all, fault{"kill the store", 2, n.killStore}, fault{"stop the store", 2, n.freezeStore})
 	}
 	if len(n.cluster.etcd) > 1 {
-		all = append(all, fault{"kill etcd", 2, n.killEtcd})
+		all = append(all, fault{"kill etcd", 2, n.killEtcd}, fault{"move etcd's leader", 3, n.moveLeader})
+	}
+	if len(n.cluster.disks) > 0 {
+		all = append(all, fault{"fill a disk", 3, n.fillDisk})
 	}
 	return all
 }
@@ -202,7 +211,7 @@ func (n *nemesis) cutAndKill(ctx context.Context) error {
 // storeAway puts a link to itself where the journals' objects are, in one step: nothing can be stored, listed
 // or read there. The store is never seen empty, as it is in storeReplaced.
 func (n *nemesis) storeAway(ctx context.Context) error {
-	dir := filepath.Join(n.cluster.store, filepath.Dir(Journal))
+	dir := filepath.Join(n.cluster.depot.dir, filepath.Dir(Journal))
 	away := dir + ".away"
 	if err := os.Symlink(filepath.Base(dir), away); err != nil {
 		return err
@@ -224,7 +233,7 @@ func (n *nemesis) storeAway(ctx context.Context) error {
 // steps. So the store may be seen without any objects for a moment, which isn't to be believed. A broker
 // that stores something in such a moment makes the directory anew.
 func (n *nemesis) storeReplaced(ctx context.Context) error {
-	dir := filepath.Join(n.cluster.store, filepath.Dir(Journal))
+	dir := filepath.Join(n.cluster.depot.dir, filepath.Dir(Journal))
 	away := dir + ".away"
 	if err := os.Rename(dir, away); err != nil {
 		return err
@@ -272,12 +281,21 @@ func moveFiles(from, to string) error {
 	return errors.Join(err, os.RemoveAll(from))
 }
 
-// killEtcd kills a member of etcd, as often as not its leader.
-func (n *nemesis) killEtcd(ctx context.Context) error {
-	p := n.cluster.etcd[n.rand.IntN(len(n.cluster.etcd))]
-	p.kill()
+// killStore kills the S3 gateway, which forgets nothing.
+func (n *nemesis) killStore(ctx context.Context) error {
+	n.cluster.depot.end()
 	if err := n.rest(ctx, 0, 2*lease); err != nil {
 		return err
 	}
-	return p.start()
+	return n.cluster.depot.start(ctx)
+}
+
+// freezeStore stops the S3 gateway: it takes requests, and doesn't answer.
+func (n *nemesis) freezeStore(ctx context.Context) error {
+	p := n.cluster.depot.gateway
+	if err := p.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	err := n.rest(ctx, lease/2, 3*lease)
+	return errors.Join(err, p.signal(syscall.SIGCONT))
 }

@@ -28,8 +28,8 @@ const (
 type Config struct {
 	// Dir has everything that the processes keep.
 	Dir string
-	// Broadsheet and Etcd are the programs.
-	Broadsheet, Etcd string
+	// Broadsheet and Etcd are the programs. With Versitygw the store is S3, else a directory.
+	Broadsheet, Etcd, Versitygw string
 	// Ack is the mode of the brokers.
 	Ack string
 	// Seed of all that is random.
@@ -39,6 +39,10 @@ type Config struct {
 	// EtcdMembers, Brokers, Writers: how many of each. Replication of the journals.
 	EtcdMembers, Brokers, Writers int
 	Replication                   int32
+	// DiskSize of each broker, whose disk then fills now and then; 0 leaves that out. Others than root can't.
+	DiskSize int64
+	// AwaitStored has the end of the run wait until everything is stored, for longer than a minute.
+	AwaitStored bool
 	// Pace is how long a writer pauses after an append, on average.
 	Pace time.Duration
 }
@@ -158,10 +162,11 @@ func (r *run) all(ctx context.Context, n *nemesis) (*Report, error) {
 	if err != nil {
 		return report, err
 	}
-	checking, cancel := context.WithTimeout(ctx, 2*healing)
+	checking, cancel := context.WithTimeout(ctx, 3*healing)
 	defer cancel()
 	report.Violations, err = r.check(checking)
-	objects, listed := r.cluster.objects()
+	report.Violations = append(report.Violations, n.wrong...)
+	objects, listed := r.cluster.depot.objects()
 	report.Objects = len(objects)
 	return report, errors.Join(err, listed)
 }
@@ -186,8 +191,8 @@ func (r *run) apply(ctx context.Context) error {
 		changes = append(changes, &protocol.ApplyRequest_Change{Upsert: &protocol.JournalSpec{
 			Name: name, Replication: r.cfg.Replication,
 			Fragment: &protocol.JournalSpec_Fragment{
-				Length: 64 << 10, CompressionCodec: protocol.CompressionCodec_NONE, Stores: []string{"file:///"},
-				RefreshInterval: durationpb.New(5 * time.Second),
+				Length: 64 << 10, CompressionCodec: protocol.CompressionCodec_NONE, Stores: []string{r.cluster.depot.url},
+				RefreshInterval: durationpb.New(5 * time.Second), FlushInterval: durationpb.New(flushInterval),
 			},
 		}})
 	}
@@ -200,7 +205,7 @@ func (r *run) apply(ctx context.Context) error {
 			return err
 		}
 	}
-	return mkdirs(r.cluster.store + "/chaos")
+	return mkdirs(filepath.Join(r.cluster.depot.dir, filepath.Dir(Journal)))
 }
 
 // loadUnder has clients use the cluster while the nemesis strikes.
@@ -240,7 +245,7 @@ func (r *run) loadUnder(ctx context.Context, n *nemesis) error {
 // check all that can be checked from outside.
 func (r *run) check(ctx context.Context) ([]string, error) {
 	var out []string
-	objects, err := r.cluster.objects()
+	objects, err := r.cluster.depot.objects()
 	if err != nil {
 		return nil, err
 	}
@@ -262,6 +267,11 @@ func (r *run) check(ctx context.Context) ([]string, error) {
 	}
 	out = append(out, checkAppends(contents[Journal], r.history.ops)...)
 	out = append(out, r.contest.check(contents[contestJournal], time.Minute)...)
+	exposed, err := r.checkExposure(ctx, contents)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, exposed...)
 	for _, t := range r.tails {
 		out = append(out, checkTail(t, contents[Journal])...)
 	}
