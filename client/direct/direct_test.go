@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -303,19 +304,35 @@ func TestWhatCannotBeRead(t *testing.T) {
 // TestASilentStoreIsAnError, before its answer and within.
 func TestASilentStoreIsAnError(t *testing.T) {
 	for _, sent := range []string{"", content[:10]} {
-		url := serve(t, func(w http.ResponseWriter, r *http.Request) {
-			if sent != "" {
-				_, _ = io.WriteString(w, sent)
-				w.(http.Flusher).Flush()
-			}
-			<-r.Context().Done()
+		synctest.Test(t, func(t *testing.T) {
+			s := newStores(t, Config{})
+			s.http.Transport = silent(sent)
+			f := fragment(protocol.CompressionCodec_NONE)
+			began := time.Now()
+			got, err := read(t, s, f, "http://store/a/journal/file", f.GetBegin(), f.GetEnd())
+			require.ErrorIs(t, err, ErrStalled)
+			require.Equal(t, sent, got)
+			require.ErrorContains(t, err, fmt.Sprintf("at offset %d", begin+len(sent)))
+			require.Equal(t, defaultStall, time.Since(began))
 		})
-		f := fragment(protocol.CompressionCodec_NONE)
-		got, err := read(t, newStores(t, Config{Stall: 50 * time.Millisecond}), f, url, f.GetBegin(), f.GetEnd())
-		require.ErrorIs(t, err, ErrStalled)
-		require.Equal(t, sent, got)
-		require.ErrorContains(t, err, fmt.Sprintf("at offset %d", begin+len(sent)))
 	}
+}
+
+// silent is a store that sends some content, if any, and then nothing.
+type silent string
+
+func (s silent) RoundTrip(r *http.Request) (*http.Response, error) {
+	if s == "" {
+		<-r.Context().Done()
+		return nil, context.Cause(r.Context())
+	}
+	body, sends := io.Pipe()
+	go func() {
+		_, _ = io.WriteString(sends, string(s))
+		<-r.Context().Done()
+		sends.CloseWithError(context.Cause(r.Context()))
+	}()
+	return &http.Response{StatusCode: http.StatusOK, Request: r, Body: body, ContentLength: -1}, nil
 }
 
 func TestReadersEndWithTheirContextAndByClose(t *testing.T) {
