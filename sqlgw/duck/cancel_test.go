@@ -42,7 +42,7 @@ func TestInterrupt(t *testing.T) {
 				began := time.Now()
 				_, err := query(ctx, c, sql, nil)
 				require.ErrorIs(t, err, errEnough)
-				require.Less(t, time.Since(began), 20*time.Second)
+				require.Less(t, time.Since(began), time.Minute)
 				timer.Stop()
 				require.EqualValues(t, 3, one(t, c, "SELECT 3::BIGINT"))
 			}

@@ -150,7 +150,7 @@ func TestStalledClientsKeepNobodyWaiting(t *testing.T) {
 	for range 3 {
 		began := time.Now()
 		require.Len(t, ids(t, s, "SELECT id FROM t"), 2000)
-		require.Less(t, time.Since(began), 10*time.Second)
+		require.Less(t, time.Since(began), time.Minute, "some were ended to make room; else it would be never")
 	}
 	require.Less(t, resident(t, gateway)-before, int64(1<<30))
 	t.Logf("%d stalled clients held %d MiB", len(stalled), (resident(t, gateway)-before)>>20)
