@@ -368,10 +368,11 @@ func TestRefusedReaders(t *testing.T) {
 func TestLongLines(t *testing.T) {
 	j := new(journal)
 	j.add(uuid(1, 1, 0), strings.Repeat("x", 100<<10)) // beyond the buffer
-	j.add(uuid(1, 2, 0), strings.Repeat("x", committed.MaxLine))
+	j.add(uuid(1, 2, 0), strings.Repeat("x", 200<<10))
 	j.add(uuid(1, 2, 0), "")
 	r, err := committed.NewReader(j.source, committed.State{}, j.end(), committed.Config{UUID: metaUUID(t)})
 	require.NoError(t, err)
+	r.SetMaxLine(150 << 10)
 	var got []string
 	for i := range 3 {
 		line, err := r.Next(t.Context())

@@ -44,18 +44,21 @@ type lines struct {
 	br      *bufio.Reader
 	find    Finder
 	at, end int64
+	most    int64 // bytes of a line that is held, with its newline
 	long    []byte
 }
 
-func openLines(ctx context.Context, src Source, find Finder, begin, end int64) (*lines, error) {
+// open the lines of a range. One at a time is open.
+func (r *Reader) open(ctx context.Context, begin, end int64) (*lines, error) {
 	from := io.NopCloser(strings.NewReader(""))
 	if begin < end {
 		var err error
-		if from, err = src(ctx, begin, end); err != nil {
+		if from, err = r.src(ctx, begin, end); err != nil {
 			return nil, fmt.Errorf("read [%d, %d): %w", begin, end, err)
 		}
 	}
-	return &lines{from: from, br: bufio.NewReaderSize(from, lineBuffer), find: find, at: begin, end: end}, nil
+	r.br.Reset(from)
+	return &lines{from: from, br: r.br, find: r.cfg.UUID, at: begin, end: end, most: r.maxLine + 1}, nil
 }
 
 // next line, or io.EOF if the range has no more of which it has the newline.
@@ -78,7 +81,7 @@ func (l *lines) next() (Line, error) {
 	}
 	line.End = l.at
 	line.Text = text[:len(text)-1]
-	if line.End-line.Begin > MaxLine+1 {
+	if line.End-line.Begin > l.most {
 		line.Long, line.Text = true, text[:Kept]
 	}
 	line.UUID = l.find(line.Text)
@@ -91,7 +94,7 @@ func (l *lines) rest(text []byte) ([]byte, error) {
 	for {
 		more, err := l.br.ReadSlice('\n')
 		l.at += int64(len(more))
-		l.long = append(l.long, more[:min(len(more), MaxLine+1-len(l.long))]...)
+		l.long = append(l.long, more[:min(int64(len(more)), l.most-int64(len(l.long)))]...)
 		if !errors.Is(err, bufio.ErrBufferFull) {
 			return l.long, err
 		}
@@ -115,6 +118,10 @@ type Reader struct {
 	cfg   Config
 	state State
 	cut   int64
+	br    *bufio.Reader
+	// maxLine is MaxLine, but for tests.
+	maxLine int64
+
 	walk  *Walk
 	lines *lines
 	whole bool  // it was asked whether recalled lines are missing
@@ -134,7 +141,7 @@ func NewReader(src Source, from State, cut int64, cfg Config) (*Reader, error) {
 	if _, err := NewDecider(from, cfg.Limits); err != nil {
 		return nil, fmt.Errorf("committed lines: %w", err)
 	}
-	return &Reader{src: src, cfg: cfg, state: from, cut: cut}, nil
+	return &Reader{src: src, cfg: cfg, state: from, cut: cut, br: bufio.NewReaderSize(nil, lineBuffer), maxLine: MaxLine}, nil
 }
 
 // Next returns the next line, in the order of the journal, but that those which were pending
@@ -177,7 +184,7 @@ func (r *Reader) begin(ctx context.Context) error {
 		return fmt.Errorf("committed lines: %w", err)
 	}
 	r.walk, r.whole = w.Walk(), false
-	if r.lines, err = openLines(ctx, r.src, r.cfg.UUID, w.Begin(), w.End()); err != nil {
+	if r.lines, err = r.open(ctx, w.Begin(), w.End()); err != nil {
 		return fmt.Errorf("committed lines: %w", err)
 	}
 	return nil
@@ -190,7 +197,7 @@ func (r *Reader) decide(ctx context.Context) (*Window, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, err := openLines(ctx, r.src, r.cfg.UUID, r.state.Offset, r.cut)
+	in, err := r.open(ctx, r.state.Offset, r.cut)
 	if err != nil {
 		return nil, err
 	}
