@@ -77,9 +77,7 @@ func TestNoHoleIsJumpedUnlisted(t *testing.T) {
 		l := newLone(t, specWith(func(*protocol.JournalSpec_Fragment) {}))
 		d := l.env.directories.(*loneDirectories)
 		epochs := func(revision int64, list ...epoch.Epoch) {
-			e := *d.entry_
-			e.epochs, e.epochsRevision = list, revision
-			d.entry_ = &e
+			d.change(func(e *entry) { e.epochs, e.epochsRevision = list, revision })
 		}
 		fragment := func(begin, end int64, age time.Duration) fragments.Fragment {
 			return fragments.Fragment{Journal: "a/journal", Begin: begin, End: end, Store: "file:///", ModTime: time.Now().Add(-age).Unix()}
@@ -115,7 +113,7 @@ func TestNoHoleIsJumpedUnlisted(t *testing.T) {
 		action, _ := planner(l, 50).planNow(t)
 		require.Equal(t, readAwait, action)
 		// And if the journal has gone elsewhere.
-		d.entry_ = nil
+		d.now.Store(nil)
 		action, _ = planner(l, 50).planNow(t)
 		require.Equal(t, readAwait, action)
 		require.NoError(t, l.close())

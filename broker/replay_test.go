@@ -110,9 +110,10 @@ func TestFailedSyncIsNoOutcome(t *testing.T) {
 		l.append("one")
 		l.env.members = unreachable{}
 		d := l.env.directories.(*loneDirectories)
-		alone, both := d.entry_, *d.entry_
-		both.route = &protocol.Route{Members: []*protocol.ProcessSpec_ID{l.env.self, {Zone: "zone", Suffix: "other"}}}
-		d.entry_ = &both
+		alone := d.now.Load()
+		d.change(func(e *entry) {
+			e.route = &protocol.Route{Members: []*protocol.ProcessSpec_ID{l.env.self, {Zone: "zone", Suffix: "other"}}}
+		})
 		ticket := l.ticket("two")
 		ticket.run = new(run)
 		for range 3 {
@@ -124,7 +125,7 @@ func TestFailedSyncIsNoOutcome(t *testing.T) {
 			require.NoError(t, wait(t.Context(), o.pause))
 		}
 		require.EqualValues(t, 3, l.spool.State().End)
-		d.entry_ = alone
+		d.now.Store(alone)
 		l.append("two")
 		require.EqualValues(t, 6, l.spool.State().End)
 		require.NoError(t, l.close())

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,42 +54,54 @@ func newLoneAt(t *testing.T, root string, spec *protocol.JournalSpec) *lone {
 		contents: newContents(stores), retentionGrace: time.Hour,
 		peers: newPeers(nil, nil, 1<<20), members: newPeers(nil, nil, 1<<20), chunks: newChunkPool(), self: self,
 		member: epoch.Member{Broker: brokerOf(self), Disk: spools.Disk()},
-		directories: &loneDirectories{entry_: &entry{
+		directories: newLoneDirectories(&entry{
 			journal: j, etcd: new(protocol.Header_Etcd),
 			route:       &protocol.Route{Members: []*protocol.ProcessSpec_ID{self}},
 			assignments: []assignment{{}},
-		}},
+		}),
 	}
 	return &lone{replica: newReplica(t.Context(), env, j, nil), t: t, root: root}
 }
 
 // loneDirectories has one journal, whose only member this is.
 type loneDirectories struct {
-	entry_    *entry
+	now       atomic.Pointer[entry]
 	suspended []protocol.JournalSpec_Suspend_Level // as it was asked for
-	recorded  int64                                // mod revision of the epochs
+	recorded  atomic.Int64                         // mod revision of the epochs
+}
+
+func newLoneDirectories(e *entry) *loneDirectories {
+	d := new(loneDirectories)
+	d.now.Store(e)
+	return d
+}
+
+// change the entry.
+func (d *loneDirectories) change(by func(*entry)) {
+	e := *d.now.Load()
+	by(&e)
+	d.now.Store(&e)
 }
 
 func (d *loneDirectories) journalExists(name string) bool          { return name == "a/journal/nested" }
 func (d *loneDirectories) openTried()                              {}
 func (d *loneDirectories) advertise(context.Context, string) error { return nil }
-func (d *loneDirectories) entry(spool.ID) *entry                   { return d.entry_ }
+func (d *loneDirectories) entry(spool.ID) *entry                   { return d.now.Load() }
 func (d *loneDirectories) leaseIsValid() bool                      { return true }
 func (d *loneDirectories) leaseID() int64                          { return 0 }
 func (d *loneDirectories) entryAt(context.Context, spool.ID, int64) (*entry, error) {
-	return d.entry_, nil
+	return d.now.Load(), nil
 }
 
 func (d *loneDirectories) recordEpochs(_ context.Context, e *entry, l epoch.List) (int64, bool, error) {
-	d.recorded++
 	next := *e
-	next.epochs, next.epochsRevision = l, d.recorded
-	d.entry_ = &next
+	next.epochs, next.epochsRevision = l, d.recorded.Add(1)
+	d.now.Store(&next)
 	return 1, true, nil
 }
 
 func (d *loneDirectories) epochsRevision(context.Context, string) (int64, int64, error) {
-	return d.recorded, 100, nil
+	return d.recorded.Load(), 100, nil
 }
 
 func (d *loneDirectories) setSuspension(_ context.Context, _ *entry, s *protocol.JournalSpec_Suspend, _ *epoch.Epoch) outcome {
@@ -348,6 +361,7 @@ func TestRetention(t *testing.T) {
 func TestAutoSuspend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLone(t, specWith(func(f *protocol.JournalSpec_Fragment) { f.FlushInterval = durationpb.New(time.Minute) }))
+		synctest.Wait() // It looks at the environment.
 		l.env.autoSuspend = true
 		d := l.env.directories.(*loneDirectories)
 		l.append("one")
@@ -394,20 +408,21 @@ func TestWatchThatLags(t *testing.T) {
 		l := newLone(t, specWith(func(*protocol.JournalSpec_Fragment) {}))
 		l.append("one")
 		d := l.env.directories.(*loneDirectories)
-		before := d.entry_
-		require.NoError(t, l.again(d.entry_))
-		after := d.entry_
+		before := d.now.Load()
+		require.NoError(t, l.again(before))
+		after := d.now.Load()
 		require.EqualValues(t, 2, l.spool.State().Epoch)
 
-		d.entry_ = before
+		d.now.Store(before)
 		require.Equal(t, errAgain{100}, l.again(before))
 		o := l.commit(t.Context(), l.ticket("two"))
 		require.True(t, o.again, "%v", o.err)
 		require.EqualValues(t, 100, o.revision)
 
-		d.recorded = before.epochsRevision // as in a backup
+		d.recorded.Store(before.epochsRevision) // as in a backup
 		require.ErrorContains(t, l.again(before), "it was restored from a backup")
-		d.recorded, d.entry_ = after.epochsRevision, after
+		d.recorded.Store(after.epochsRevision)
+		d.now.Store(after)
 		require.NoError(t, wait(t.Context(), time.Minute))
 		l.append("two")
 		require.NoError(t, l.close())

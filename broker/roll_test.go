@@ -53,10 +53,9 @@ func TestPeersStoreInThePrimarysPlace(t *testing.T) {
 		l := newLone(t, specWith(func(*protocol.JournalSpec_Fragment) {}))
 		l.append("hello")
 		synctest.Wait()
-		lonely := l.env.directories.(*loneDirectories)
-		e := *lonely.entry_
-		e.route = &protocol.Route{Members: []*protocol.ProcessSpec_ID{{Zone: "zone", Suffix: "other"}, l.env.self}}
-		lonely.entry_ = &e
+		l.env.directories.(*loneDirectories).change(func(e *entry) {
+			e.route = &protocol.Route{Members: []*protocol.ProcessSpec_ID{{Zone: "zone", Suffix: "other"}, l.env.self}}
+		})
 
 		n, err := l.acquire(t.Context())
 		require.NoError(t, err)
