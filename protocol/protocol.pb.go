@@ -1596,7 +1596,9 @@ type Epoch struct {
 	Start int64 `protobuf:"varint,3,opt,name=start,proto3" json:"start,omitempty"`
 	// Registers at its start.
 	Registers *LabelSet `protobuf:"bytes,4,opt,name=registers,proto3" json:"registers,omitempty"`
-	// Reset: an operator gave up what the epochs before may have held up to its start.
+	// Reset: offsets up to the start were skipped. Either an operator gave up what the epochs before may
+	// have held there, and the registers say so; or an append jumped to the end of what is stored, and
+	// nothing was given up.
 	Reset_        bool `protobuf:"varint,5,opt,name=reset,proto3" json:"reset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
