@@ -498,6 +498,8 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 	require.Len(t, brokers.pool.conns, 2, "it was, until now")
 	brokers.pool.sweepOnce()
 	require.Len(t, brokers.pool.conns, 1, "home stays")
+	_, err = brokers.Append(t.Context(), AppendParams{Journal: "a/journal"}, nil)
+	require.NoError(t, err)
 
 	a, err = brokers.NewAppender(t.Context(), AppendParams{Journal: "a/journal"})
 	require.NoError(t, err)
@@ -509,8 +511,6 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 	require.Len(t, brokers.pool.conns, 1, "an append that was aborted uses none")
 	_, err = a.Write([]byte("x"))
 	require.ErrorIs(t, err, errEnded)
-	_, err = brokers.Append(t.Context(), AppendParams{Journal: "a/journal"}, nil)
-	require.NoError(t, err)
 }
 
 func TestEndpointsOfRoutesKeepToTLS(t *testing.T) {
