@@ -21,6 +21,9 @@ const (
 	// no result. One append may have more.
 	maxStreamAppends = 8192
 	maxStreamBytes   = 8 << 20
+	// spilledToll is how many of those bytes an append counts for that is gathered on disk: so a stream has 64
+	// files at the most.
+	spilledToll = maxStreamBytes / 64
 	// maxResults is how many results a message has at the most.
 	maxResults = 512
 )
@@ -141,6 +144,7 @@ func (s *appendStream) receive() error {
 		if !s.begin() {
 			return errStopping
 		}
+		idle.Stop() // It is us that the client waits for.
 		err = s.take(m)
 		s.mu.Lock()
 		s.receiving = false
@@ -228,8 +232,11 @@ func (s *appendStream) gather(a *streamAppend, content []byte) error {
 func (s *appendStream) admit(a *streamAppend) {
 	a.size = a.body.size
 	a.small, a.content = a.body.content()
-	a.finish = func(*ticket) { s.finished(a) }
 	a.held = int64(len(a.small))
+	if a.content != nil {
+		a.held = spilledToll
+	}
+	a.finish = func(*ticket) { s.finished(a) }
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flying++

@@ -159,7 +159,7 @@ func (b *Broker) open(ctx context.Context) error {
 		return err
 	}
 	b.keys, err = keyspace.Load(ctx, keyspace.Config{
-		Client: b.cfg.Etcd, Prefix: b.cfg.Prefix, Decode: decodeKey(b.cfg.Prefix),
+		Client: b.cfg.Etcd, Prefix: b.cfg.Prefix, Decode: decodeKey(b.cfg.Prefix, b.cfg.MaxReplication),
 		BatchDelay: b.cfg.WatchDelay, Logger: b.log,
 	})
 	if err != nil {

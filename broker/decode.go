@@ -17,6 +17,7 @@ import (
 type journalItem struct {
 	spec   *protocol.JournalSpec
 	labels *protocol.LabelSet // what selectors are matched with
+	most   int                // caps how many brokers hold it
 }
 
 // DesiredReplication is how many brokers are to hold the journal now.
@@ -27,7 +28,7 @@ func (i journalItem) DesiredReplication() int {
 	case protocol.JournalSpec_Suspend_PARTIAL:
 		return 1
 	default:
-		return int(i.spec.GetReplication())
+		return min(int(i.spec.GetReplication()), i.most)
 	}
 }
 
@@ -61,10 +62,12 @@ func (m brokerMember) ItemLimit() int { return int(m.spec.GetJournalLimit()) }
 func (m brokerMember) Exiting() bool { return m.spec.GetExiting() }
 
 // decoder decodes the values of brokers' keys (docs/format/etcd-keys.md).
-type decoder struct{}
+type decoder struct {
+	most int // brokers that hold a journal, whatever its spec says
+}
 
 // DecodeItem of a JournalSpec whose name is the key's.
-func (decoder) DecodeItem(id string, value []byte) (allocator.ItemValue, error) {
+func (d decoder) DecodeItem(id string, value []byte) (allocator.ItemValue, error) {
 	spec := new(protocol.JournalSpec)
 	if err := proto.Unmarshal(value, spec); err != nil {
 		return nil, err
@@ -75,7 +78,7 @@ func (decoder) DecodeItem(id string, value []byte) (allocator.ItemValue, error) 
 	if spec.GetName() != id {
 		return nil, fmt.Errorf("spec is named %q", spec.GetName())
 	}
-	return journalItem{spec: spec, labels: spec.SelectableLabels()}, nil
+	return journalItem{spec: spec, labels: spec.SelectableLabels(), most: d.most}, nil
 }
 
 // DecodeMember of a BrokerSpec whose process is the key's.
@@ -116,15 +119,15 @@ func processID(id allocator.MemberID) *protocol.ProcessSpec_ID {
 	return &protocol.ProcessSpec_ID{Zone: id.Zone, Suffix: id.Suffix}
 }
 
-// decodeKey is the Decode of the brokers' key space.
-func decodeKey(prefix string) func(*mvccpb.KeyValue) (any, error) {
+// decodeKey is the Decode of the brokers' key space, in which no more than so many brokers are to hold a journal.
+func decodeKey(prefix string, most int) func(*mvccpb.KeyValue) (any, error) {
 	return func(kv *mvccpb.KeyValue) (any, error) {
 		if strings.HasPrefix(string(kv.GetKey()), epochsPrefix(prefix)) {
 			list, created, err := epoch.Decode(kv.GetValue())
 			name := strings.TrimPrefix(string(kv.GetKey()), epochsPrefix(prefix))
 			return journalEpochs{name, list, created}, err
 		}
-		return allocator.Decode(prefix, decoder{}, kv)
+		return allocator.Decode(prefix, decoder{most}, kv)
 	}
 }
 

@@ -35,7 +35,7 @@ func TestDecodeKeys(t *testing.T) {
 		{"/p/assign/a/journal#zone#broker#0", "\x10\x05", "Primary"},
 		{"/p/else", "", "is not a key of an allocator"},
 	} {
-		value, err := decodeKey("/p")(&mvccpb.KeyValue{Key: []byte(tc.key), Value: []byte(tc.value)})
+		value, err := decodeKey("/p", defaultReplication)(&mvccpb.KeyValue{Key: []byte(tc.key), Value: []byte(tc.value)})
 		if tc.err != "" {
 			require.ErrorContains(t, err, tc.err, tc.key)
 			continue
@@ -54,8 +54,11 @@ func TestDecodeKeys(t *testing.T) {
 	} {
 		suspended := specWith(func(*protocol.JournalSpec_Fragment) {})
 		suspended.Suspend = &protocol.JournalSpec_Suspend{Level: level}
-		require.Equal(t, want, journalItem{spec: suspended}.DesiredReplication())
+		require.Equal(t, want, journalItem{spec: suspended, most: defaultReplication}.DesiredReplication())
 	}
+	three := specWith(func(*protocol.JournalSpec_Fragment) {})
+	three.Replication = 3
+	require.Equal(t, 2, journalItem{spec: three, most: 2}.DesiredReplication(), "capped for the allocator, too")
 }
 
 // FuzzDecodeKey: whatever is in etcd, it is decoded or refused.
@@ -64,7 +67,7 @@ func FuzzDecodeKey(f *testing.F) {
 		f.Add(key, []byte("\x0a\x09a/journal\x10\x01"))
 	}
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
-		decoded, err := decodeKey("/p")(&mvccpb.KeyValue{Key: []byte(key), Value: value})
+		decoded, err := decodeKey("/p", defaultReplication)(&mvccpb.KeyValue{Key: []byte(key), Value: value})
 		if err == nil && decoded == nil {
 			t.Fatal("neither value nor error")
 		}

@@ -220,7 +220,7 @@ func (p *process) see() {
 // entryFor a node, with the lock.
 func (w *world) entryFor(n *node) *entry {
 	e := &entry{
-		journal: journal{journalItem: journalItem{spec: w.spec}, createRevision: 1, modRevision: 1},
+		journal: journal{journalItem: journalItem{spec: w.spec, most: defaultReplication}, createRevision: 1, modRevision: 1},
 		etcd:    &protocol.Header_Etcd{ClusterId: 1, MemberId: 1, RaftTerm: 1, Revision: w.revision},
 		route:   protocol.EmptyRoute(), epochs: w.epochs, epochsRevision: w.written,
 	}

@@ -298,15 +298,13 @@ func (r *replica) persist(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		var timer <-chan time.Time
+		var elapsed <-chan time.Time
 		if !next.IsZero() {
-			t := time.NewTimer(next.Sub(r.env.now()))
-			defer t.Stop()
-			timer = t.C
+			elapsed = time.After(next.Sub(r.env.now()))
 		}
 		select {
 		case <-r.full:
-		case <-timer:
+		case <-elapsed:
 		case <-ctx.Done():
 			return ctx.Err()
 		}

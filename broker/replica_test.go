@@ -48,7 +48,7 @@ func newLoneAt(t *testing.T, root string, spec *protocol.JournalSpec) *lone {
 	spools, err := spool.Open(t.Context(), spool.Config{FS: vfs.NewMem(), Dir: "spools", Logger: logger})
 	require.NoError(t, err)
 	self := &protocol.ProcessSpec_ID{Zone: "zone", Suffix: "self"}
-	j := journal{journalItem: journalItem{spec: spec}, createRevision: 1}
+	j := journal{journalItem: journalItem{spec: spec, most: defaultReplication}, createRevision: 1}
 	env := &replicaEnv{
 		spools: spools, stores: stores, persister: persister, logger: logger, metrics: newMetrics(), disk: newDisk(vfs.NewMem(), "", logger), now: time.Now,
 		contents: newContents(stores), retentionGrace: time.Hour,

@@ -51,7 +51,7 @@ func (b *Broker) resolve(ctx context.Context, p resolveParams) (resolution, erro
 		res.status = protocol.Status_JOURNAL_NOT_FOUND
 		return res, nil
 	}
-	res.spec, res.journal, res.desired = j.spec, j, b.desired(j)
+	res.spec, res.journal, res.desired = j.spec, j, j.DesiredReplication()
 	res.header.Route = roster.route(roster.assignments(name))
 	switch {
 	case j.spec.GetSuspend().GetLevel() == protocol.JournalSpec_Suspend_FULL:
@@ -70,7 +70,7 @@ func (b *Broker) resolve(ctx context.Context, p resolveParams) (resolution, erro
 
 // resolved is the resolution of a journal that is assigned to us.
 func (b *Broker) resolved(roster *roster, e *entry, primary bool) resolution {
-	res := resolution{header: b.header(roster, e.route), spec: e.spec, journal: e.journal, desired: b.desired(e.journal)}
+	res := resolution{header: b.header(roster, e.route), spec: e.spec, journal: e.journal, desired: e.journal.DesiredReplication()}
 	self := e.route.IndexOf(b.cfg.ID)
 	switch {
 	case primary && e.route.GetPrimary() == -1:
@@ -82,9 +82,6 @@ func (b *Broker) resolved(roster *roster, e *entry, primary bool) resolution {
 	}
 	return res
 }
-
-// desired is how many brokers are to hold a journal.
-func (b *Broker) desired(j journal) int { return min(j.DesiredReplication(), b.cfg.MaxReplication) }
 
 func (b *Broker) header(roster *roster, route *protocol.Route) *protocol.Header {
 	return &protocol.Header{ProcessId: b.cfg.ID, Route: route, Etcd: roster.state}

@@ -75,6 +75,9 @@ func (s *session) once(ctx context.Context) error {
 	if err == nil {
 		b.lease.Store(lease)
 		s.announced <- a
+		if isClosed(b.leaving) {
+			s.leave() // It may have begun to leave after the value was made.
+		}
 		notify(b.kicked) // The broker may be ready.
 		err = s.keep(ctx, lease)
 		b.lease.Store(nil)
