@@ -86,6 +86,10 @@ func (benchSession) Parse(_ context.Context, sql string, _ []uint32) ([]Statemen
 func (benchSession) TxStatus() byte             { return 'I' }
 func (benchSession) Sync(context.Context) error { return nil }
 func (benchSession) Close()                     {}
+func (benchSession) Failed()                    {}
+
+func (benchSession) Patience() (time.Duration, *Error) { return 0, nil }
+func (benchSession) Notifications() []Notification     { return nil }
 
 type benchStatement int
 

@@ -26,8 +26,10 @@ type conn struct {
 	parameters parameters
 	statements map[string]*statement
 	portals    map[string]*portal
-	prepared   int  // size of the statements and portals, see Config.MaxPreparedBytes
-	skipping   bool // up to the next Sync, after an error in the extended protocol
+	prepared   int     // size of the statements and portals, see Config.MaxPreparedBytes
+	running    *portal // that is being executed
+	skipping   bool    // up to the next Sync, after an error in the extended protocol
+	resting    bool    // since a ReadyForQuery
 }
 
 func newConn(ctx context.Context, cfg *Config, p *pool, nc net.Conn) *conn {
@@ -65,7 +67,10 @@ func (c *conn) open(ctx context.Context, b Backend, p *startupPacket) error {
 		}
 		c.out.end()
 	}
-	s := Startup{User: p.params["user"], Database: p.params["database"], Parameters: p.params, PID: c.pid, Params: &c.parameters}
+	s := Startup{
+		User: p.params["user"], Database: p.params["database"], Parameters: p.params, PID: c.pid, Remote: c.life.nc.RemoteAddr(),
+		Params: &c.parameters, Names: names{c}, Line: line{&c.life},
+	}
 	if s.User == "" {
 		return &Error{Code: "28000", Message: "no PostgreSQL user name specified in startup packet"}
 	}
@@ -77,18 +82,19 @@ func (c *conn) open(ctx context.Context, b Backend, p *startupPacket) error {
 	c.out.begin('R') // AuthenticationOk
 	c.out.int32(0)
 	c.out.end()
+	c.statements, c.portals = map[string]*statement{}, map[string]*portal{}
 	session, err := b.Open(ctx, s)
 	if err != nil {
 		return err
 	}
 	c.session = session
-	c.statements, c.portals = map[string]*statement{}, map[string]*portal{}
 	c.parameters.report(&c.out)
 	c.out.begin('K')
 	c.out.int32(c.pid)
 	c.out.buf = append(c.out.buf, c.secret...)
 	c.out.end()
 	c.out.readyForQuery(session.TxStatus())
+	c.resting = true
 	return c.out.flush()
 }
 
@@ -99,7 +105,7 @@ func (c *conn) serve() error {
 		if len(c.in.buf) > sessionBuffer && c.in.r == c.in.w {
 			c.in.resize(sessionBuffer) // a COPY had a larger one
 		}
-		kind, err := c.in.header()
+		kind, err := c.next()
 		if err != nil {
 			return err
 		}
@@ -169,10 +175,15 @@ func (c *conn) dispatch(kind byte) error {
 func (c *conn) ready() {
 	status := c.session.TxStatus()
 	if status == 'I' {
-		c.closePortals()
+		names{c}.DropPortals(func(name string, _ Portal) bool { return !c.portals[name].hold })
 	}
 	c.parameters.report(&c.out)
+	if status == 'I' {
+		c.life.attend()
+		c.notify()
+	}
 	c.out.readyForQuery(status)
+	c.resting = true
 }
 
 // failed reports an error of a statement.
@@ -183,6 +194,7 @@ func (c *conn) failed(err error) {
 			slog.Uint64("pid", uint64(c.pid)), slog.Any("error", err))
 	}
 	c.out.error(e)
+	c.session.Failed()
 }
 
 // call runs fn with a context that a cancel request ends. Its error is what the client

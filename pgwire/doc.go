@@ -3,7 +3,8 @@
 // # What
 //
 // A Server accepts connections, does the startup, and turns messages into calls of a
-// Session that a Backend opened: prepare, bind, execute, copy. Rows are written
+// Session that a Backend opened: prepare, bind, execute, copy. A session uses the same prepared
+// statements and portals by Names, for PREPARE and DECLARE. Rows are written
 // straight into one buffer, which is sent when it is full, when the session asks for it,
 // and always before the server waits for the client. Sequences of messages, SQLSTATEs and
 // texts are those of PostgreSQL 15, wherever a client can tell.
@@ -24,8 +25,12 @@
 //     waiting for what it wants holds up no other. See refusals.
 //   - A client that doesn't read stops its session when one buffer is full: a row may only
 //     add itself to it.
-//   - Calls to a Session never overlap. A cancel request ends the context of the call that
-//     runs when the request is answered by closing its connection, and never a later one; it
+//   - Calls to a Session never overlap: what others have for it waits until its connection asks
+//     (Line.Wake, Notifications), which it does when it rests. A connection rests from a ReadyForQuery
+//     to the first byte of the next message; only then may it be woken, sent a notification without
+//     being asked, or ended because its session's patience is over.
+//   - A Session learns of every error that its client was told (Failed), whoever found it.
+//   - A cancel request ends the context of the call that runs when the request is answered by closing its connection, and never a later one; it
 //     also ends the call's waiting for the client, to send or to receive, and yet no message
 //     is torn by it. Wrong secrets are taken at a rate that doesn't find one.
 //   - A call's context ends soon after its client went away, on Linux at any time, elsewhere
@@ -46,8 +51,8 @@
 //	connection  accept      its client leaves, an error is      the connection, its Session, and their
 //	            (each)      fatal, or the server stops          buffers: all calls are made by it
 //
-// Serve awaits all of them. Other connections, and watch, may only interrupt one: see
-// lifeline.
+// Serve awaits all of them. Other connections, other sessions, and watch, may only interrupt or wake
+// one: see lifeline.
 //
 // # Testing
 //

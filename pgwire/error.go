@@ -39,6 +39,7 @@ var (
 	}
 	errGone      = errors.New("the client is gone")
 	errTerminate = errors.New("the client said goodbye")
+	errWoken     = errors.New("the connection was woken")
 )
 
 // asError returns the *Error in err, or makes one of it.

@@ -32,12 +32,9 @@ func (c *conn) parse(f *fields) error {
 	if err != nil {
 		return err
 	}
-	if err := c.roomForStatement(name, size, len(s.Params())); err != nil {
-		s.Close()
+	if err := (names{c}).AddStatement(name, s, size); err != nil {
 		return err
 	}
-	c.statements[name] = &statement{Statement: s, size: size, uses: 1}
-	c.prepared += size
 	c.out.message('1')
 	return nil
 }
@@ -198,7 +195,7 @@ func (c *conn) describe(f *fields) error {
 	if err != nil {
 		return err
 	}
-	return c.out.rowDescription(p.statement.Columns(), p.formats)
+	return c.out.rowDescription(p.columns(), p.formats)
 }
 
 // target reads what a Describe or Close message is about: a statement or a portal.
@@ -240,7 +237,9 @@ func (c *conn) execute(f *fields) error {
 	if p.done {
 		return c.executeAgain(p, name)
 	}
-	w := c.newResult(p.statement.Columns(), p.formats, max(int(rows), 0))
+	w := c.newResult(p.columns(), p.formats, max(int(rows), 0))
+	c.running = p
+	defer func() { c.running = nil }()
 	err = c.call(func(ctx context.Context) error {
 		done, err := p.Execute(ctx, w, w.limit)
 		return w.outcome(done, err)
@@ -259,7 +258,7 @@ func (c *conn) executeAgain(p *portal, name string) error {
 	switch {
 	case p.tag == "":
 		c.out.message('I')
-	case p.statement.Columns() == nil:
+	case p.columns() == nil:
 		return &Error{Code: "55000", Message: fmt.Sprintf("portal \"%s\" cannot be run", name)}
 	default:
 		c.out.tag(withoutRows(p.tag))

@@ -14,9 +14,10 @@ import (
 // fakeBackend opens sessions that know some statements of PostgreSQL by heart (fakesql_test.go),
 // and verbs that do what no statement of PostgreSQL does (fakeverbs_test.go).
 type fakeBackend struct {
-	events events
-	known  []known // statements
-	plain  bool    // sessions know no verbs
+	events   events
+	known    []known // statements
+	bulletin bulletin
+	plain    bool // sessions know no verbs
 	// settings are reported when a session opens.
 	settings [][2]string
 	open     func(ctx context.Context) error // delays Open
@@ -42,7 +43,7 @@ func (b *fakeBackend) Open(ctx context.Context, s Startup) (Session, error) {
 	for _, kv := range b.settings {
 		s.Params.SetParameter(kv[0], kv[1])
 	}
-	f := &fakeSession{events: &b.events, params: s.Params, backend: b, tx: 'I', application: s.Parameters["application_name"], parameters: s.Parameters}
+	f := &fakeSession{pid: s.PID, names: s.Names, line: s.Line, events: &b.events, params: s.Params, backend: b, tx: 'I', application: s.Parameters["application_name"], parameters: s.Parameters}
 	s.Params.SetParameter("application_name", f.application)
 	return f, nil
 }
@@ -101,6 +102,9 @@ func (e *events) rest() []string {
 // fakeSession is a session of a fakeBackend.
 type fakeSession struct {
 	backend     *fakeBackend
+	pid         uint32
+	names       Names
+	line        Line
 	events      *events
 	params      ParameterSink
 	parameters  map[string]string
@@ -128,6 +132,7 @@ func (s *fakeSession) Sync(context.Context) error {
 }
 
 func (s *fakeSession) Close() {
+	s.listen(false)
 	if s.parameters["failing"] == "close" {
 		panic("closing")
 	}
@@ -210,7 +215,7 @@ func splitSQL(sql string) []string {
 type behaviour struct {
 	params  []uint32
 	columns []Column
-	bind    func() error
+	bind    func(*fakeSession) error
 	// run goes on with a portal for at most limit rows.
 	run func(ctx context.Context, p *fakePortal, w ResultWriter, limit int) (bool, error)
 }
@@ -246,7 +251,7 @@ func (s *fakeStatement) Bind(_ context.Context, args []Arg) (Portal, error) {
 		return nil, err
 	}
 	if s.does.bind != nil {
-		if err := s.does.bind(); err != nil {
+		if err := s.does.bind(s.session); err != nil {
 			return nil, s.session.fail(err)
 		}
 	}

@@ -60,7 +60,7 @@ func learn() []known {
 	} {
 		all = append(all, known{regexp.MustCompile("^" + pattern + "$"), do})
 	}
-	return all
+	return append(all, learnNames()...)
 }
 
 // compile finds out what a statement does.
@@ -101,7 +101,7 @@ func constants(values []string) behaviour {
 }
 
 func dividedByZero() behaviour {
-	return behaviour{columns: []Column{intColumn("?column?")}, bind: func() error { return &Error{Code: "22012", Message: "division by zero"} }}
+	return behaviour{columns: []Column{intColumn("?column?")}, bind: func(*fakeSession) error { return &Error{Code: "22012", Message: "division by zero"} }}
 }
 
 func rows(name, n string, value func(int) (*string, error)) behaviour {
@@ -167,6 +167,9 @@ func transaction(tag string, status byte) behaviour {
 			tag = "ROLLBACK"
 		}
 		p.session.tx = status
+		if tag == "ROLLBACK" {
+			p.session.names.DropPortals(func(string, Portal) bool { return true })
+		}
 		w.Complete(tag)
 		return true, nil
 	}}

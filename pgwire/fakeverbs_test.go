@@ -258,7 +258,7 @@ func compileVerb(text string) (behaviour, error) {
 		}
 		verb = "no-tag"
 	case "bind-panic":
-		b.bind = func() error { panic("boom") }
+		b.bind = func(*fakeSession) error { panic("boom") }
 	}
 	if strings.HasPrefix(verb, "copy-") || verb == "set" || verb == "panic-close" || verb == "fatal" {
 		b.columns = nil

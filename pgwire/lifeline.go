@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// lifeline is what others may do to a connection: cancel its running call, or end it. Both
-// end contexts, and wake the connection from waiting for its client by a deadline in the
-// past. All deadlines are set here, so that none is lost.
+// lifeline is what others may do to a connection: cancel its running call, end it, or wake it while
+// it rests. The first two end contexts, and all wake the connection from waiting for its client by a
+// deadline in the past. All deadlines are set here, so that none is lost.
 //
 // Invariant: unless ended is set, the deadline is in the past only while a call runs and
-// cancelled is set.
+// cancelled is set, or, of reading alone, while the connection rests and woken is set.
 type lifeline struct {
 	nc  net.Conn
 	ctx context.Context //nolint:containedctx // lifetime of the connection
@@ -26,6 +26,10 @@ type lifeline struct {
 	cancelled bool                    // the running call was
 	calls     uint64                  // that were begun
 	looked    uint64                  // calls at the last look, see away
+	resting   bool                    // it waits for its client to begin another cycle,
+	wakeful   bool                    // and may be woken
+	rests     uint64                  // that were begun
+	woken     bool                    // since the last attend
 }
 
 func newLifeline(ctx context.Context, nc net.Conn) lifeline {
@@ -40,6 +44,11 @@ func wake() time.Time { return time.Unix(1, 0) }
 func (l *lifeline) interrupt(cause error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.stop(cause)
+}
+
+// stop is interrupt, with the lock held.
+func (l *lifeline) stop(cause error) {
 	if l.ended == nil {
 		l.ended = cause
 		l.end(cause)
@@ -111,6 +120,8 @@ func (l *lifeline) why(err error) error {
 		return l.ended
 	case l.cancelled && errors.Is(err, os.ErrDeadlineExceeded):
 		return errCancelled
+	case l.resting && l.woken && errors.Is(err, os.ErrDeadlineExceeded):
+		return errWoken
 	default:
 		l.ended = errGone
 		l.end(errGone)

@@ -245,6 +245,8 @@ func backendMessage(kind byte) decoder {
 		return &pgproto3.ErrorResponse{}
 	case 'N':
 		return &pgproto3.NoticeResponse{}
+	case 'A':
+		return &pgproto3.NotificationResponse{}
 	case 't':
 		return &pgproto3.ParameterDescription{}
 	case 'G':
@@ -308,6 +310,8 @@ func backendText(kind byte, body []byte) (string, error) {
 		return strings.Join(words, " "), nil
 	case *pgproto3.ErrorResponse:
 		return name + noticeText((*pgproto3.NoticeResponse)(m)), nil
+	case *pgproto3.NotificationResponse: // of some process
+		return fmt.Sprintf("%s %s %q", name, m.Channel, m.Payload), nil
 	case *pgproto3.NoticeResponse:
 		return name + noticeText(m), nil
 	case *pgproto3.ParameterDescription:

@@ -14,14 +14,24 @@ type statement struct {
 	uses int
 }
 
-// portal is a bound statement of the extended protocol.
+// portal is a bound statement of the extended protocol, or one that the session made, which has
+// no statement.
 type portal struct {
 	Portal
 	statement *statement
+	described []Column // without a statement
+	hold      bool     // it outlives the transaction
 	formats   formats
 	size      int
 	done      bool
 	tag       string // once it is done, empty if it was an empty query
+}
+
+func (p *portal) columns() []Column {
+	if p.statement == nil {
+		return p.described
+	}
+	return p.statement.Columns()
 }
 
 func (c *conn) statement(name string) (*statement, error) {
@@ -102,7 +112,9 @@ func (c *conn) dropPortal(name string) {
 		delete(c.portals, name)
 		c.prepared -= p.size
 		p.Close()
-		c.unuse(p.statement)
+		if p.statement != nil {
+			c.unuse(p.statement)
+		}
 	}
 }
 

@@ -1,6 +1,10 @@
 package pgwire
 
-import "context"
+import (
+	"context"
+	"net"
+	"time"
+)
 
 // Backend opens a session for a connection whose startup succeeded.
 type Backend interface {
@@ -15,8 +19,14 @@ type Startup struct {
 	Parameters map[string]string
 	// PID names the session to cancel requests and in pg_stat_activity.
 	PID uint32
+	// Remote is where the client is.
+	Remote net.Addr
 	// Params lets the session report the settings that clients are told of.
 	Params ParameterSink
+	// Names are the connection's prepared statements and portals.
+	Names Names
+	// Line lets others reach the session.
+	Line Line
 }
 
 // ParameterSink sends ParameterStatus messages, for values that the client doesn't know
@@ -25,19 +35,68 @@ type ParameterSink interface {
 	SetParameter(name, value string)
 }
 
+// Line lets others reach a session: its methods may be called at any time, by any goroutine, also
+// after the session has ended.
+type Line interface {
+	// Cancel ends the call that runs, as a cancel request does.
+	Cancel()
+	// End ends the session, which tells its client why.
+	End(reason *Error)
+	// Wake makes the server ask the session for its Notifications as soon as it may be asked.
+	Wake()
+}
+
+// Names are the prepared statements and portals of a connection. Messages of the protocol make, use
+// and close them; the session may do so too, during its calls, because PREPARE and EXECUTE,
+// DECLARE and FETCH are about the same ones. All count against the server's limits.
+type Names interface {
+	// Statement of a name; the error is 26000 if there is none.
+	Statement(name string) (Statement, error)
+	// AddStatement takes a statement for which the client sent size bytes. If it fails, it is
+	// closed already.
+	AddStatement(name string, s Statement, size int) error
+	// DropStatement closes a statement, and tells whether there was one.
+	DropStatement(name string) bool
+	// DropStatements closes all but the unnamed one.
+	DropStatements()
+	// Portal of a name; the error is 34000 if there is none.
+	Portal(name string) (Portal, error)
+	// AddPortal takes a portal that has these columns, and for which the client sent size bytes. With
+	// hold it isn't closed when the transaction ends. If it fails, it is closed already.
+	AddPortal(name string, p Portal, columns []Column, hold bool, size int) error
+	// DropPortals closes the portals that which chooses, but for the one that is running, and
+	// returns how many.
+	DropPortals(which func(name string, p Portal) bool) int
+}
+
+// Notification is a message from another session, or from this one.
+type Notification struct {
+	PID              uint32 // of who sent it
+	Channel, Payload string
+}
+
 // Session executes the statements of one connection. Calls never overlap. The context of a
 // call ends when the client cancels it or goes away, or the server stops; the cause is then
 // what the client is to be told, if it still is there: a call may return it, or its own
 // error. A panic ends the session, whose Close is then called as ever.
 type Session interface {
 	// Parse splits text, which is UTF-8 without zeros, into its statements. The simple
-	// protocol runs them in turn; the extended protocol allows one, or none for an empty
-	// text.
+	// protocol runs them in turn, and has no paramOIDs: they are nil. The extended protocol allows
+	// one statement, or none for an empty text.
 	Parse(ctx context.Context, sql string, paramOIDs []uint32) ([]Statement, error)
 	// TxStatus is 'I', 'T' or 'E', reported with ReadyForQuery. With 'I', portals are closed.
 	TxStatus() byte
-	// Sync ends an implicit transaction of the extended protocol.
+	// Sync ends an implicit transaction: at the end of a simple query that didn't fail, and at Sync.
 	Sync(ctx context.Context) error
+	// Failed is called when the client was told of an error, whoever found it: the transaction
+	// has failed.
+	Failed()
+	// Patience is how long the session waits for its client, from a ReadyForQuery to the next
+	// message, and the reason for which it ends then. Zero is for ever.
+	Patience() (time.Duration, *Error)
+	// Notifications are taken before each ReadyForQuery, and after Wake; both only with a
+	// TxStatus of 'I', and between two cycles of the protocol.
+	Notifications() []Notification
 	// Close releases everything; no call is running then.
 	Close()
 }

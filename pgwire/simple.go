@@ -14,7 +14,12 @@ func (c *conn) simple(f *fields) error {
 	if err := f.end(); err != nil {
 		return err
 	}
-	return c.call(func(ctx context.Context) error { return c.runAll(ctx, sql) })
+	return c.call(func(ctx context.Context) error {
+		if err := c.runAll(ctx, sql); err != nil {
+			return err
+		}
+		return c.session.Sync(ctx)
+	})
 }
 
 func (c *conn) runAll(ctx context.Context, sql string) error {

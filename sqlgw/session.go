@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/pgwire"
@@ -26,6 +27,15 @@ func (s *session) TxStatus() byte { return 'I' }
 
 // Sync has nothing to end.
 func (s *session) Sync(context.Context) error { return nil }
+
+// Failed has nothing to end.
+func (s *session) Failed() {}
+
+// Patience is for ever.
+func (s *session) Patience() (time.Duration, *pgwire.Error) { return 0, nil }
+
+// Notifications: there are none.
+func (s *session) Notifications() []pgwire.Notification { return nil }
 
 // Close has nothing to release: engine connections are held by executions only.
 func (s *session) Close() {}
