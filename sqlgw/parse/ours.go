@@ -14,9 +14,11 @@ import (
 //	COPY ( SUBSCRIBE ... ) TO STDOUT ...
 //	CREATE TABLE ... ON JOURNALS 'prefix/' [FORMAT JSON] ...
 //	SHOW TABLES
+//	DECLARE ... CURSOR FOR SUBSCRIBE ...
+//	FETCH ... WITH (timeout = '...')
 //
 // and, to be refused by their names: AS OF CUT '...', AS OF TIMESTAMP '...',
-// DECLARE ... CURSOR FOR SUBSCRIBE, FETCH ... WITH (...), VERIFY MATERIALIZED VIEW.
+// VERIFY MATERIALIZED VIEW.
 //
 // What is ours is overwritten with blanks, byte for byte, and the grammar
 // parses what remains: its positions stay true.
@@ -53,13 +55,13 @@ func parseOurs(p Piece) (Statement, error) {
 	case "declare":
 		for i := range o.tokens {
 			if o.word(i) == "for" && o.word(i+1) == "subscribe" {
-				return nil, o.atStart(refuse("DECLARE CURSOR FOR SUBSCRIBE"))
+				return o.declareSubscribe(i + 1)
 			}
 		}
 	case "fetch":
 		for i := range o.tokens {
 			if o.word(i) == "with" {
-				return nil, o.atToken(refuse("FETCH ... WITH"), i)
+				return o.fetchWith(i)
 			}
 		}
 	case "verify":

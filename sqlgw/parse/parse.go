@@ -72,6 +72,9 @@ func (s source) statement(node *pg.Node) (Statement, error) {
 		return s.set(n.VariableSetStmt)
 	case *pg.Node_TransactionStmt:
 		return s.transaction(n.TransactionStmt)
+	case *pg.Node_PrepareStmt, *pg.Node_ExecuteStmt, *pg.Node_DeallocateStmt, *pg.Node_DiscardStmt, *pg.Node_DeclareCursorStmt,
+		*pg.Node_FetchStmt, *pg.Node_ClosePortalStmt, *pg.Node_ListenStmt, *pg.Node_UnlistenStmt, *pg.Node_NotifyStmt:
+		return s.named(node)
 	case *pg.Node_CreateTableAsStmt:
 		return nil, s.atStart(refuse(commandName(s.text) + " AS"))
 	case *pg.Node_LoadStmt, *pg.Node_DoStmt, *pg.Node_CallStmt, *pg.Node_AlterSystemStmt:

@@ -149,7 +149,58 @@ func show(st Statement) string {
 	case *SetTransaction:
 		return fmt.Sprintf("%s session=%v %+v", kind, s.Session, s.Modes)
 	case *Begin:
-		return fmt.Sprintf("%s %+v", kind, s.Modes)
+		return fmt.Sprintf("%s start=%v %+v", kind, s.Start, s.Modes)
+	case *Commit:
+		return fmt.Sprintf("%s chain=%v", kind, s.Chain)
+	case *Rollback:
+		return fmt.Sprintf("%s chain=%v", kind, s.Chain)
+	case *Savepoint:
+		return fmt.Sprintf("%s %q", kind, s.Name)
+	case *Release:
+		return fmt.Sprintf("%s %q", kind, s.Name)
+	case *RollbackTo:
+		return fmt.Sprintf("%s %q", kind, s.Name)
+	default:
+		return showNamed(kind, s)
+	}
+}
+
+// showNamed describes the statements about what has a name in the session.
+func showNamed(kind string, st Statement) string {
+	switch s := st.(type) {
+	case *Prepare:
+		return fmt.Sprintf("%s %q %v\n  %s", kind, s.Name, s.Types, show(s.Statement))
+	case *Execute:
+		out := fmt.Sprintf("%s %q", kind, s.Name)
+		if s.Args != nil {
+			literals, ok := s.Args.Literals()
+			out += fmt.Sprintf(" literals=%v %v", ok, literals)
+		}
+		return out
+	case *Deallocate:
+		return fmt.Sprintf("%s %q", kind, s.Name)
+	case *Discard:
+		return fmt.Sprintf("%s %s", kind, s.What)
+	case *Declare:
+		out := fmt.Sprintf("%s %q hold=%v binary=%v scroll=%d", kind, s.Name, s.Hold, s.Binary, s.Scroll)
+		if s.Subscribe != nil {
+			return out + "\n  " + show(s.Subscribe)
+		}
+		return out + "\n  " + showQuery(s.Query)
+	case *Fetch:
+		out := fmt.Sprintf("%s %q move=%v direction=%d count=%d", kind, s.Cursor, s.Move, s.Direction, s.Count)
+		if s.Timeout != nil {
+			out += fmt.Sprintf(" timeout=%q", *s.Timeout)
+		}
+		return out
+	case *CloseCursor:
+		return fmt.Sprintf("%s %q", kind, s.Name)
+	case *Listen:
+		return fmt.Sprintf("%s %q", kind, s.Channel)
+	case *Unlisten:
+		return fmt.Sprintf("%s %q", kind, s.Channel)
+	case *Notify:
+		return fmt.Sprintf("%s %q %q", kind, s.Channel, s.Payload)
 	default:
 		return kind
 	}
@@ -207,11 +258,26 @@ func queryOfPiece(p Piece) (*Select, error) {
 	if err != nil {
 		return nil, err
 	}
+	return queryIn(st)
+}
+
+func queryIn(st Statement) (*Select, error) {
 	switch s := st.(type) {
 	case *Select:
 		return s, nil
 	case *Insert:
 		return s.Source, nil
+	case *Prepare:
+		return queryIn(s.Statement)
+	case *Execute:
+		if s.Args != nil {
+			return s.Args, nil
+		}
+	case *Declare:
+		if s.Query != nil {
+			return s.Query, nil
+		}
+		return s.Subscribe.Query, nil
 	case *CopyTo:
 		if s.Query != nil {
 			return s.Query, nil

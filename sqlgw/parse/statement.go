@@ -4,7 +4,9 @@ import "broadsheet.dev/broadsheet/fragments/columnar"
 
 // Statement is one of the types below that embed or name it: *Select, *Insert,
 // *CopyFrom, *CopyTo, *CreateTable, *DropTable, *CreateSchema, *DropSchema, *ShowTables,
-// *Show, *Set, *Reset, *SetTransaction, *Subscribe, *Begin, *Commit, *Rollback.
+// *Show, *Set, *Reset, *Subscribe; of transactions (transaction.go): *SetTransaction, *Begin, *Commit,
+// *Rollback, *Savepoint, *Release, *RollbackTo; and those that name something of the session
+// (named.go): *Prepare, *Execute, *Deallocate, *Discard, *Declare, *Fetch, *CloseCursor, *Listen, *Unlisten, *Notify.
 type Statement interface {
 	// Position counts the characters up to the statement's first one from 1.
 	Position() int
@@ -134,42 +136,6 @@ type Reset struct {
 	at
 	Name string
 }
-
-// TransactionModes are what BEGIN and SET TRANSACTION may ask for.
-type TransactionModes struct {
-	Isolation  string // "", "read committed", "repeatable read", ...
-	ReadOnly   Choice
-	Deferrable Choice
-}
-
-// Choice is whether something was asked for.
-type Choice uint8
-
-// The choices.
-const (
-	Unset Choice = iota
-	Yes
-	No
-)
-
-// SetTransaction sets modes of this transaction, or with Session of the next ones.
-type SetTransaction struct {
-	at
-	Session bool
-	Modes   TransactionModes
-}
-
-// Begin opens a transaction block (BEGIN, START TRANSACTION).
-type Begin struct {
-	at
-	Modes TransactionModes
-}
-
-// Commit ends a transaction block (COMMIT, END).
-type Commit struct{ at }
-
-// Rollback ends a transaction block (ROLLBACK, ABORT).
-type Rollback struct{ at }
 
 // Subscribe sends the rows of a query at its cut, and then the changes. For a table
 // the query is SELECT * FROM it, and Table is set.
