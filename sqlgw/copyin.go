@@ -30,7 +30,7 @@ func (s *session) copyFrom(p *parse.CopyFrom) *statement {
 		if err != nil {
 			return err
 		}
-		sink, err := newRowSink(t, journals, cols, s.gateway.openAppend)
+		sink, err := newRowSink(t, journals, cols, s.openAppend)
 		if err != nil {
 			return err
 		}

@@ -30,17 +30,23 @@ func (g *Gateway) fixCut(ctx context.Context, journals []string) (cut, error) {
 	eg.SetLimit(journalFanout)
 	for _, j := range journals {
 		eg.Go(func() error {
-			b, err := g.cfg.Brokers.Barrier(ctx, j)
+			head, err := g.head(ctx, j)
 			if err != nil {
 				return fmt.Errorf("cut of journal %s: %w", j, err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			out[j] = b.Head
+			out[j] = head
 			return nil
 		})
 	}
 	return out, eg.Wait()
+}
+
+// head of a journal.
+func (g *Gateway) head(ctx context.Context, journal string) (int64, error) {
+	b, err := g.cfg.Brokers.Barrier(ctx, journal)
+	return b.Head, err
 }
 
 // journalScan is a journal up to its head, cut into pieces.

@@ -78,7 +78,7 @@ func (s *session) createTable(ctx context.Context, w pgwire.ResultWriter, p *par
 		s.awaitJournals(ctx, t)
 	}
 	if errors.Is(err, catalog.ErrExists) && p.IfNotExists {
-		w.Notice(&pgwire.Error{Severity: "NOTICE", Code: "42P07", Message: fmt.Sprintf("relation %q already exists, skipping", p.Table.Name)})
+		s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "42P07", Message: fmt.Sprintf("relation %q already exists, skipping", p.Table.Name)})
 		err = nil
 	}
 	if err != nil {
@@ -120,7 +120,7 @@ func (s *session) dropTables(ctx context.Context, w pgwire.ResultWriter, p *pars
 		if !p.IfExists {
 			return e
 		}
-		w.Notice(&pgwire.Error{Severity: "NOTICE", Code: "00000", Message: e.Message + ", skipping"})
+		s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "00000", Message: e.Message + ", skipping"})
 	}
 	for _, t := range tables {
 		if err := s.gateway.cfg.Catalog.DropTable(ctx, t.Schema, t.Name); err != nil {
@@ -147,7 +147,7 @@ func (s *session) createSchema(ctx context.Context, w pgwire.ResultWriter, p *pa
 	}
 	_, err := s.gateway.cfg.Catalog.CreateSchema(ctx, p.Name)
 	if errors.Is(err, catalog.ErrExists) && p.IfNotExists {
-		w.Notice(&pgwire.Error{Severity: "NOTICE", Code: "42P06", Message: fmt.Sprintf("schema %q already exists, skipping", p.Name)})
+		s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "42P06", Message: fmt.Sprintf("schema %q already exists, skipping", p.Name)})
 		err = nil
 	}
 	if err != nil {
@@ -170,7 +170,7 @@ func (s *session) dropSchemas(ctx context.Context, w pgwire.ResultWriter, p *par
 				names = append(names, name)
 			}
 		case p.IfExists:
-			w.Notice(&pgwire.Error{Severity: "NOTICE", Code: "00000", Message: fmt.Sprintf("schema %q does not exist, skipping", name)})
+			s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "00000", Message: fmt.Sprintf("schema %q does not exist, skipping", name)})
 		default:
 			return sqlError("3F000", "schema %q does not exist", name)
 		}

@@ -1,6 +1,7 @@
 package sqlgw
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
 	"broadsheet.dev/broadsheet/sqlgw/pgcatalog"
+	"broadsheet.dev/broadsheet/sqlgw/staging"
 )
 
 // Config of a Gateway. HeadCache, Dir, Queries, Unread and Fatal may be left out.
@@ -41,6 +43,11 @@ type Config struct {
 	// Unread bounds those that are open beside them, with as much memory, and wait for their
 	// clients to take rows. Zero is 8.
 	Unread int
+	// Transaction bounds what one transaction is to append when it commits, and Transactions what
+	// all of them are, in bytes; zero is 1 GiB, and four times as much as Transaction. All but 1 MiB of each
+	// is in a file without a name, in TempDir, or the system's directory of temporary files if that is empty.
+	Transaction, Transactions int64
+	TempDir                   string
 	// Fatal is called once, with what happened, when a session panicked or the engine failed a
 	// check of its own: neither can be trusted afterwards, so that it should end the process.
 	// The gateway refuses everything from then on. Nil does no more than that.
@@ -53,8 +60,8 @@ func (c *Config) Validate() error {
 	if c.Brokers == nil || c.Catalog == nil || c.Engine == nil || c.Stores == nil || c.Database == "" || c.Logger == nil {
 		return errors.New("sqlgw: Brokers, Catalog, Engine, Stores, Database and Logger are needed")
 	}
-	if c.Queries < 0 || c.Unread < 0 || c.HeadCache < 0 {
-		return errors.New("sqlgw: Queries, Unread and HeadCache can't be negative")
+	if c.Queries < 0 || c.Unread < 0 || c.HeadCache < 0 || c.Transaction < 0 || c.Transactions < 0 {
+		return errors.New("sqlgw: Queries, Unread, HeadCache, Transaction and Transactions can't be negative")
 	}
 	return nil
 }
@@ -67,9 +74,11 @@ type Gateway struct {
 	scans  *scanRegistry
 	views  map[viewName]*systemView
 	pg     *pgcatalog.Catalog
-	turns  *turns
-	open   atomic.Int64 // engine connections
-	broken atomic.Bool  // Fatal was called
+	// staging is how transactions hold what they are to append.
+	staging staging.Config
+	turns   *turns
+	open    atomic.Int64 // engine connections
+	broken  atomic.Bool  // Fatal was called
 }
 
 // idleHead is how long a head stays decoded after its last use.
@@ -90,6 +99,7 @@ func New(cfg Config) (*Gateway, error) {
 		cfg.Unread = 8
 	}
 	g := &Gateway{turns: newTurns(cfg.Queries, cfg.Unread), cfg: cfg, proofs: newProofs(cfg.Logger, cfg.Dir), scans: newScanRegistry(), views: viewsByName()}
+	g.staging = stagingConfig(&cfg)
 	g.heads = newHeadCache(g.openRange, cfg.HeadCache)
 	if err := g.addCatalog(); err != nil {
 		return nil, err
@@ -98,6 +108,14 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("sqlgw: %w", err)
 	}
 	return g, nil
+}
+
+// stagingConfig is how transactions hold what they are to append.
+func stagingConfig(cfg *Config) staging.Config {
+	most := cmp.Or(cfg.Transaction, 1<<30)
+	return staging.Config{
+		Dir: cfg.TempDir, Memory: 1 << 20, Limit: most, Budget: staging.NewBudget(cmp.Or(cfg.Transactions, 4*most)),
+	}
 }
 
 // Run proves fragments and forgets idle heads until ctx is done.
@@ -128,7 +146,7 @@ func (g *Gateway) Open(_ context.Context, s pgwire.Startup) (pgwire.Session, err
 	if g.broken.Load() {
 		return nil, errBroken()
 	}
-	session := &session{gateway: g, settings: newSettings(s.Params), user: s.User, pid: s.PID}
+	session := &session{gateway: g, settings: newSettings(s.Params), user: s.User, pid: s.PID, names: s.Names}
 	if err := session.settings.start(s.Parameters); err != nil {
 		return nil, err
 	}

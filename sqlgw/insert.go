@@ -75,7 +75,7 @@ func (s *session) insertAll(ctx context.Context, w pgwire.ResultWriter, name par
 	if t.ID != want.ID || t.Version != want.Version {
 		return sqlError("0A000", "table %q was changed after the statement was prepared", t.Name)
 	}
-	sink, err := newRowSink(t, journals, cols, s.gateway.openAppend)
+	sink, err := newRowSink(t, journals, cols, s.openAppend)
 	if err != nil {
 		return err
 	}

@@ -7,11 +7,6 @@ import (
 	"hash/fnv"
 	"io"
 	"math/rand/v2"
-	"strings"
-	"syscall"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/client"
@@ -204,39 +199,15 @@ func (s *rowSink) commit() error {
 
 // unknownOutcome is the error of a statement that may have been made in part.
 func (s *rowSink) unknownOutcome(made []string, unknown string, rest []string, cause error) error {
-	var detail []string
-	add := func(what string, names []string) {
-		if len(names) > 0 {
-			detail = append(detail, what+": "+strings.Join(names, ", "))
-		}
-	}
-	add("appended to", made)
-	if unknown != "" {
-		add("unknown whether appended to", []string{unknown})
-	}
-	add("not appended to", rest)
-	return &pgwire.Error{
-		Code: codeUnknownOutcome, Message: fmt.Sprintf("the outcome of the statement on table %q is not known: %v", s.table.Name, cause),
-		Detail: strings.Join(detail, "; ") + ".",
-		Hint:   "Look whether the rows are there before you repeat the statement.",
-		Schema: s.table.Schema, Table: s.table.Name,
-	}
+	e := unknownOutcome(fmt.Sprintf("statement on table %q", s.table.Name), made, unknown, rest, cause)
+	e.Schema, e.Table = s.table.Schema, s.table.Name
+	return e
 }
 
 // appendError is the error of an append that certainly left nothing behind.
 func (s *rowSink) appendError(err error) error {
-	if e, ok := errors.AsType[*protocol.StatusError](err); ok {
-		return sqlError(brokerCode(e.Status), "table %q: %v", s.table.Name, err)
+	if isWire(err) {
+		return err
 	}
-	if st := status.Convert(err); isDiskFull(st) {
-		return hinted(sqlError("53100", "table %q: a broker's disk is full: %s", s.table.Name, st.Message()), "Make room on the disk of the broker.")
-	}
-	return fmt.Errorf("table %q: %w", s.table.Name, err)
-}
-
-// isDiskFull tells whether a broker had no room: it says so by the code, which others say too, and in the
-// operating system's words.
-func isDiskFull(st *status.Status) bool {
-	return st.Code() == codes.ResourceExhausted &&
-		(strings.Contains(st.Message(), syscall.ENOSPC.Error()) || strings.Contains(st.Message(), syscall.EDQUOT.Error()))
+	return appendError(fmt.Sprintf("table %q", s.table.Name), err)
 }

@@ -11,6 +11,7 @@ import (
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
+	"broadsheet.dev/broadsheet/sqlgw/staging"
 )
 
 // scanFunction is the table function by which DuckDB reads what is decoded here.
@@ -89,6 +90,7 @@ type decodeRangeOf struct {
 	journal    string
 	begin, end int64
 	newest     bool
+	staged     *staging.Snapshot // of the session's transaction; nil for what is in the journal
 }
 
 // split divides planned journals into the files that DuckDB reads in place, and the rest.
@@ -125,6 +127,7 @@ type rangeSource struct {
 	batches []*columnar.Batch // of the range that is being read, from the cache
 	reader  io.ReadCloser     // of that range, if it isn't cached
 	scanner *columnar.Scanner
+	staged  bool // it isn't in its journal yet
 }
 
 // Next returns rows, or io.EOF.
@@ -152,6 +155,9 @@ func (s *rangeSource) next(ctx context.Context) (*columnar.Batch, error) {
 		if err != nil || b.Len == 0 {
 			return nil, err
 		}
+		if s.staged {
+			b.Offsets = nil // nobody knows them yet
+		}
 		return s.shape(b), nil
 	case len(s.left) == 0:
 		return nil, io.EOF
@@ -164,6 +170,10 @@ func (s *rangeSource) next(ctx context.Context) (*columnar.Batch, error) {
 // begin reads a range, from the cache if it may be there.
 func (s *rangeSource) begin(ctx context.Context, r decodeRangeOf) error {
 	g := s.scan.gateway
+	if s.staged = r.staged != nil; s.staged {
+		s.read(r, r.staged.Open())
+		return nil
+	}
 	if r.newest {
 		batches, err := g.heads.read(ctx, headKey{journal: r.journal, schema: s.scan.key}, s.scan.schema, r.begin, r.end)
 		if !errors.Is(err, errTooLarge) {
@@ -175,9 +185,14 @@ func (s *rangeSource) begin(ctx context.Context, r decodeRangeOf) error {
 	if err != nil {
 		return err
 	}
-	s.reader = reader
-	s.scanner = columnar.NewScanner(reader, columnar.ScanOptions{Journal: r.journal, Begin: r.begin, End: r.end, Schema: s.scan.schema})
+	s.read(r, reader)
 	return nil
+}
+
+// read a range from what has its bytes.
+func (s *rangeSource) read(r decodeRangeOf, from io.ReadCloser) {
+	s.reader = from
+	s.scanner = columnar.NewScanner(from, columnar.ScanOptions{Journal: r.journal, Begin: r.begin, End: r.end, Schema: s.scan.schema})
 }
 
 // shape picks the columns that are wanted, and makes those of metadata.
@@ -194,17 +209,18 @@ func (s *rangeSource) shape(b *columnar.Batch) *columnar.Batch {
 	return out
 }
 
-// metaVector makes a metadata column. The time of plain lines isn't known.
+// metaVector makes a metadata column. The time of plain lines isn't known, nor the offset of what isn't
+// appended yet.
 func metaVector(b *columnar.Batch, c columnar.Column) columnar.Vector {
 	v := columnar.Vector{Type: c.Type}
-	switch c.Name {
-	case metaJournal:
+	switch {
+	case c.Name == metaJournal:
 		v.Str.Bytes = []byte(strings.Repeat(b.Journal, b.Len))
 		v.Str.Offsets = make([]uint32, b.Len+1)
 		for i := range v.Str.Offsets {
 			v.Str.Offsets[i] = uint32(i * len(b.Journal))
 		}
-	case metaOffset:
+	case c.Name == metaOffset && b.Offsets != nil:
 		v.I64 = b.Offsets
 	default:
 		v.I64, v.Null = make([]int64, b.Len), make([]bool, b.Len)

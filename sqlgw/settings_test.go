@@ -77,11 +77,11 @@ func runSetting(t *testing.T, s *settings, sql string, told *toldParameters) err
 	switch p := parsed.(type) {
 	case *parse.Set:
 		if len(p.Values) == 0 {
-			return s.reset(p.Name)
+			return s.reset(p.Name, false)
 		}
-		return s.set(p.Name, settingText(p))
+		return s.set(p.Name, settingText(p), p.Local)
 	case *parse.Reset:
-		return s.reset(p.Name)
+		return s.reset(p.Name, false)
 	case *parse.Show:
 		e, value, err := s.get(p.Name)
 		if err == nil {

@@ -22,6 +22,7 @@ type statement struct {
 	session *session
 	params  []columnar.Type
 	columns []pgwire.Column
+	traits  traits
 	begin   func(ctx context.Context, args *columnar.Batch) (execution, error)
 }
 
@@ -49,6 +50,17 @@ func (s *statement) Close() {}
 
 // Bind begins an execution.
 func (s *statement) Bind(ctx context.Context, args []pgwire.Arg) (pgwire.Portal, error) {
+	p, err := s.bind(ctx, args)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (s *statement) bind(ctx context.Context, args []pgwire.Arg) (*portal, error) {
+	if err := s.session.admit(s.traits); err != nil {
+		return nil, err
+	}
 	batch, err := bindArgs(s.params, args)
 	if err != nil {
 		return nil, err
@@ -63,7 +75,7 @@ func (s *statement) Bind(ctx context.Context, args []pgwire.Arg) (pgwire.Portal,
 	if err != nil {
 		return nil, err
 	}
-	return &portal{session: s.session, execution: e}, nil
+	return &portal{session: s.session, execution: e, traits: s.traits}, nil
 }
 
 // bindArgs makes a batch of one row of the parameters' values.
@@ -100,20 +112,45 @@ func inputError(err error, where string) error {
 type portal struct {
 	session   *session
 	execution execution
+	traits    traits
+	last      bool // an implicit transaction ends with it
 }
 
 // Execute runs the statement, or its next part.
 func (p *portal) Execute(ctx context.Context, w pgwire.ResultWriter, maxRows int) (bool, error) {
-	ctx, done := p.session.withTimeout(ctx)
+	s := p.session
+	if err := s.admit(p.traits); err != nil {
+		return false, err
+	}
+	ctx, done := s.withTimeout(ctx)
 	defer done()
 	finished := false
-	err := p.session.guard(ctx, func() error {
+	err := s.guard(ctx, func() error {
 		var err error
-		finished, err = p.execution.run(ctx, w, maxRows)
+		if !p.last {
+			finished, err = p.execution.run(ctx, w, maxRows)
+			return err
+		}
+		later := &laterTag{ResultWriter: w}
+		finished, err = p.execution.run(ctx, later, maxRows)
+		if err == nil && finished && s.tx != nil && !s.tx.block {
+			err = s.commit(ctx)
+		}
+		if err == nil && finished {
+			w.Complete(later.tag)
+		}
 		return err
 	})
 	return finished && err == nil, err
 }
+
+// laterTag keeps the tag of a statement until the transaction that ends with it is committed.
+type laterTag struct {
+	pgwire.ResultWriter
+	tag string
+}
+
+func (l *laterTag) Complete(tag string) { l.tag = tag }
 
 // Close ends the execution.
 func (p *portal) Close() { p.execution.close() }

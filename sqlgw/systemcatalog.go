@@ -50,7 +50,7 @@ func (s *session) viewState(snap *catalog.Snapshot) viewState {
 	boot := settingTable()
 	for i, e := range s.settings.table {
 		state.Settings = append(state.Settings, pgcatalog.Setting{
-			Name: e.name, Value: s.settings.value(e.name), Reset: e.initial, Boot: boot[i].initial, Fixed: e.check == nil,
+			Name: e.name, Value: s.shown(e.name), Reset: e.initial, Boot: boot[i].initial, Fixed: e.check == nil,
 		})
 	}
 	state.Size = func(ctx context.Context, t catalog.Table) (int64, error) { return s.gateway.tableSize(ctx, snap, t) }

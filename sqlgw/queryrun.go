@@ -1,0 +1,240 @@
+package sqlgw
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+
+	"broadsheet.dev/broadsheet/catalog"
+	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/sqlgw/duck"
+	"broadsheet.dev/broadsheet/sqlgw/parse"
+	"broadsheet.dev/broadsheet/sqlgw/staging"
+)
+
+// begin fixes the cut and starts the query over the tables at it.
+func (q *query) begin(ctx context.Context, args *columnar.Batch) (execution, error) {
+	g := q.session.gateway
+	snap, err := g.cfg.Catalog.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := q.unchanged(snap); err != nil {
+		return nil, err
+	}
+	return q.beginAt(ctx, snap, args)
+}
+
+// beginAt starts the query over what a snapshot has.
+func (q *query) beginAt(ctx context.Context, snap *catalog.Snapshot, args *columnar.Batch) (*queryExecution, error) {
+	e := &queryExecution{query: q, state: q.session.viewState(snap)}
+	if err := e.begin(ctx, snap, args); err != nil {
+		e.close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// begin is to be followed by close if it fails.
+func (e *queryExecution) begin(ctx context.Context, snap *catalog.Snapshot, args *columnar.Batch) error {
+	q := e.query
+	if slices.ContainsFunc(q.sources, func(x source) bool { return x.view == nil }) {
+		var err error
+		if e.turn, err = q.session.newTurn(); err != nil {
+			return err
+		}
+		if err := e.turn.take(ctx); err != nil {
+			return err
+		}
+	}
+	targets, err := q.targets(ctx, snap, e)
+	if err != nil {
+		return err
+	}
+	printed, err := q.print(q.params, parse.Binding{
+		Relation: func(r parse.Relation) (parse.Target, error) { return targets[r.Index], nil },
+		Dialect:  e.state.dialect(&e.tokens),
+	})
+	if err != nil {
+		return err
+	}
+	if err := e.start(ctx, printed.SQL, args); err != nil {
+		return err
+	}
+	g := q.session.gateway
+	e.presenter = presenter{types: g.tell(e.rows.Columns(), printed.Types), names: g.pg.Names(e.state.catalog)}
+	e.leave()
+	return nil
+}
+
+// unchanged refuses to run a prepared query over tables that became others.
+func (q *query) unchanged(snap *catalog.Snapshot) error {
+	now, err := q.session.resolveAll(snap, q.parsed)
+	if err != nil {
+		return err
+	}
+	for i, x := range now {
+		was := q.sources[i]
+		if x.view != was.view || x.table.ID != was.table.ID || x.table.Version != was.table.Version {
+			return sqlError("0A000", "cached plan must not change result type: table %q was changed", x.table.Name)
+		}
+	}
+	return nil
+}
+
+// queryExecution is a query that runs.
+type queryExecution struct {
+	query  *query
+	state  viewState
+	tokens []string
+	staged []*staging.Snapshot // that the scans read
+	conn   *duck.Conn
+	rows   *duck.Rows
+	cancel context.CancelCauseFunc // of what bounds the rows
+
+	turn *turn // nil if it reads no tables
+
+	presenter presenter
+	batch     *columnar.Batch // that is being sent
+	sent      int             // rows of batch that were
+}
+
+// start runs the query. It may live longer than this call, so that its rows have a context
+// of their own, which each call's context ends while it lasts.
+func (e *queryExecution) start(ctx context.Context, sql string, args *columnar.Batch) error {
+	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	e.cancel = cancel
+	defer e.bound(ctx)()
+	var err error
+	if e.conn, err = e.query.session.gateway.connect(ctx); err != nil {
+		return err
+	}
+	defer e.query.session.gateway.overrun(ctx)()
+	stmt, err := e.conn.Prepare(ctx, sql)
+	if err != nil {
+		return err
+	}
+	e.rows, err = stmt.Query(life, args)
+	return err
+}
+
+// next goes to the engine for the next rows, and away with them.
+func (e *queryExecution) next(ctx context.Context) (*columnar.Batch, error) {
+	if err := e.turn.take(ctx); err != nil {
+		return nil, err
+	}
+	defer e.leave()
+	defer e.query.session.gateway.overrun(ctx)()
+	return e.rows.Next(ctx)
+}
+
+// leave the engine: while it is away its turn may be taken, and its result too.
+func (e *queryExecution) leave() {
+	g, conn := e.query.session.gateway, e.conn
+	e.turn.leave(func() { g.closeUnread(conn) })
+}
+
+// present returns the next rows as they are told.
+func (e *queryExecution) present(ctx context.Context) (*columnar.Batch, error) {
+	b, err := e.next(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return e.presenter.batch(b)
+}
+
+// bound lets ctx end the rows until the returned function is called.
+func (e *queryExecution) bound(ctx context.Context) func() {
+	stop := context.AfterFunc(ctx, func() { e.cancel(context.Cause(ctx)) })
+	return func() { stop() }
+}
+
+// close ends the query, and lets go of all that it has. It may be called again.
+func (e *queryExecution) close() {
+	g := e.query.session.gateway
+	if e.cancel != nil {
+		e.cancel(context.Canceled)
+	}
+	if e.conn != nil {
+		g.disconnect(e.conn) // with its rows
+	}
+	g.dropScans(e.tokens)
+	for _, x := range e.staged {
+		x.Close()
+	}
+	if e.turn != nil {
+		e.query.session.endTurn(e.turn)
+	}
+	e.rows, e.conn, e.tokens, e.staged, e.batch, e.turn = nil, nil, nil, nil, nil, nil
+}
+
+// run sends rows. It is done when there are no more, and lets go of everything then; with a
+// limit it stops exactly there.
+func (e *queryExecution) run(ctx context.Context, w pgwire.ResultWriter, maxRows int) (bool, error) {
+	done, err := e.send(ctx, w, maxRows)
+	if done || err != nil {
+		e.close()
+	}
+	return done, err
+}
+
+func (e *queryExecution) send(ctx context.Context, w pgwire.ResultWriter, maxRows int) (bool, error) {
+	if e.rows == nil { // it is over
+		w.Complete(tag("SELECT", 0))
+		return true, nil
+	}
+	defer e.bound(ctx)()
+	for n := 0; ; {
+		if e.batch == nil || e.sent == e.batch.Len {
+			var err error
+			e.sent = 0
+			if e.batch, err = e.present(ctx); errors.Is(err, io.EOF) {
+				w.Complete(tag("SELECT", int64(n)))
+				return true, nil
+			} else if err != nil {
+				return false, err
+			}
+		}
+		k := e.batch.Len - e.sent
+		if maxRows > 0 {
+			k = min(k, maxRows-n)
+		}
+		if err := writeRows(w, e.batch, e.sent, e.sent+k, e.presenter); err != nil {
+			return false, err
+		}
+		e.sent += k
+		if n += k; n == maxRows && maxRows > 0 {
+			return false, nil
+		}
+	}
+}
+
+// stream hands over all rows as they are told, in batches.
+func (e *queryExecution) stream(ctx context.Context, write func(*columnar.Batch) error, _ func() error) error {
+	return e.each(ctx, func(b *columnar.Batch) error {
+		b, err := e.presenter.batch(b)
+		if err != nil {
+			return err
+		}
+		return write(b)
+	})
+}
+
+// each hands over all rows of the engine in batches.
+func (e *queryExecution) each(ctx context.Context, write func(*columnar.Batch) error) error {
+	defer e.bound(ctx)()
+	for {
+		b, err := e.next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := write(b); err != nil {
+			return err
+		}
+	}
+}

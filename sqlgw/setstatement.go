@@ -1,0 +1,127 @@
+package sqlgw
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/sqlgw/parse"
+)
+
+func (s *session) set(w pgwire.ResultWriter, p *parse.Set) error {
+	if p.Local && !s.inTransaction().block {
+		s.warn(w, "25P01", "SET LOCAL can only be used in transaction blocks")
+	}
+	var value *string
+	if len(p.Values) > 0 {
+		text := settingText(p)
+		value = &text
+	}
+	if err := s.assign(p.Name, value, p.Local); err != nil {
+		return err
+	}
+	w.Complete("SET")
+	return nil
+}
+
+// assign changes a setting; nil is its first value. Those of the transaction are changed there.
+func (s *session) assign(name string, value *string, local bool) error {
+	e, err := s.settings.find(name)
+	if err != nil {
+		return err
+	}
+	mode := transactionMode(e.name)
+	if mode == "" {
+		s.remember()
+		if value == nil {
+			return s.settings.reset(name, local)
+		}
+		return s.settings.set(name, *value, local)
+	}
+	to := s.settings.value("default_" + e.name)
+	if value != nil {
+		if to, err = e.normal(*value); err != nil {
+			return err
+		}
+	}
+	choice := parse.No
+	if to == "on" {
+		choice = parse.Yes
+	}
+	var modes parse.TransactionModes
+	switch mode {
+	case "isolation":
+		modes.Isolation = to
+	case "read_only":
+		modes.ReadOnly = choice
+	default:
+		modes.Deferrable = choice
+	}
+	return s.inTransaction().set(modes)
+}
+
+// transactionMode is the mode that a setting is of the present transaction; "" for other settings.
+func transactionMode(name string) string {
+	mode, _ := strings.CutPrefix(name, "transaction_")
+	if mode == name || !slices.Contains([]string{"isolation", "read_only", "deferrable"}, mode) {
+		return ""
+	}
+	return mode
+}
+
+// shown is the value of a setting, as SHOW tells it.
+func (s *session) shown(name string) string {
+	m := s.defaultModes()
+	if s.tx != nil {
+		m = s.tx.modes
+	}
+	is := map[bool]string{true: "on", false: "off"}
+	switch transactionMode(name) {
+	case "isolation":
+		return m.isolation
+	case "read_only":
+		return is[m.readOnly]
+	case "deferrable":
+		return is[m.deferrable]
+	default:
+		return s.settings.value(name)
+	}
+}
+
+// settingText is the value of a SET as one text. A list of names has quotes where they need
+// them: each is one name, whatever is in it.
+func settingText(p *parse.Set) string {
+	values := slices.Clone(p.Values)
+	for i, v := range values {
+		if strings.EqualFold(p.Name, "search_path") {
+			values[i] = quotePath(v)
+		}
+	}
+	return strings.Join(values, ", ")
+}
+
+func (s *session) show(p *parse.Show) (*statement, error) {
+	if p.Name == "all" {
+		return s.utility(textColumns("name", "setting"), func(_ context.Context, w pgwire.ResultWriter) error {
+			for _, e := range s.settings.table {
+				if err := textRow(w, e.name, s.shown(e.name)); err != nil {
+					return err
+				}
+			}
+			w.Complete("SHOW")
+			return nil
+		}), nil
+	}
+	e, _, err := s.settings.get(p.Name)
+	if err != nil {
+		return nil, err
+	}
+	return s.utility(textColumns(e.name), func(_ context.Context, w pgwire.ResultWriter) error {
+		if err := textRow(w, s.shown(e.name)); err != nil {
+			return err
+		}
+		w.Complete("SHOW")
+		return nil
+	}), nil
+}
