@@ -81,5 +81,5 @@ func (l *lazyStatement) query(ctx context.Context, p *parse.Select) (pgwire.Port
 		return nil, err
 	}
 	l.columns = describeTold(e.rows.Columns(), e.presenter.types)
-	return &portal{session: s, execution: e, traits: traitsOf(p), last: l.last}, nil
+	return &portal{session: s, execution: e, traits: traitsOf(p), columns: l.columns, last: l.last}, nil
 }

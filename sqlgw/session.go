@@ -13,13 +13,14 @@ import (
 
 // session is one connection's state. Its methods are called one at a time.
 type session struct {
-	gateway  *Gateway
-	settings *settings
-	user     string
-	pid      uint32
-	names    pgwire.Names
-	tx       *transaction // nil while there is none
-	reading  int          // queries over tables that are open
+	gateway    *Gateway
+	settings   *settings
+	user       string
+	pid        uint32
+	names      pgwire.Names
+	tx         *transaction // nil while there is none
+	reading    int          // queries over tables that are open
+	subscribed int          // subscriptions that read
 }
 
 // Patience is for ever.
@@ -85,7 +86,9 @@ func (s *session) prepare(ctx context.Context, p parse.Statement, paramOIDs []ui
 	if err != nil {
 		return nil, err
 	}
-	st.traits = traitsOf(p)
+	if _, ok := p.(*parse.Execute); !ok { // which has those of what it executes
+		st.traits = traitsOf(p)
+	}
 	return st, nil
 }
 
@@ -116,6 +119,29 @@ func (s *session) prepareAny(ctx context.Context, p parse.Statement, paramOIDs [
 		}), nil
 	case *parse.Begin, *parse.Commit, *parse.Rollback, *parse.Savepoint, *parse.Release, *parse.RollbackTo, *parse.SetTransaction:
 		return s.prepareTransaction(p), nil
+	default:
+		return s.prepareOther(ctx, p)
+	}
+}
+
+// prepareOther prepares the statements about what has a name in the session, and those that change or
+// list what there is.
+func (s *session) prepareOther(ctx context.Context, p parse.Statement) (*statement, error) {
+	switch p := p.(type) {
+	case *parse.Prepare:
+		return s.prepareNamed(p), nil
+	case *parse.Execute:
+		return s.prepareExecute(ctx, p)
+	case *parse.Deallocate:
+		return s.deallocate(p), nil
+	case *parse.Discard:
+		return s.discard(p), nil
+	case *parse.Declare:
+		return s.declare(ctx, p)
+	case *parse.Fetch:
+		return s.prepareFetch(p)
+	case *parse.CloseCursor:
+		return s.closeCursor(p), nil
 	default:
 		return s.prepareDDL(p)
 	}

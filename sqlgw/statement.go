@@ -75,7 +75,7 @@ func (s *statement) bind(ctx context.Context, args []pgwire.Arg) (*portal, error
 	if err != nil {
 		return nil, err
 	}
-	return &portal{session: s.session, execution: e, traits: s.traits}, nil
+	return &portal{session: s.session, execution: e, traits: s.traits, columns: s.columns}, nil
 }
 
 // bindArgs makes a batch of one row of the parameters' values.
@@ -108,12 +108,19 @@ func inputError(err error, where string) error {
 	return err
 }
 
-// portal is an execution as pgwire calls it.
+// portal is an execution as pgwire calls it, and a cursor.
 type portal struct {
 	session   *session
 	execution execution
 	traits    traits
-	last      bool // an implicit transaction ends with it
+	columns   []pgwire.Column
+	last      bool         // an implicit transaction ends with it
+	madeIn    *transaction // if it outlives it: it was declared WITH HOLD
+
+	// As a cursor: rows that were taken, whether there are no more, and whether a fetch failed.
+	at     int64
+	ended  bool
+	broken bool
 }
 
 // Execute runs the statement, or its next part.

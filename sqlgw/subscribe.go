@@ -2,6 +2,8 @@ package sqlgw
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/fragments/columnar"
@@ -12,7 +14,7 @@ import (
 // prepareSubscribe makes a statement of SUBSCRIBE TO t: the rows of the table at the cut at
 // which it begins, then every row as it is appended, until it is cancelled.
 func (s *session) prepareSubscribe(ctx context.Context, p *parse.Subscribe) (*statement, error) {
-	t, err := s.subscribed(ctx, p)
+	t, err := s.subscribedTable(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -28,8 +30,8 @@ func (s *session) prepareSubscribe(ctx context.Context, p *parse.Subscribe) (*st
 	}, nil
 }
 
-// subscribed is the table of a subscription.
-func (s *session) subscribed(ctx context.Context, p *parse.Subscribe) (catalog.Table, error) {
+// subscribedTable is the table of a subscription.
+func (s *session) subscribedTable(ctx context.Context, p *parse.Subscribe) (catalog.Table, error) {
 	if p.Table == nil {
 		e := hinted(sqlError("0A000", "SUBSCRIBE TO a query is not supported"), "Subscribe to a table.")
 		e.Position = p.Position()
@@ -68,23 +70,120 @@ func (s *session) subscriptionStart(ctx context.Context, t catalog.Table) ([]pos
 	return from, nil
 }
 
+// maxSubscriptions is how many subscriptions a session may have open, by cursors and portals.
+const maxSubscriptions = 16
+
 // subscription is a running SUBSCRIBE.
 type subscription struct {
 	session *session
 	table   catalog.Table
 	from    []position
+
+	tails *tails          // that read for it, once it was asked for a number of rows
+	batch *columnar.Batch // that is being sent
+	sent  int             // rows of batch that were
 }
 
-func (e *subscription) close() {}
-
-// run streams rows until ctx ends. A row limit would have to end a part with fewer rows than
-// asked for whenever there are no more for now, which clients take for the end.
-func (e *subscription) run(ctx context.Context, w pgwire.ResultWriter, maxRows int) (bool, error) {
-	if maxRows > 0 {
-		return false, hinted(sqlError("0A000", "a row limit on SUBSCRIBE is not supported"),
-			"Fetch without a limit, or use COPY (SUBSCRIBE TO ...) TO STDOUT.")
+// close ends the reading.
+func (e *subscription) close() {
+	if e.tails != nil {
+		e.tails.stop()
+		e.session.subscribed--
 	}
-	return false, e.stream(ctx, func(b *columnar.Batch) error { return writeRows(w, b, 0, b.Len, presenter{}) }, w.Flush)
+	e.tails, e.batch = nil, nil
+}
+
+// run streams rows until ctx ends. With a limit it waits for as many rows: a part with fewer would be
+// taken for the end.
+func (e *subscription) run(ctx context.Context, w pgwire.ResultWriter, maxRows int) (bool, error) {
+	if maxRows == 0 && e.tails == nil {
+		return false, e.stream(ctx, func(b *columnar.Batch) error { return writeRows(w, b, 0, b.Len, presenter{}) }, w.Flush)
+	}
+	if err := e.start(ctx); err != nil {
+		return false, err
+	}
+	for n := 0; maxRows == 0 || n < maxRows; {
+		if err := e.more(ctx, nil, w.Flush); err != nil {
+			return false, err
+		}
+		k, err := e.send(w, int64(maxRows-n))
+		if err != nil {
+			return false, err
+		}
+		n += k
+	}
+	return false, nil
+}
+
+// fetch writes rows: as many as limit says, if it isn't zero, or those that there are before wait is
+// over. A negative wait is until there are some, and ends when there are no more for the moment.
+func (e *subscription) fetch(ctx context.Context, w pgwire.ResultWriter, limit int64, wait time.Duration) error {
+	if err := e.start(ctx); err != nil {
+		return err
+	}
+	now := make(chan time.Time)
+	close(now)
+	var until <-chan time.Time
+	switch {
+	case wait == 0:
+		until = now
+	case wait > 0:
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		until = timer.C
+	}
+	for n := int64(0); limit == 0 || n < limit; {
+		err := e.more(ctx, until, func() error { return nil })
+		if errors.Is(err, errNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		k, err := e.send(w, limit-n)
+		if err != nil {
+			return err
+		}
+		if n += int64(k); wait < 0 {
+			until = now
+		}
+	}
+	return nil
+}
+
+// start reading, for as long as the subscription lives.
+func (e *subscription) start(ctx context.Context) error {
+	if e.tails != nil {
+		return nil
+	}
+	if e.session.subscribed == maxSubscriptions {
+		return sqlError("54000", "a session can't have more than %d open subscriptions", maxSubscriptions)
+	}
+	e.session.subscribed++
+	e.tails = startTails(context.WithoutCancel(ctx), e.session.gateway.openRange, e.from, e.table.RowSchema())
+	return nil
+}
+
+// more makes sure that there are rows to send.
+func (e *subscription) more(ctx context.Context, until <-chan time.Time, idle func() error) error {
+	if e.batch != nil && e.sent < e.batch.Len {
+		return nil
+	}
+	var err error
+	e.batch, err = e.tails.next(ctx, until, idle)
+	e.sent = 0
+	return err
+}
+
+// send at most so many of the rows that there are, if that is positive.
+func (e *subscription) send(w pgwire.ResultWriter, most int64) (int, error) {
+	k := e.batch.Len - e.sent
+	if most > 0 {
+		k = int(min(int64(k), most))
+	}
+	err := writeRows(w, e.batch, e.sent, e.sent+k, presenter{})
+	e.sent += k
+	return k, err
 }
 
 func (e *subscription) stream(ctx context.Context, write func(*columnar.Batch) error, idle func() error) error {

@@ -2,10 +2,12 @@ package sqlgw
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/internal/task"
@@ -112,14 +114,17 @@ type position struct {
 	begin   int64
 }
 
-// tailAll tails journals together and calls write with their rows, one batch at a time and
-// each journal's in order; idle is called when there are no more rows at the moment. It
-// returns when ctx ends or any of these fails.
-func tailAll(ctx context.Context, open openRange, from []position, schema columnar.Schema, write func(*columnar.Batch) error, idle func() error) error {
-	g := task.New(ctx, "subscription")
-	batches := make(chan *columnar.Batch)
+// tails reads journals together, until stop: the rows of each in order, one batch at a time.
+type tails struct {
+	group   *task.Group
+	batches chan *columnar.Batch
+}
+
+// startTails begins to read. It holds a goroutine and at most one batch for each journal.
+func startTails(ctx context.Context, open openRange, from []position, schema columnar.Schema) *tails {
+	t := &tails{group: task.New(ctx, "subscription"), batches: make(chan *columnar.Batch)}
 	for _, p := range from {
-		g.Go(p.journal, func(ctx context.Context) error {
+		t.group.Go(p.journal, func(ctx context.Context) error {
 			r, err := open(ctx, p.journal, p.begin, 0)
 			if err != nil {
 				return err
@@ -127,7 +132,7 @@ func tailAll(ctx context.Context, open openRange, from []position, schema column
 			defer func() { _ = r.Close() }()
 			return tail(ctx, r, p.journal, p.begin, schema, func(b *columnar.Batch) error {
 				select {
-				case batches <- b:
+				case t.batches <- b:
 					return nil
 				case <-ctx.Done():
 					return context.Cause(ctx)
@@ -135,29 +140,51 @@ func tailAll(ctx context.Context, open openRange, from []position, schema column
 			})
 		})
 	}
-	err := drain(g.Context(), batches, write, idle)
-	g.Cancel()
-	if werr := g.Wait(); werr != nil && ctx.Err() == nil {
-		return werr
-	}
-	return err
+	return t
 }
 
-// drain writes batches until ctx ends.
-func drain(ctx context.Context, batches <-chan *columnar.Batch, write func(*columnar.Batch) error, idle func() error) error {
+// errNoRows: there are none for now.
+var errNoRows = errors.New("no rows yet")
+
+// next returns rows. If there are none it waits, after a call of idle, until ctx ends, or the time
+// of until comes; a closed channel is now.
+func (t *tails) next(ctx context.Context, until <-chan time.Time, idle func() error) (*columnar.Batch, error) {
+	select {
+	case b := <-t.batches:
+		return b, nil
+	default:
+	}
+	if err := idle(); err != nil {
+		return nil, err
+	}
+	select {
+	case b := <-t.batches:
+		return b, nil
+	case <-until:
+		return nil, errNoRows
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-t.group.Context().Done():
+		return nil, cmp.Or(t.group.Wait(), context.Cause(t.group.Context()))
+	}
+}
+
+// stop ends the reading, and returns when it has ended.
+func (t *tails) stop() {
+	t.group.Cancel()
+	_ = t.group.Wait()
+}
+
+// tailAll tails journals together and calls write with their rows, one batch at a time and
+// each journal's in order; idle is called when there are no more rows at the moment. It
+// returns when ctx ends or any of these fails.
+func tailAll(ctx context.Context, open openRange, from []position, schema columnar.Schema, write func(*columnar.Batch) error, idle func() error) error {
+	t := startTails(ctx, open, from, schema)
+	defer t.stop()
 	for {
-		var b *columnar.Batch
-		select {
-		case b = <-batches:
-		default:
-			if err := idle(); err != nil {
-				return err
-			}
-			select {
-			case b = <-batches:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
+		b, err := t.next(ctx, nil, idle)
+		if err != nil {
+			return err
 		}
 		if err := write(b); err != nil {
 			return err

@@ -69,6 +69,7 @@ func (s *session) commit(ctx context.Context) error {
 func (s *session) finish(committed bool) {
 	tx := s.tx
 	s.tx = nil
+	s.endCursors(tx, committed)
 	if tx.stage != nil {
 		tx.stage.Close()
 	}

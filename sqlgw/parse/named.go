@@ -15,6 +15,8 @@ type Prepare struct {
 	// Types of the first parameters.
 	Types     []columnar.Type
 	Statement Statement
+	// Size of the text, in bytes.
+	Size int
 }
 
 // Execute runs a named statement.
@@ -47,6 +49,8 @@ type Declare struct {
 	// Hold: it outlives the transaction. Binary: its values come in their binary format.
 	Hold, Binary bool
 	Scroll       Choice
+	// Size of the text, in bytes.
+	Size int
 }
 
 // Direction of a FETCH or MOVE.
@@ -140,7 +144,7 @@ func discarded(m pg.DiscardMode) string {
 }
 
 func (s source) prepare(n *pg.PrepareStmt) (*Prepare, error) {
-	st := &Prepare{at: s.position(), Name: n.GetName()}
+	st := &Prepare{at: s.position(), Name: n.GetName(), Size: len(s.text)}
 	for _, t := range n.GetArgtypes() {
 		typ, err := s.columnType(t.GetTypeName())
 		if err != nil {
@@ -191,7 +195,7 @@ const (
 // declare converts DECLARE; subscribe stands in the query's place if it isn't nil.
 func (s source) declare(n *pg.DeclareCursorStmt, subscribe *Subscribe) (*Declare, error) {
 	st := &Declare{
-		at: s.position(), Name: n.GetPortalname(), Subscribe: subscribe,
+		at: s.position(), Name: n.GetPortalname(), Subscribe: subscribe, Size: len(s.text),
 		Hold: n.GetOptions()&cursorHold != 0, Binary: n.GetOptions()&cursorBinary != 0,
 	}
 	switch {
