@@ -85,7 +85,7 @@ func TestCommitTellsWhatWasAppended(t *testing.T) {
 
 // TestTransactionIsBounded: what doesn't fit is refused with its reason, and leaves nothing held.
 func TestTransactionIsBounded(t *testing.T) {
-	g := &Gateway{cfg: Config{Transaction: 1000, Transactions: 1500}}
+	g := &Gateway{cfg: Config{Transaction: 1000, Transactions: 1500}, office: newPostOffice(), roster: newRoster()}
 	g.staging = stagingConfig(&g.cfg)
 	s, other := g.testSession(), g.testSession()
 	write := func(s *session, n int) error {

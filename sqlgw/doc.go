@@ -33,13 +33,21 @@
 // when it reads on. Nothing is taken from anyone for whom nobody waits. The states are in turns;
 // who waits does what there is to do.
 //
+// # Transactions
+//
+// A session's transaction is a state machine (transaction). What it writes is staged (staging) and
+// appended when it commits, journal by journal; its queries read it beside the journals. A statement
+// that is a transaction by itself, in the simple protocol, appends directly. Statements and cursors of SQL
+// are the connection's (pgwire.Names). What sessions say to each other goes through postOffice, when
+// the transaction that said it is committed; what they do to each other, through roster.
+//
 // # Goroutines
 //
-// One group per running subscription, which reads its journals; ended with it.
+// One group per running subscription, which reads its journals; ended with it, or with its cursor.
 //
 // # Testing
 //
-// Scenario files for the cut planner, settings, assignment and COPY; sinks over journals that
+// Scenario files for the cut planner, settings, assignment and COPY; commits whose appends fail; sinks over journals that
 // fail at each step; storms of queries that end in every way; turns under a fake clock, and
 // clients over loopback that don't read, read on, or go away; files of proofs cut and flipped
 // anywhere; whole sessions by psql and pgx against a real

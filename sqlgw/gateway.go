@@ -74,6 +74,8 @@ type Gateway struct {
 	scans  *scanRegistry
 	views  map[viewName]*systemView
 	pg     *pgcatalog.Catalog
+	office *postOffice
+	roster *roster
 	// staging is how transactions hold what they are to append.
 	staging staging.Config
 	turns   *turns
@@ -100,6 +102,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{turns: newTurns(cfg.Queries, cfg.Unread), cfg: cfg, proofs: newProofs(cfg.Logger, cfg.Dir), scans: newScanRegistry(), views: viewsByName()}
 	g.staging = stagingConfig(&cfg)
+	g.office, g.roster = newPostOffice(), newRoster()
 	g.heads = newHeadCache(g.openRange, cfg.HeadCache)
 	if err := g.addCatalog(); err != nil {
 		return nil, err
@@ -146,11 +149,14 @@ func (g *Gateway) Open(_ context.Context, s pgwire.Startup) (pgwire.Session, err
 	if g.broken.Load() {
 		return nil, errBroken()
 	}
-	session := &session{gateway: g, settings: newSettings(s.Params), user: s.User, pid: s.PID, names: s.Names}
+	session := &session{
+		gateway: g, settings: newSettings(s.Params), user: s.User, pid: s.PID, names: s.Names, line: s.Line, activity: newActivity(s),
+	}
 	if err := session.settings.start(s.Parameters); err != nil {
 		return nil, err
 	}
 	session.settings.reportAll()
+	g.roster.add(session.activity)
 	return session, nil
 }
 

@@ -48,7 +48,7 @@ func engineGateway(t *testing.T, queries int, rows func(ctx context.Context, add
 	t.Cleanup(func() { require.NoError(t, engine.Close(), "the engine still holds something") })
 	g := &Gateway{
 		cfg: Config{Engine: engine, Database: "postgres", Logger: slog.New(slog.DiscardHandler)}, scans: newScanRegistry(),
-		views: map[viewName]*systemView{}, turns: newTurns(queries, queries),
+		views: map[viewName]*systemView{}, turns: newTurns(queries, queries), office: newPostOffice(), roster: newRoster(),
 	}
 	require.NoError(t, g.addCatalog())
 	g.views[viewName{"test", "source"}] = &systemView{
@@ -64,7 +64,7 @@ type noParameters struct{}
 func (noParameters) SetParameter(string, string) {}
 
 func (g *Gateway) testSession() *session {
-	return &session{gateway: g, settings: newSettings(noParameters{})}
+	return &session{gateway: g, settings: newSettings(noParameters{}), activity: newActivity(pgwire.Startup{})}
 }
 
 // ask makes a query of a text, and begins it as if it read tables.

@@ -18,26 +18,40 @@ type session struct {
 	user       string
 	pid        uint32
 	names      pgwire.Names
+	line       pgwire.Line
+	activity   *activity
+	box        *letterBox   // nil until it listens
 	tx         *transaction // nil while there is none
 	reading    int          // queries over tables that are open
 	subscribed int          // subscriptions that read
 }
 
-// Patience is for ever.
-func (s *session) Patience() (time.Duration, *pgwire.Error) { return 0, nil }
-
-// Notifications: there are none.
-func (s *session) Notifications() []pgwire.Notification { return nil }
+// Patience is what the settings say: of a transaction that is open, or of a session without one. Its
+// call means that the session waits for its client.
+func (s *session) Patience() (time.Duration, *pgwire.Error) {
+	s.activity.rests(s.tx, s.settings.value("application_name"))
+	name, e := "idle_session_timeout", sqlError("57P05", "terminating connection due to idle-session timeout")
+	if s.tx.status() != 'I' {
+		name, e = "idle_in_transaction_session_timeout", sqlError("25P03", "terminating connection due to idle-in-transaction timeout")
+	}
+	e.Severity = "FATAL"
+	return s.settings.time(name), e
+}
 
 // Close ends what the session has begun. Engine connections are held by executions only.
 func (s *session) Close() {
 	if s.tx != nil {
 		s.finish(false)
 	}
+	if s.box != nil {
+		s.gateway.office.unlisten(s.box, "")
+	}
+	s.gateway.roster.remove(s.activity)
 }
 
 // Parse splits a text into statements and prepares each.
 func (s *session) Parse(ctx context.Context, sql string, paramOIDs []uint32) ([]pgwire.Statement, error) {
+	s.activity.asks(sql)
 	pieces, err := parse.Split(sql)
 	if err != nil {
 		return nil, parseError(err)
@@ -142,6 +156,8 @@ func (s *session) prepareOther(ctx context.Context, p parse.Statement) (*stateme
 		return s.prepareFetch(p)
 	case *parse.CloseCursor:
 		return s.closeCursor(p), nil
+	case *parse.Listen, *parse.Unlisten, *parse.Notify:
+		return s.prepareSpeech(p), nil
 	default:
 		return s.prepareDDL(p)
 	}

@@ -61,11 +61,11 @@ func (s *session) viewState(snap *catalog.Snapshot) viewState {
 // read are added to tokens; they are the caller's to drop.
 func (v viewState) dialect(tokens *[]string) parse.Dialect {
 	g := v.session.gateway
-	return g.pg.Dialect(v.catalog, func(r *pgcatalog.Relation) string {
+	return acting{state: v, tokens: tokens, Dialect: g.pg.Dialect(v.catalog, func(r *pgcatalog.Relation) string {
 		token := g.scans.add(catalogView(r).scan(v))
 		*tokens = append(*tokens, token)
 		return scanFunction + "('" + token + "')"
-	})
+	})}
 }
 
 // dropScans forgets scans that no text for the engine names any more.

@@ -50,6 +50,7 @@ func systemViews() []*systemView {
 				text("reason"),
 			},
 		},
+		{schema: bsCatalog, name: "sessions", rows: sessionRows, columns: sessionColumns()},
 	}
 }
 

@@ -25,10 +25,11 @@ type transaction struct {
 	began   time.Time
 	queried bool // a statement ran that reads or writes
 
-	stage *staging.Stage // what is to be appended; nil if that is nothing
-	saves []savepoint
-	was   *settingValues  // what was set when it began; nil if nothing was since
-	at    *transactionCut // nil until it is fixed
+	stage  *staging.Stage // what is to be appended; nil if that is nothing
+	saves  []savepoint
+	was    *settingValues  // what was set when it began; nil if nothing was since
+	at     *transactionCut // nil until it is fixed
+	speech speech
 }
 
 // modes of a transaction.
@@ -69,6 +70,7 @@ type savepoint struct {
 	name   string
 	mark   staging.Mark
 	values settingValues
+	speech speechMark
 }
 
 // status as ReadyForQuery tells it. A nil transaction is none.
@@ -99,7 +101,7 @@ func (t *transaction) save(name string, values settingValues) error {
 	if len(t.saves) == maxSavepoints {
 		return hinted(sqlError("53400", "a transaction may have %d savepoints", maxSavepoints), "Release those that are no longer used.")
 	}
-	t.saves = append(t.saves, savepoint{name: name, mark: t.mark(), values: values})
+	t.saves = append(t.saves, savepoint{name: name, mark: t.mark(), values: values, speech: t.speech.mark()})
 	return nil
 }
 
@@ -139,6 +141,7 @@ func (t *transaction) rollbackTo(name string) (settingValues, error) {
 	if t.stage != nil {
 		t.stage.Rollback(x.mark)
 	}
+	t.speech.rollback(x.speech)
 	t.failed = false
 	return x.values, nil
 }

@@ -76,6 +76,7 @@ func (s *session) finish(committed bool) {
 	switch {
 	case committed:
 		s.settings.endLocal()
+		s.speak(&tx.speech)
 	case tx.was != nil:
 		s.settings.restore(*tx.was)
 	}

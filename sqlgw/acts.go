@@ -1,0 +1,70 @@
+package sqlgw
+
+import (
+	"context"
+	"strconv"
+
+	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/sqlgw/duck"
+	"broadsheet.dev/broadsheet/sqlgw/parse"
+)
+
+// acting is a dialect with the functions that do something to a session. A call is a query of one
+// value, which is done when the engine reads it: once for each execution, and not when a statement is only
+// described. Its arguments have to be constants.
+type acting struct {
+	parse.Dialect
+	state  viewState
+	tokens *[]string
+}
+
+// Function answers for pg_cancel_backend and pg_terminate_backend.
+func (a acting) Function(c parse.Call) (*parse.Template, error) {
+	do := a.act(c)
+	if do == nil {
+		return a.Dialect.Function(c)
+	}
+	if len(c.Args) == 0 || c.Args[0].Kind != parse.Number {
+		return nil, &parse.Error{
+			Code: parse.CodeNotSupported, Message: "function " + c.Name + " of anything but a constant is not supported",
+			Hint: "Ask for the process id first, and call the function with it.",
+		}
+	}
+	pid, err := strconv.ParseInt(c.Args[0].Text, 10, 32)
+	if err != nil {
+		return nil, &parse.Error{Code: "22003", Message: "integer out of range"}
+	}
+	columns := []columnar.Column{{Name: "done", Type: columnar.Type{Kind: columnar.Bool}}}
+	token := a.state.session.gateway.scans.add(duck.Scan{Columns: columns, Open: func(context.Context, []int) (duck.Source, error) {
+		v := columnar.NewVectorBuilder(columns[0].Type)
+		v.AppendBool(do(a.state.session.gateway.roster.find(pid)))
+		return &batchSource{left: []*columnar.Batch{{Len: 1, Cols: []columnar.Vector{v.Vector()}}}}, nil
+	}})
+	*a.tokens = append(*a.tokens, token)
+	return parse.NewTemplate("(SELECT bs_call.done FROM " + scanFunction + "('" + token + "') AS bs_call)")
+}
+
+// act is what a function does to another session, and whether that was there; nil if it is none of these.
+func (a acting) act(c parse.Call) func(*activity) bool {
+	if c.Schema != "" || c.Star || c.InFrom {
+		return nil
+	}
+	switch {
+	case c.Name == "pg_cancel_backend" && len(c.Args) == 1:
+		return func(of *activity) bool {
+			if of != nil {
+				of.line.Cancel()
+			}
+			return of != nil
+		}
+	case c.Name == "pg_terminate_backend" && len(c.Args) == 1:
+		return func(of *activity) bool {
+			if of != nil {
+				of.line.End(&pgwire.Error{Severity: "FATAL", Code: "57P01", Message: "terminating connection due to administrator command"})
+			}
+			return of != nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package sqlgw
+
+import (
+	"sync"
+
+	"broadsheet.dev/broadsheet/pgwire"
+)
+
+// postOffice takes notifications from session to session. It knows who listens to what, and keeps for
+// each listener what it wasn't told yet.
+type postOffice struct {
+	mu    sync.Mutex
+	boxes map[string]map[*letterBox]bool // by channel
+}
+
+func newPostOffice() *postOffice { return &postOffice{boxes: map[string]map[*letterBox]bool{}} }
+
+const (
+	// maxWaiting bounds the bytes that wait for one listener, and letterCost is what a notification
+	// costs beside its texts.
+	maxWaiting = 8 << 20
+	letterCost = 64
+)
+
+// letterBox is what waits for one session. Its channels are the session's own.
+type letterBox struct {
+	wake     func()
+	end      func() // the session, which can't be told all that it listens for
+	channels map[string]bool
+
+	// Guarded by the post office.
+	waiting []pgwire.Notification
+	bytes   int
+	full    bool // it is being ended
+}
+
+func newLetterBox(wake, end func()) *letterBox {
+	return &letterBox{wake: wake, end: end, channels: map[string]bool{}}
+}
+
+// listen to a channel.
+func (o *postOffice) listen(b *letterBox, channel string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	b.channels[channel] = true
+	if o.boxes[channel] == nil {
+		o.boxes[channel] = map[*letterBox]bool{}
+	}
+	o.boxes[channel][b] = true
+}
+
+// unlisten ends that; for all channels with the name "".
+func (o *postOffice) unlisten(b *letterBox, channel string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for c := range b.channels {
+		if channel != "" && c != channel {
+			continue
+		}
+		delete(b.channels, c)
+		if delete(o.boxes[c], b); len(o.boxes[c]) == 0 {
+			delete(o.boxes, c)
+		}
+	}
+}
+
+// send notifications to all who listen, in order and without any other between them. A listener whose box
+// is full, because it has taken none for so long, is ended: it may not believe that it heard all.
+func (o *postOffice) send(list []pgwire.Notification) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	woken := map[*letterBox]bool{}
+	for _, n := range list {
+		for b := range o.boxes[n.Channel] {
+			cost := letterCost + len(n.Channel) + len(n.Payload)
+			if b.full || b.bytes+cost > maxWaiting {
+				if !b.full {
+					b.full, b.waiting = true, nil
+					b.end()
+				}
+				continue
+			}
+			b.bytes += cost
+			b.waiting = append(b.waiting, n)
+			woken[b] = true
+		}
+	}
+	for b := range woken {
+		b.wake()
+	}
+}
+
+// take what waits.
+func (o *postOffice) take(b *letterBox) []pgwire.Notification {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	list := b.waiting
+	b.waiting, b.bytes = nil, 0
+	return list
+}

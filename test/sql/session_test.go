@@ -1,0 +1,107 @@
+package sql_test
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+)
+
+// TestNotify: what a transaction says is heard when it is committed, once each and in order, by those
+// who listen; not what was rolled back.
+func TestNotify(t *testing.T) {
+	conn, other := connect(t), connect(t)
+	exec(t, conn, "LISTEN news")
+	exec(t, conn, `LISTEN "other news"`)
+	exec(t, other, "BEGIN")
+	exec(t, other, "NOTIFY news, 'one'")
+	exec(t, other, "NOTIFY news, 'one'")
+	exec(t, other, "SAVEPOINT s")
+	exec(t, other, "NOTIFY news, 'rolled back'")
+	exec(t, other, "ROLLBACK TO s")
+	exec(t, other, `NOTIFY "other news"`)
+	exec(t, other, "COMMIT")
+	exec(t, other, "BEGIN; NOTIFY news, 'lost'; ROLLBACK", pgx.QueryExecModeSimpleProtocol)
+	exec(t, other, "NOTIFY unheard, 'x'")
+	exec(t, other, "NOTIFY news, 'two'")
+	for _, want := range []string{"news one", "other news ", "news two"} {
+		n, err := conn.WaitForNotification(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, want, n.Channel+" "+n.Payload)
+		require.Equal(t, other.PgConn().PID(), n.PID)
+	}
+	exec(t, conn, "UNLISTEN *")
+	exec(t, conn, "BEGIN; LISTEN news; ROLLBACK", pgx.QueryExecModeSimpleProtocol)
+	exec(t, other, "NOTIFY news, 'three'")
+	exec(t, conn, "LISTEN mine")
+	exec(t, conn, "NOTIFY mine, 'to myself'")
+	n, err := conn.WaitForNotification(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "to myself", n.Payload)
+	require.Equal(t, "22023", code(t, conn, fmt.Sprintf("NOTIFY mine, '%08000d'", 0)))
+}
+
+// TestIdleTimeouts: a session that keeps others waiting for too long is told why it ends.
+func TestIdleTimeouts(t *testing.T) {
+	for sql, want := range map[string]string{
+		"SET idle_session_timeout = '10ms'":                       "57P05",
+		"SET idle_in_transaction_session_timeout = '10ms'; BEGIN": "25P03",
+	} {
+		conn := connect(t)
+		exec(t, conn, sql, pgx.QueryExecModeSimpleProtocol)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := conn.WaitForNotification(ctx)
+		var e *pgconn.PgError
+		require.ErrorAs(t, err, &e, sql)
+		require.Equal(t, want, e.Code)
+	}
+	conn := connect(t)
+	exec(t, conn, "SET idle_in_transaction_session_timeout = '10ms'")
+	require.Equal(t, []string{"10ms"}, rows(t, conn, "SHOW idle_in_transaction_session_timeout"), "there is no transaction")
+}
+
+// TestSessionsOfOthers are seen, and their statements and they themselves can be ended.
+func TestSessionsOfOthers(t *testing.T) {
+	conn, other := connect(t), connect(t)
+	name := table(t, conn, "(id INTEGER)")
+	pid := strconv.Itoa(int(other.PgConn().PID()))
+	exec(t, other, "SET application_name = 'seen'; BEGIN; SELECT 'what it asked'", pgx.QueryExecModeSimpleProtocol)
+	require.Equal(t, []string{"seen|idle in transaction|t|t|t"}, rows(t, conn, "SELECT application_name, state, query LIKE '%what it asked%',"+
+		" xact_start >= backend_start, client_addr = '127.0.0.1' FROM bs_catalog.sessions WHERE pid = "+pid))
+	require.Equal(t, []string{"f"}, rows(t, conn, "SELECT pg_cancel_backend(2147483647)"))
+
+	exec(t, other, "ROLLBACK")
+	ended := make(chan error, 1)
+	go func() {
+		_, err := other.Exec(context.WithoutCancel(t.Context()), "SUBSCRIBE TO "+name, pgx.QueryExecModeSimpleProtocol)
+		ended <- err
+	}()
+	require.Eventually(t, func() bool {
+		return len(rows(t, conn, "SELECT 1 FROM bs_catalog.sessions WHERE state = 'active' AND query LIKE 'SUBSCRIBE%' AND pid = "+pid)) == 1
+	}, time.Minute, 5*time.Millisecond)
+	var e *pgconn.PgError
+	for end := false; !end; {
+		require.Equal(t, []string{"t"}, rows(t, conn, "SELECT pg_cancel_backend("+pid+")"))
+		select {
+		case err := <-ended:
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, "57014", e.Code)
+			end = true
+		case <-time.After(10 * time.Millisecond): // it hadn't begun yet
+		}
+	}
+	exec(t, other, "SELECT 1")
+	require.Equal(t, []string{"t"}, rows(t, conn, "SELECT pg_catalog.pg_terminate_backend("+pid+")"))
+	_, err := other.WaitForNotification(t.Context())
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, "57P01", e.Code)
+	require.Eventually(t, func() bool {
+		return len(rows(t, conn, "SELECT 1 FROM bs_catalog.sessions WHERE pid = "+pid)) == 0
+	}, time.Minute, 5*time.Millisecond)
+}
