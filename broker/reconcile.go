@@ -190,6 +190,7 @@ func (r *reconciler) discardDeleted(ctx context.Context, now *roster) {
 		}
 		log := r.broker.log.With(slog.String("journal", id.Journal), slog.Int64("create_revision", id.CreateRevision))
 		delete(r.idle, id)
+		r.broker.env.promises.forget(id)
 		if err := r.broker.env.spools.Discard(id); err != nil {
 			log.LogAttrs(ctx, slog.LevelError, "spool of a deleted journal not removed", slog.Any("error", err))
 			continue

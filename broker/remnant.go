@@ -22,8 +22,6 @@ const (
 	remnantsAtOnce = 4
 	// minBackup, maxBackup bound how long a fragment that others will store is left to them.
 	minBackup, maxBackup = 2 * time.Minute, 3 * time.Minute
-	// comeBack is how long a journal is waited for that may be assigned to this broker again.
-	comeBack = 15 * time.Second
 	// remnantRetry is the pause before a remnant that couldn't be worked on is tried again.
 	remnantRetry = time.Minute
 )
@@ -72,7 +70,7 @@ func (m *remnant) run(ctx context.Context, slots chan struct{}) error {
 // awaitLoss waits until an epoch without this broker began, or for some time: after a restart a broker
 // is as a rule given again what it had.
 func (m *remnant) awaitLoss(ctx context.Context) error {
-	patience := time.NewTimer(comeBack)
+	patience := time.NewTimer(m.broker.cfg.LeaseTTL * 3 / 4)
 	defer patience.Stop()
 	for {
 		now := m.broker.roster.Load()
@@ -164,6 +162,7 @@ func (m *remnant) work(ctx context.Context, now *roster) (time.Duration, error) 
 	if err := m.broker.env.spools.Discard(m.id); err != nil {
 		return remnantRetry, err
 	}
+	m.broker.env.promises.forget(m.id)
 	m.log.LogAttrs(ctx, slog.LevelInfo, "spool removed: all that it held is stored")
 	m.gone = true
 	return 0, nil
@@ -230,13 +229,21 @@ func (m *remnant) closeEpoch(ctx context.Context, now *roster, list epoch.List, 
 	if err != nil {
 		return err
 	}
+	announced, ok := now.view.Get(allocator.MemberKey(m.broker.cfg.Prefix, m.broker.cfg.ID.GetZone(), m.broker.cfg.ID.GetSuffix()))
+	if !ok {
+		return errors.New("this broker isn't announced in etcd")
+	}
+	// The write may arrive late: when the journal was assigned here again, went on and was given away, all in the
+	// same epoch. This process doesn't go on in it; and the write of another process is refused.
+	m.broker.env.promises.raise(m.id, closing.Number)
 	key := epochsKey(m.broker.cfg.Prefix, m.id.Journal)
 	compares := []clientv3.Cmp{
 		clientv3.Compare(clientv3.ModRevision(key), "=", revision),
 		clientv3.Compare(clientv3.CreateRevision(allocator.ItemKey(m.broker.cfg.Prefix, m.id.Journal)), "=", m.id.CreateRevision),
+		clientv3.Compare(clientv3.CreateRevision(announced.Key), "=", announced.CreateRevision),
 	}
 	for _, member := range last.Members {
-		// A write that arrives late mustn't close what the only member has gone on with meanwhile.
+		// A member that holds the journal is about to form an epoch, and to say itself where this one ends.
 		slot := allocator.AssignmentKey(m.broker.cfg.Prefix, m.id.Journal, member.Zone, member.Suffix, 0)
 		compares = append(compares, clientv3.Compare(clientv3.CreateRevision(strings.TrimSuffix(slot, "0")), "=", 0).WithPrefix())
 	}

@@ -39,6 +39,8 @@ type replicaEnv struct {
 
 	self   *protocol.ProcessSpec_ID
 	member epoch.Member // this broker, with its disk
+	// promises outlive replicas.
+	promises promises
 	directories
 }
 

@@ -57,6 +57,7 @@ func (r *replica) promise(next int64) error {
 	if err := r.fence.Poll(next); err != nil {
 		return status.Errorf(codes.Aborted, "journal %s: %s", r.id.Journal, err)
 	}
+	r.env.promises.raise(r.id, next)
 	return nil
 }
 
@@ -67,6 +68,7 @@ func (r *replica) preempt(next int64) error {
 	if err := r.fence.Poll(next); err != nil {
 		return status.Errorf(codes.Aborted, "journal %s: %s", r.id.Journal, err)
 	}
+	r.env.promises.raise(r.id, next)
 	if r.holder.end != nil {
 		r.holder.end()
 	}
@@ -110,6 +112,7 @@ func (r *replica) align(l epoch.List) error {
 	r.fencing.Lock()
 	r.fence.Aligned(a.Epoch.Number)
 	r.fencing.Unlock()
+	r.env.promises.logged(r.id, a.Epoch.Number)
 	r.publish(0)
 	notify(r.full)
 	return nil
@@ -156,6 +159,9 @@ func (r *replica) adoptSpool() error {
 	s := r.spool.State()
 	r.fencing.Lock()
 	r.fence = epoch.NewReplica(s.Epoch)
+	if promised := r.env.promises.get(r.id); promised > s.Epoch {
+		_ = r.fence.Poll(promised) // Nothing is promised yet that could be greater.
+	}
 	r.fencing.Unlock()
 	if keep, ok := list.Keep(s.Epoch, s.Watermark); ok && keep < s.End {
 		if err := r.spool.Cut(keep); err != nil {

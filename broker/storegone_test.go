@@ -114,6 +114,7 @@ func TestPrunedBegin(t *testing.T) {
 	require.Len(t, found, 1)
 	require.NoError(t, os.Remove(found[0]))
 	b.Restart() // The spool had dropped it.
+	mustRead(ctx, t, b, "a/journal", 8000) // The stores are listed by now.
 	before := listings(t, b)
 	for range 5 {
 		messages, err := readAll(ctx, b.Client(), &protocol.ReadRequest{Journal: "a/journal", Offset: 8})

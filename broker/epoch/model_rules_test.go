@@ -22,8 +22,10 @@ type rules struct {
 	reportsUnsynced      bool // what is reported to a poll may be in memory only
 	cutsBeforeRecord     bool // members are cut when they are polled
 	appendsUnaligned     bool // appends are taken before all are aligned
-	closesUncompared     bool // who closes doesn't compare that no member is assigned
-	ignoresLease         bool // a sole member goes on though writes of others may be on their way
+	closesUncompared     bool // who closes doesn't compare that its process is still there
+	// promises are forgotten when the journal is assigned to others
+	promisesForAssignment bool
+	ignoresLease          bool // a sole member goes on though writes of others may be on their way
 }
 
 func rulesInForce() rules {
@@ -152,7 +154,8 @@ func brokenRules() []broken {
 		}, func(r *rules) {
 			r.continues = func(l epoch.List, r epoch.Report) bool { r.Suspect = false; return l.Continues(r) }
 		}},
-		{"close compares assignments", "R6", sole, func(r *rules) { r.closesUncompared = true }},
+		{"close compares the process", "R6", sole, func(r *rules) { r.closesUncompared = true }},
+		{"promises outlive assignments", "R6", sole, func(r *rules) { r.promisesForAssignment = true }},
 		{"continue under the present lease", "R1", sole, func(r *rules) { r.ignoresLease = true }},
 	}
 }

@@ -55,6 +55,7 @@ type modelBroker struct {
 	member  [maxEpochs]int8 // 1 + disk of this broker in an epoch; 0 if it is no member
 	late    [maxLate]int8   // the same of writes on their way
 	primary [maxLate]bool   // who wrote
+	former  [maxLate]bool   // in a former life
 }
 
 // modelEpoch is what isn't of one broker.
@@ -84,7 +85,7 @@ func (b *modelBroker) compare(o *modelBroker) int {
 
 func (b *modelBroker) bits() int {
 	n := 0
-	for _, v := range [...]bool{b.up, b.suspect, b.unsynced, b.primary[0], b.primary[1]} {
+	for _, v := range [...]bool{b.up, b.suspect, b.unsynced, b.primary[0], b.primary[1], b.former[0], b.former[1]} {
 		if n *= 2; v {
 			n++
 		}
@@ -100,6 +101,7 @@ func (s *modelState) normalize(brokers int) [maxBrokers]int8 {
 			b := &s.brokers[i]
 			b.late[0], b.late[1] = b.late[1], 0
 			b.primary[0], b.primary[1] = b.primary[1], false
+			b.former[0], b.former[1] = b.former[1], false
 		}
 	}
 	was := [maxBrokers]int8{0, 1, 2, 3}
@@ -132,7 +134,7 @@ func (b *modelBroker) cut(at int8) {
 // crash takes the broker down, with what it has in memory.
 func (s *modelState) crash(i int) {
 	b := &s.brokers[i]
-	b.up, b.unsynced, b.promised, b.pipeline, b.watermark = false, false, 0, 0, b.begin
+	b.up, b.unsynced, b.promised, b.pipeline, b.watermark, b.former = false, false, 0, 0, b.begin, b.primary
 }
 
 func (s *modelState) closed(e int8) bool { return s.memberMask(e) == 0 }
@@ -173,7 +175,7 @@ func (s *modelState) storeEnd() int8 {
 func (s *modelState) forget(q int) {
 	s.late[q] = modelWrite{}
 	for i := range s.brokers {
-		s.brokers[i].late[q], s.brokers[i].primary[q] = 0, false
+		s.brokers[i].late[q], s.brokers[i].primary[q], s.brokers[i].former[q] = 0, false, false
 	}
 }
 

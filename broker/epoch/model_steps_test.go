@@ -43,6 +43,7 @@ func (x *expansion) run() {
 			x.serve(i)
 			x.continueSole(i)
 			x.close(i)
+			x.reassign(i)
 		} else {
 			x.restart(i)
 			x.lose(i)
@@ -121,7 +122,7 @@ func (x *expansion) lose(i int) {
 	if !x.replicated {
 		next := *x.s
 		next.brokers[i] = modelBroker{
-			disk: b.disk + 1, member: b.member, late: b.late, primary: b.primary,
+			disk: b.disk + 1, member: b.member, late: b.late, primary: b.primary, former: b.former,
 		}
 		next.losses++
 		x.emit(&next, step{kind: stepLoseDisk, who: int8(i)}, "")
@@ -425,9 +426,19 @@ func (x *expansion) serve(i int) {
 	}
 }
 
+// reassign takes the journal from a broker and gives it back. What the process has promised it still has.
+func (x *expansion) reassign(i int) {
+	if b := &x.s.brokers[i]; x.rules.promisesForAssignment && b.promised > b.logged {
+		next := *x.s
+		next.brokers[i].promised, next.brokers[i].pipeline = b.logged, 0
+		x.emit(&next, step{kind: stepReassign, who: int8(i)}, "")
+	}
+}
+
 // continueSole lets the only member of the last epoch go on after a restart. As nobody else is
 // assigned then, the writes of other primaries, and of its own lease of before, are refused: they
-// compare assignments that are gone.
+// compare assignments that are gone. A write that closes the epoch compares that its process is still there; that
+// no member is assigned doesn't help, as it may arrive when that is so again.
 func (x *expansion) continueSole(i int) {
 	b := &x.s.brokers[i]
 	r := b.replica()
@@ -437,10 +448,11 @@ func (x *expansion) continueSole(i int) {
 	next := *x.s
 	if !x.rules.ignoresLease {
 		for q := range next.late {
-			if closing := x.s.late[q].on && next.forms(q) == 0; closing && x.rules.closesUncompared {
-				continue
-			}
-			if !x.ofPresentProcess(i, q) {
+			if closing := x.s.late[q].on && x.s.forms(q) == 0; closing {
+				if b.former[q] && !x.rules.closesUncompared {
+					next.forget(q)
+				}
+			} else if !x.ofPresentProcess(i, q) {
 				next.forget(q)
 			}
 		}
@@ -452,6 +464,5 @@ func (x *expansion) continueSole(i int) {
 
 // ofPresentProcess tells whether a write may be of a broker's present process, which then has promised.
 func (x *expansion) ofPresentProcess(i, q int) bool {
-	w, b := x.s.late[q], &x.s.brokers[i]
-	return b.primary[q] && (b.promised > w.n || x.rules.closesUnpromised && b.late[q] == 0)
+	return x.s.brokers[i].primary[q] && x.s.brokers[i].promised > x.s.late[q].n
 }

@@ -28,6 +28,7 @@ const (
 	stepTell
 	stepStore
 	stepContinue
+	stepReassign
 )
 
 // step is one thing that happens.
@@ -66,6 +67,8 @@ func (t step) describe(names [maxBrokers]byte) string {
 		return fmt.Sprintf("%s polls %s for a reset; its write is on its way", name(t.who), set)
 	case stepJump:
 		return fmt.Sprintf("%s polls %s to jump to %d; its write is on its way", name(t.who), set, t.what)
+	case stepReassign:
+		return name(t.who) + " is assigned anew, and has forgotten what it promised"
 	case stepClose:
 		return name(t.who) + " closes the epoch; its write is on its way"
 	case stepRecord:

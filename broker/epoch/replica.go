@@ -11,7 +11,8 @@ var ErrFenced = errors.New("a later epoch is being formed")
 // Replica is what one broker's replica of a journal has promised. Its zero value is that
 // of a replica whose spool logged no epoch. It isn't safe for concurrent use.
 //
-// A promise is volatile: a crash breaks the streams that it guards (R1).
+// A promise is volatile: a crash breaks the streams that it guards (R1). But it lasts as long as the process does, also
+// when the journal is assigned to others and then to this broker again (R6).
 type Replica struct {
 	logged   int64
 	promised int64
