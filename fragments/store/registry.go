@@ -212,18 +212,27 @@ func (r *Registry) entry(base string) *Entry {
 	return found
 }
 
+// ResolveName is the URL for what specs and SQL may write, as Resolve has it, by entries alone: whether a store of
+// that URL can be used is for others to say, who can reach it.
+func ResolveName(entries []Entry, nameOrURL string) (string, error) {
+	if strings.Contains(nameOrURL, ":") {
+		return nameOrURL, nil
+	}
+	name, below, _ := strings.Cut(nameOrURL, "/")
+	i := slices.IndexFunc(entries, func(e Entry) bool { return name != "" && e.Name == name })
+	if i < 0 {
+		return "", &URLError{URL: strconv.Quote(nameOrURL), Reason: "no entry has that name", NotAllowed: true}
+	}
+	return entries[i].URL + below, nil
+}
+
 // Resolve is the URL for what specs and SQL may write: a URL, the name of an entry, or
 // a name and what is to follow the entry's URL, as in "lake/clicks/". The URL is one
 // that Open opens.
 func (r *Registry) Resolve(nameOrURL string) (string, error) {
-	resolved := nameOrURL
-	if !strings.Contains(nameOrURL, ":") {
-		name, below, _ := strings.Cut(nameOrURL, "/")
-		i := slices.IndexFunc(r.config.Entries, func(e Entry) bool { return name != "" && e.Name == name })
-		if i < 0 {
-			return "", &URLError{URL: strconv.Quote(nameOrURL), Reason: "no entry has that name", NotAllowed: true}
-		}
-		resolved = r.config.Entries[i].URL + below
+	resolved, err := ResolveName(r.config.Entries, nameOrURL)
+	if err != nil {
+		return "", err
 	}
 	if _, err := r.Open(resolved); err != nil {
 		return "", err

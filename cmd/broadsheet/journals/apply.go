@@ -29,7 +29,8 @@ func applyCommand(s *shared) *cobra.Command {
 		Short: "Make, change and delete journals, as a YAML file says",
 		Long: `Make, change and delete journals, as a YAML file says: a tree as 'journals list -o yaml' prints it. Each
 journal has the revision that it was listed with, and is changed only if it still has it; without one it
-is made; with -1 it is changed whatever it was. 'delete: true' deletes it.
+is made; with -1 it is changed whatever it was. 'delete: true' deletes it. A store may be written by its name in the
+file --stores, and what follows that, as lake/clicks/.
 
 All changes are made or none, unless --max-txn-size says to make them in several steps.`,
 		Example: `  broadsheet journals apply --specs journals.yaml
@@ -42,6 +43,7 @@ All changes are made or none, unless --max-txn-size says to make them in several
 	}
 	cmd.Flags().StringVar(&f.specs, "specs", "-", "file of the specs; - is standard input")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "print what would be asked of a broker, and change nothing")
+	storesFlag(cmd, s)
 	batchFlag(cmd, &f.maxTxn)
 	return cmd
 }
@@ -51,7 +53,7 @@ func (f *applyFlags) run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	changes, err := changesOf(text)
+	changes, err := s.changesOf(text)
 	if err != nil {
 		return speech.WithHint(fmt.Errorf("--specs %s: %w", f.specs, err), "'broadsheet journals list -o yaml' shows how specs are written")
 	}
@@ -73,8 +75,11 @@ func (f *applyFlags) read() ([]byte, error) {
 }
 
 // changesOf a YAML text.
-func changesOf(text []byte) ([]*protocol.ApplyRequest_Change, error) {
+func (s *shared) changesOf(text []byte) ([]*protocol.ApplyRequest_Change, error) {
 	root, err := journalspace.Parse(text)
+	if err == nil {
+		err = s.resolveStores(root)
+	}
 	if err != nil {
 		return nil, err
 	}

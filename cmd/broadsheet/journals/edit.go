@@ -36,6 +36,7 @@ or empty, to change nothing.`,
 		},
 	}
 	selectorFlag(cmd, &f.selector)
+	storesFlag(cmd, s)
 	batchFlag(cmd, &f.maxTxn)
 	return cmd
 }
@@ -83,7 +84,7 @@ func (e *editing) until(ctx context.Context, before []byte) error {
 			_, err = fmt.Fprintln(e.out, "nothing was changed")
 			return err
 		}
-		changes, err := changesOf(edited)
+		changes, err := e.changesOf(edited)
 		if err == nil {
 			err = e.apply(ctx, changes, e.maxTxn)
 		}

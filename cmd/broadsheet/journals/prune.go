@@ -14,7 +14,6 @@ import (
 	"broadsheet.dev/broadsheet/cmd/broadsheet/speech"
 	"broadsheet.dev/broadsheet/fragments"
 	"broadsheet.dev/broadsheet/fragments/store"
-	"broadsheet.dev/broadsheet/fragments/store/cloud"
 	"broadsheet.dev/broadsheet/message"
 	"broadsheet.dev/broadsheet/protocol"
 )
@@ -22,7 +21,6 @@ import (
 // pruneFlags are the flags of prune.
 type pruneFlags struct {
 	selector string
-	stores   string
 	dryRun   bool
 	now      func() time.Time
 }
@@ -36,14 +34,15 @@ func pruneCommand(s *shared) *cobra.Command {
 than their journal's retention. A journal whose retention is 0 keeps all for ever (Gazette's tool removes
 everything then). Recovery logs are left alone, as their old fragments may be needed.
 
-This process removes them itself, and so has to reach the stores: --stores names the file that brokers are given,
-and --broker.file-root roots file:/// ones. Only fragments that brokers know are removed, oldest first; smaller ones that those covered may come to light then, and be
-removed by another run. If one can't be removed, later ones of its journal are left as well, so that there's no hole.`,
+This process removes them itself, and so has to reach the stores: --broker.file-root roots file:/// ones, and
+--stores is a file as brokers have it, which says how others are reached. Only fragments that brokers know are
+removed, oldest first; smaller ones that those covered may come to light then, and be removed by another run. If
+one can't be removed, later ones of its journal are left as well, so that there's no hole.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd, f.run) },
 	}
 	selectorFlag(cmd, &f.selector)
-	cmd.Flags().StringVar(&f.stores, "stores", "", "file that says how stores are reached, as brokers have it; by default file:/// only")
+	storesFlag(cmd, s)
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what would be removed, and remove nothing")
 	return cmd
 }
@@ -53,7 +52,7 @@ func (f *pruneFlags) run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	stores, err := f.openStores(s.fileRoot)
+	stores, err := s.openStores()
 	if err != nil {
 		return err
 	}
@@ -77,26 +76,6 @@ func (f *pruneFlags) run(ctx context.Context, s *session) error {
 		what = "TO REMOVE"
 	}
 	return errors.Join(writeTable(s.out, []string{"JOURNAL", what, "CONTENT BYTES", "NOT FOUND"}, rows), errors.Join(errs...))
-}
-
-// openStores is the registry of the stores that this process can reach.
-func (f *pruneFlags) openStores(fileRoot string) (*store.Registry, error) {
-	cfg := store.RegistryConfig{FileRoot: fileRoot}
-	if f.stores != "" {
-		var err error
-		if cfg.Entries, err = store.ReadEntries(f.stores); err != nil {
-			return nil, fmt.Errorf("--stores: %w", err)
-		}
-	}
-	var err error
-	if cfg.Drivers, err = cloud.Drivers(cloud.Config{}); err != nil {
-		return nil, err
-	}
-	stores, err := store.NewRegistry(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("--broker.file-root, --stores: %w", err)
-	}
-	return stores, nil
 }
 
 // pruning is one run.
@@ -157,7 +136,7 @@ func isRecoveryLog(spec *protocol.JournalSpec) bool {
 func (p *pruning) remove(ctx context.Context, f fragments.Fragment) error {
 	from, err := p.stores.Open(f.Store)
 	if errors.Is(err, store.ErrNotAllowed) {
-		return speech.WithHint(err, "say how stores are reached with --stores, and where file:/// ones are rooted with --broker.file-root")
+		return speech.WithHint(err, "say where file:/// stores are rooted with --broker.file-root, and how others are reached with --stores")
 	}
 	if err != nil {
 		return err

@@ -51,7 +51,7 @@ type shared struct {
 	authKeys, authToken       string
 	cacheSize                 int
 	cacheTTL                  time.Duration
-	fileRoot                  string
+	fileRoot, storesFile      string
 }
 
 func (s *shared) add(p *pflag.FlagSet) {
