@@ -83,6 +83,9 @@ type Config struct {
 	Security Security
 	// AllowOrigins are the origins whose pages may use the JSON gateway ("*" is all).
 	AllowOrigins []string
+	// AllowedHosts are names, besides those of loopback and of the Endpoint, by which HTTP may be asked for on a
+	// loopback address of a broker that lets in everyone: no page that a browser shows is to reach it by another.
+	AllowedHosts []string
 	// Debug says where diagnostics are served.
 	Debug Debug
 	// AlsoReady names what else of the process isn't ready yet, "" if all is: then only
@@ -188,6 +191,7 @@ func (c Config) validateParts() error {
 		c.Security.Validate(),
 		c.Debug.Validate(),
 		validateOrigins(c.AllowOrigins),
+		validateHosts(c.AllowedHosts),
 		c.Security.check(c.Endpoint, append([]net.Listener{c.Debug.Listener}, c.Listeners...)),
 	} {
 		if err != nil {

@@ -91,7 +91,7 @@ func TestDiskFull(t *testing.T) {
 		awaitCondition(ctx, t, func() bool { return readiness().code == http.StatusOK })
 	}
 	require.Equal(t, "first then then then ", mustRead(ctx, t, b, "a/journal", 0))
-	require.Equal(t, "", mustRead(ctx, t, b, "b/journal", 0))
+	require.Empty(t, mustRead(ctx, t, b, "b/journal", 0))
 	b.Restart()
 	require.Equal(t, "first then then then ", mustRead(ctx, t, b, "a/journal", 0))
 }

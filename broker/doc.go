@@ -35,7 +35,8 @@
 //     whatever door it comes; but for /debug/ready, and for the debug port. A journal out
 //     of a token's scope looks as if it weren't there. What carries no claims in its
 //     context is the broker's own doing, and may do everything.
-//   - A broker that lets in everyone is reached from its own machine only.
+//   - A broker that lets in everyone is reached from its own machine only, and there not by pages
+//     of other sites: the headers Host and Origin of HTTP are looked at.
 //   - A feature that isn't there is refused by its name.
 //
 // # Goroutines

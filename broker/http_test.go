@@ -71,7 +71,7 @@ func exchange(ctx context.Context, t *testing.T, b *brokertest.Broker, request s
 	require.NoError(t, conn.SetDeadline(deadline))
 	head, content, _ := strings.Cut(request, "\n\n")
 	line, rest, _ := strings.Cut(head, "\n")
-	head = line + " HTTP/1.1\nHost: broker\n"
+	head = line + " HTTP/1.1\nHost: localhost\n"
 	if rest != "" {
 		head += rest + "\n"
 	}
@@ -244,7 +244,7 @@ func TestOversizedHeader(t *testing.T) {
 	require.NoError(t, err)
 	defer conn.Close()
 	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
-	_, err = io.WriteString(conn, "GET /a/journal HTTP/1.1\r\nHost: broker\r\n")
+	_, err = io.WriteString(conn, "GET /a/journal HTTP/1.1\r\nHost: localhost\r\n")
 	require.NoError(t, err)
 	sent := 0
 	for ; err == nil && sent < 1<<20; sent += 1000 {

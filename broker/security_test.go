@@ -100,6 +100,7 @@ func TestRefusedConfigs(t *testing.T) {
 		}, "server's certificates: open /none"},
 		"a peer's CA that isn't there": {func(c *broker.Config) { c.Security.Peer.CA = "/none" }, "peer's certificates: open /none"},
 		"an origin with a path":        {func(c *broker.Config) { c.AllowOrigins = []string{"*", "https://x.example/page"} }, `allowed origin "https://x.example/page" isn't one`},
+		"a host with a port":           {func(c *broker.Config) { c.AllowedHosts = []string{"x.example", "x.example:80"} }, `allowed host "x.example:80" isn't one`},
 		"an origin without a scheme":   {func(c *broker.Config) { c.AllowOrigins = []string{"x.example"} }, `allowed origin "x.example" isn't one`},
 	} {
 		t.Run(name, func(t *testing.T) {

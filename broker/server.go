@@ -54,13 +54,14 @@ func newServers(b *Broker) *servers {
 	)...)
 	protocol.RegisterJournalServer(g, &service{broker: b})
 	streaming.RegisterJournalServer(g, &streamingService{broker: b})
+	visitors := newVisitors(b.cfg)
 	h := &handler{broker: b, json: newJSONGateway(b), debug: newSharedDebug(b)}
 	return &servers{
 		broker:  b,
 		grpc:    g,
 		handler: h,
-		http:    newHTTPServer(b, h),
-		debug:   newHTTPServer(b, newOwnDebug(b)),
+		http:    newHTTPServer(b, visitors.guard(h)),
+		debug:   newHTTPServer(b, visitors.guard(newOwnDebug(b))),
 	}
 }
 

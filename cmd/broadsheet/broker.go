@@ -226,7 +226,7 @@ func (m *member) config(security broker.Security) (broker.Config, error) {
 		JournalLimit: f.limits.journals, MaxReplication: f.limits.replication, MaxMessage: f.limits.message, MaxUploads: f.limits.uploads,
 		MaxAppendRate: f.limits.maxRate, MinAppendRate: f.limits.minRate, AutoSuspend: f.autoSuspend,
 		Dir: dir, Mode: mode, Stores: m.stores, GatherTotal: memory, IdleTimeout: f.limits.idle, Grace: f.grace, Drain: f.drain,
-		Security: security, AllowOrigins: f.allowOrigins,
+		Security: security, AllowOrigins: f.allowOrigins, AllowedHosts: f.allowedHosts,
 		Debug:  broker.Debug{Listener: m.debug, Private: f.debug.private, Profiling: f.debug.profiling},
 		Logger: m.log.With(slog.String("role", "broker")), Registerer: metrics, Gatherer: metrics,
 	}, nil

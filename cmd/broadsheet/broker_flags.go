@@ -25,7 +25,7 @@ type brokerFlags struct {
 	server, peer               certs.Files
 	authKeys                   string
 	insecure                   bool
-	allowOrigins               []string
+	allowOrigins, allowedHosts []string
 	fileRoot, storesFile       string
 	fileOnly                   bool
 	autoSuspend                bool
@@ -80,6 +80,7 @@ func (f *brokerFlags) add(p *pflag.FlagSet) {
 	settings.MarkSecret(p, "broker.auth-keys")
 	p.BoolVar(&f.insecure, "broker.insecure", false, "let other machines reach a broker that asks nobody who they are")
 	p.StringSliceVar(&f.allowOrigins, "broker.allow-origin", nil, "origins whose pages may use the JSON gateway; * is all")
+	p.StringSliceVar(&f.allowedHosts, "allowed-hosts", nil, "names by which HTTP may be asked for on loopback, besides localhost and --broker.endpoint's, if nobody is asked for a token")
 	p.StringVar(&f.fileRoot, "broker.file-root", "", "directory that file:/// stores are rooted at; by default there are none")
 	p.BoolVar(&f.fileOnly, "broker.file-only", false, "keep all stores, of whatever scheme, in that directory")
 	p.StringVar(&f.storesFile, "stores", "", "file that says which stores journals may name, and how they are reached; by default file:/// only")

@@ -32,6 +32,7 @@ type serveFlags struct {
 	dataDir, listen, sqlListen string
 	ack                        string
 	gatewayMemory              string
+	allowedHosts               []string
 	log                        logFlags
 }
 
@@ -54,6 +55,7 @@ It opens two TCP ports, gRPC and HTTP on one, Postgres on the other, and prints 
 	p.StringVar(&f.sqlListen, "sql-listen", "127.0.0.1:5433", "address for Postgres clients")
 	p.StringVar(&f.ack, "ack", "synced", "when an append is acknowledged: synced (it is on disk) or replicated (brokers hold it)")
 	p.StringVar(&f.gatewayMemory, "gateway.memory", "4GiB", "most memory of the SQL gateway's process")
+	p.StringSliceVar(&f.allowedHosts, "allowed-hosts", nil, "names by which HTTP may be asked for, besides localhost and addresses of loopback")
 	f.log.add(p)
 	bindEnv(cmd, ourVariable)
 	return cmd
@@ -241,7 +243,7 @@ func (n *node) newBroker(ctx context.Context) (*broker.Broker, func(), error) {
 		ID:       &protocol.ProcessSpec_ID{Zone: "local", Suffix: "broker-1"},
 		Endpoint: "http://" + n.broker.Addr().String(), Listeners: []net.Listener{n.broker, socket},
 		Etcd: client, Prefix: defaultBrokerPrefix, MaxTxnOps: embedetcd.MaxTxnOps, LeaseTTL: leaseTTL,
-		Dir: dir, Mode: mode, Stores: stores,
+		Dir: dir, Mode: mode, Stores: stores, AllowedHosts: n.flags.allowedHosts,
 		Logger: n.log.With(slog.String("role", "broker")), Registerer: metrics, Gatherer: metrics,
 		AlsoReady: n.gatewayState,
 	})
