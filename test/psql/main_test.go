@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/datadriven"
 
@@ -39,9 +38,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
-	if server, err = system.Start(ctx, dir+"/data"); err != nil {
+	if server, err = system.Start(context.Background(), dir+"/data"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

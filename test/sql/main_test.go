@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -30,9 +29,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
-	if server, err = system.Start(ctx, dir+"/data"); err != nil {
+	if server, err = system.Start(context.Background(), dir+"/data"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

@@ -21,9 +21,7 @@ import (
 // start runs a server for a test, on a directory of its own.
 func start(t *testing.T, args ...string) *system.Server {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	s, err := system.Start(ctx, t.TempDir()+"/data", args...)
+	s, err := system.Start(t.Context(), t.TempDir()+"/data", args...)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		s.Kill()

@@ -27,9 +27,16 @@ func Root() string {
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// Binary builds the program, once in this process, and returns its path.
+// Binary builds the program, once in this process, and returns its path. Of the test processes that want it at
+// the same time one builds it, and the others find it up to date: none replaces a program that another is about to
+// start.
 var Binary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(Root(), "bin", "broadsheet-test")
+	unlock, err := lock(path + ".lock")
+	if err != nil {
+		return "", fmt.Errorf("building the program: %w", err)
+	}
+	defer unlock()
 	cmd := exec.Command("go", "build", "-o", path, "./cmd/broadsheet")
 	cmd.Dir = Root()
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -37,6 +44,29 @@ var Binary = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
+
+// lock a file, which is made, until what is returned is called or this process ends.
+func lock(path string) (func(), error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+		if err == nil {
+			return func() { _ = f.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EINTR) {
+			return nil, errors.Join(&os.PathError{Op: "lock", Path: path, Err: err}, f.Close())
+		}
+	}
+}
+
+// readyWithin bounds how long a server that was started may take until it is ready.
+const readyWithin = 3 * time.Minute
 
 // Server is a running `broadsheet serve`. Start makes it.
 type Server struct {
@@ -59,12 +89,15 @@ func Start(ctx context.Context, dir string, args ...string) (*Server, error) {
 	return s, s.Restart(ctx)
 }
 
-// Restart starts the server again after Kill or Stop, on the same ports.
+// Restart starts the server again after Kill or Stop, on the same ports. A deadline of ctx doesn't count: it may be
+// over by the time that the program is built.
 func (s *Server) Restart(ctx context.Context) error {
 	binary, err := Binary()
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyWithin)
+	defer cancel()
 	args := append([]string{"serve", "--data-dir", s.Dir, "--listen", s.Broker, "--sql-listen", s.SQL}, s.Args...)
 	s.cmd = exec.Command(binary, args...)
 	s.cmd.Stderr = s.log
