@@ -96,7 +96,7 @@ func TestBadInputLeavesNothingBehind(t *testing.T) {
 		"CREATE TABLE x (id INT) WITH (replication = 3)":                              "0A000",
 		"CREATE TABLE x (id INT) WITH (colour = 'blue')":                              "22023",
 		"CREATE TABLE x (id INT PRIMARY KEY)":                                         "0A000",
-		"CREATE TABLE x (id INT[])":                                                   "0A000",
+		"CREATE TABLE x (id INT[][])":                                                 "0A000",
 		"CREATE TABLE nowhere.x (id INT)":                                             "3F000",
 		"CREATE TABLE x (id INT) ON JOURNALS 'there/are/none/'":                       "42704",
 		"DROP TABLE nowhere":                                                          "42P01",
