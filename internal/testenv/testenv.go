@@ -6,6 +6,7 @@
 // builds for us. Where it is missing the test is
 // skipped with the words "not run: psql missing", which `make test` lists at its end and
 // .ci/run takes for a failure. Processor tells what a test has cost, whatever else the machine does.
+// FreePorts finds ports for servers that can't be asked for theirs.
 //
 // # Invariants
 //
@@ -17,7 +18,7 @@
 //
 // # Testing
 //
-// By its users.
+// By its users, and FreePorts by itself.
 package testenv
 
 import (

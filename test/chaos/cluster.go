@@ -15,6 +15,7 @@ import (
 
 	"broadsheet.dev/broadsheet/client"
 	"broadsheet.dev/broadsheet/internal/task"
+	"broadsheet.dev/broadsheet/internal/testenv"
 )
 
 // lease of the brokers: what a journal waits for at most before another broker is its primary.
@@ -43,7 +44,7 @@ type member struct {
 
 // newCluster lays a cluster out below a directory. Nothing runs yet.
 func newCluster(ctx context.Context, cfg Config) (*cluster, error) {
-	ports, err := freePorts(2*cfg.EtcdMembers + 2*cfg.Brokers + 1)
+	ports, err := testenv.FreePorts(2*cfg.EtcdMembers + 2*cfg.Brokers + 1)
 	if err != nil {
 		return nil, err
 	}

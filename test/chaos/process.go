@@ -3,7 +3,6 @@ package chaos
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -127,30 +126,6 @@ func (b *logBuffer) save(path string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return os.WriteFile(path, b.text, 0o600)
-}
-
-// freePorts are ports of this machine that were free just now.
-func freePorts(n int) ([]int, error) {
-	var listeners []net.Listener
-	defer func() {
-		for _, ln := range listeners {
-			_ = ln.Close()
-		}
-	}()
-	var ports []int
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is local
-		if err != nil {
-			return nil, err
-		}
-		listeners = append(listeners, ln)
-		a, ok := ln.Addr().(*net.TCPAddr)
-		if !ok {
-			return nil, errors.New("a listener that isn't TCP")
-		}
-		ports = append(ports, a.Port)
-	}
-	return ports, nil
 }
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

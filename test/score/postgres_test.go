@@ -2,8 +2,6 @@ package score_test
 
 import (
 	"context"
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -67,8 +65,7 @@ func nobody(t *testing.T) *syscall.Credential {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // It listens at once.
+	ports, err := testenv.FreePorts(1)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
+	return strconv.Itoa(ports[0])
 }

@@ -2,11 +2,12 @@ package script
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"broadsheet.dev/broadsheet/internal/embedetcd"
+	"broadsheet.dev/broadsheet/internal/testenv"
 	"broadsheet.dev/broadsheet/test/system"
 )
 
@@ -30,12 +32,12 @@ func TestScriptsOfBrokers(t *testing.T) {
 			env.Setenv("broadsheet", binary)
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("PATH", filepath.Dir(binary)+string(filepath.ListSeparator)+env.Getenv("PATH"))
-			for _, name := range []string{"PORT1", "PORT2"} {
-				port, err := freePort()
-				if err != nil {
-					return err
-				}
-				env.Setenv(name, port)
+			ports, err := testenv.FreePorts(2)
+			if err != nil {
+				return err
+			}
+			for i, port := range ports {
+				env.Setenv(fmt.Sprintf("PORT%d", i+1), strconv.Itoa(port))
 			}
 			run, err := os.MkdirTemp("", "bs") //nolint:usetesting // a socket's path has to be short
 			if err != nil {
@@ -52,19 +54,6 @@ func TestScriptsOfBrokers(t *testing.T) {
 			return nil
 		},
 	})
-}
-
-// freePort is a port that was free just now.
-func freePort() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	_, port, err := net.SplitHostPort(ln.Addr().String())
-	if err != nil {
-		return "", err
-	}
-	return port, ln.Close()
 }
 
 // ready waits until a broker is: ready URL.
