@@ -165,7 +165,7 @@ func (b *Broker) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := checkEtcd(b.cfg.Dir, b.keys.View()); err != nil {
+	if err := checkEtcd(b.cfg.Dir, b.cfg.Prefix, b.keys.View()); err != nil {
 		return err
 	}
 	persister, err := persist.New(persist.Config{

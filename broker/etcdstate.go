@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"broadsheet.dev/broadsheet/internal/durable"
 	"broadsheet.dev/broadsheet/keyspace"
 )
 
@@ -20,6 +21,8 @@ const etcdFormat = 1
 var (
 	// ErrOtherEtcd says that the directory belongs to a broker of another cluster.
 	ErrOtherEtcd = errors.New("broker directory belongs to another etcd cluster")
+	// ErrOtherPrefix says that the directory belongs to brokers of another prefix of etcd's keys.
+	ErrOtherPrefix = errors.New("broker directory belongs to another prefix of etcd")
 	// ErrOlderEtcd says that etcd is older than the directory, as one that was
 	// restored from a backup, or emptied.
 	ErrOlderEtcd = errors.New("etcd is older than the broker directory")
@@ -27,18 +30,19 @@ var (
 	ErrNewerFormat = errors.New("written by a newer version of Broadsheet")
 )
 
-// etcdFile is the content of ETCD: which etcd cluster the spools beside it are of,
-// and the newest revision that they were used with. The cluster is hexadecimal.
+// etcdFile is the content of ETCD: which etcd cluster the spools beside it are of, below which prefix of its keys,
+// and the newest revision that they were used with. The cluster is hexadecimal. Earlier programs noted no prefix.
 type etcdFile struct {
 	Format   int    `json:"format"`
 	Cluster  string `json:"cluster"`
+	Prefix   string `json:"prefix,omitempty"`
 	Revision int64  `json:"revision"`
 }
 
 // checkEtcd compares etcd with what the directory has noted, and notes it anew.
-func checkEtcd(dir string, v *keyspace.View) error {
+func checkEtcd(dir, prefix string, v *keyspace.View) error {
 	path := filepath.Join(dir, "ETCD")
-	now := etcdFile{Format: etcdFormat, Cluster: strconv.FormatUint(v.ClusterID(), 16), Revision: v.Revision()}
+	now := etcdFile{Format: etcdFormat, Cluster: strconv.FormatUint(v.ClusterID(), 16), Prefix: prefix, Revision: v.Revision()}
 	old, err := readEtcdFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -48,10 +52,12 @@ func checkEtcd(dir string, v *keyspace.View) error {
 		return fmt.Errorf("broker: %s: %w: format %d, this program has %d", path, ErrNewerFormat, old.Format, etcdFormat)
 	case old.Cluster != now.Cluster:
 		return fmt.Errorf("broker: %s: %w: it is %s, and this is %s", path, ErrOtherEtcd, old.Cluster, now.Cluster)
+	case old.Prefix != "" && old.Prefix != now.Prefix:
+		return fmt.Errorf("broker: %s: %w: it is %s, and this is %s", path, ErrOtherPrefix, old.Prefix, now.Prefix)
 	case old.Revision > now.Revision:
 		return fmt.Errorf("broker: %s: %w: it was used at revision %d, and this is revision %d", path, ErrOlderEtcd, old.Revision, now.Revision)
 	}
-	if err := writeEtcdFile(dir, path, now); err != nil {
+	if err := writeEtcdFile(path, now); err != nil {
 		return fmt.Errorf("broker: %w", err)
 	}
 	return nil
@@ -72,26 +78,10 @@ func readEtcdFile(path string) (etcdFile, error) {
 	return f, nil
 }
 
-// writeEtcdFile replaces the file by a whole new one, or leaves it as it was.
-func writeEtcdFile(dir, path string, f etcdFile) error {
+func writeEtcdFile(path string, f etcdFile) error {
 	b, err := json.Marshal(f)
 	if err != nil {
 		return err
 	}
-	next, err := os.OpenFile(path+".next", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = next.Write(append(b, '\n'))
-	if err = errors.Join(err, next.Sync(), next.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(next.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.WriteFile(path, append(b, '\n'))
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -272,6 +273,7 @@ func TestEtcdOfAnotherTime(t *testing.T) {
 	}{
 		{`{"format":1,"cluster":"1","revision":1}`, broker.ErrOtherEtcd},
 		{`{"format":2,"cluster":"1","revision":1}`, broker.ErrNewerFormat},
+		{strings.Replace(string(good), `"prefix":"`, `"prefix":"/other`, 1), broker.ErrOtherPrefix},
 		{strings.Replace(string(good), `"revision":`, `"revision":99`, 1), broker.ErrOlderEtcd},
 		{`garbage`, nil},
 		{`{}`, nil},
@@ -288,7 +290,15 @@ func TestEtcdOfAnotherTime(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, tc.content, string(kept))
 	}
-	require.NoError(t, os.WriteFile(path, good, 0o600))
+	// Earlier programs noted no prefix.
+	earlier := regexp.MustCompile(`"prefix":"[^"]*",`).ReplaceAllString(string(good), "")
+	require.NotEqual(t, string(good), earlier)
+	require.NoError(t, os.WriteFile(path, []byte(earlier), 0o600))
+	b.Restart()
+	b.Stop()
+	noted, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Contains(t, string(noted), `"prefix":"`)
 	b.Restart()
 }
 

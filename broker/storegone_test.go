@@ -113,7 +113,7 @@ func TestPrunedBegin(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 	require.NoError(t, os.Remove(found[0]))
-	b.Restart() // The spool had dropped it.
+	b.Restart()                            // The spool had dropped it.
 	mustRead(ctx, t, b, "a/journal", 8000) // The stores are listed by now.
 	before := listings(t, b)
 	for range 5 {

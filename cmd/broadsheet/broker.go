@@ -174,6 +174,12 @@ func etcdHint(err error) error {
 	if _, ok := errors.AsType[*keyspace.VersionError](err); ok {
 		return withHint(err, "upgrade etcd, or say where another is with --etcd.address")
 	}
+	switch {
+	case errors.Is(err, broker.ErrOtherPrefix):
+		return withHint(err, "give the prefix that the directory was used with as --etcd.prefix, or another --data-dir")
+	case errors.Is(err, broker.ErrOtherEtcd), errors.Is(err, broker.ErrOlderEtcd):
+		return withHint(err, "say where the etcd is that the directory was used with by --etcd.address, or give another --data-dir")
+	}
 	return err
 }
 
