@@ -106,7 +106,7 @@ func (s *appendScenario) event(line string) {
 		if r != nil {
 			r.Header = s.fsm.resolved.header // the primary's has the same route
 			if at := a.number("at"); at != 0 {
-				r.Header = &protocol.Header{Route: r.Header.GetRoute(), Etcd: &protocol.Header_Etcd{ClusterId: 1, MemberId: 2, Revision: at, RaftTerm: 3}}
+				r.Header = &protocol.Header{Route: r.GetHeader().GetRoute(), Etcd: &protocol.Header_Etcd{ClusterId: 1, MemberId: 2, Revision: at, RaftTerm: 3}}
 			}
 		}
 		err := a.err()
@@ -390,6 +390,10 @@ func TestAppendFSMRandom(t *testing.T) {
 				f.onIndex(fail())
 			case stepCommit:
 				require.True(t, isCommitted, "only what the client committed takes its turn")
+				if flip("blocked") {
+					f.onCommitted(outcome{again: true, blocked: boom, pause: time.Second})
+					continue
+				}
 				if err := fail(); err != nil {
 					f.onCommitted(outcome{again: errors.Is(err, errReplicaClosed), err: err})
 					continue
@@ -399,6 +403,8 @@ func TestAppendFSMRandom(t *testing.T) {
 				f.onCommitted(outcome{response: &protocol.AppendResponse{
 					Commit: &protocol.Fragment{Begin: 1, End: 1 + f.size}, Registers: new(protocol.LabelSet),
 				}})
+			case stepAwaitRoute:
+				f.onRouted(!flip("late"), nil)
 			case stepBarrier:
 				require.Zero(t, sent)
 				require.True(t, isCommitted)

@@ -46,7 +46,7 @@ func (b *Broker) epochsRevision(ctx context.Context, name string) (int64, int64,
 	}
 	known := int64(0)
 	for _, kv := range resp.Kvs {
-		known = kv.ModRevision
+		known = kv.GetModRevision()
 	}
 	return known, resp.Header.GetRevision(), nil
 }

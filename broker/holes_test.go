@@ -75,6 +75,7 @@ func (r *reader) planNow(t *testing.T) (readAction, int64) {
 func TestNoHoleIsJumpedUnlisted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLone(t, specWith(func(*protocol.JournalSpec_Fragment) {}))
+		synctest.Wait() // Its first epoch is recorded.
 		d := l.env.directories.(*loneDirectories)
 		epochs := func(revision int64, list ...epoch.Epoch) {
 			d.change(func(e *entry) { e.epochs, e.epochsRevision = list, revision })
@@ -125,29 +126,28 @@ func TestNoHoleIsJumpedUnlisted(t *testing.T) {
 func TestConfirmTellsWhy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLone(t, specWith(func(*protocol.JournalSpec_Fragment) {}))
+		synctest.Wait()
 		l.index.SetStored([]fragments.Fragment{{Journal: "a/journal", Begin: 100, End: 200, Store: "file:///"}})
-		hit, err := l.index.Query(0)
-		require.NoError(t, err)
 		l.update(specWith(func(f *protocol.JournalSpec_Fragment) { f.Stores = []string{"s3://bucket/"} }))
 		synctest.Wait()
 
 		r := planner(l, 0)
 		r.req.Block = false
-		more, err := r.confirm(t.Context(), hit, 0, span{0, 100})
+		more, err := r.confirm(t.Context(), 0, span{0, 100})
 		require.False(t, more)
 		require.ErrorContains(t, err, "journal a/journal: list its stores: store s3://bucket/: no entry allows it")
 		require.ErrorContains(t, err, "whether offsets [0, 100) are stored isn't known")
 
 		r.req.Block = true
 		began := time.Now()
-		more, err = r.confirm(t.Context(), hit, 0, span{0, 100})
+		more, err = r.confirm(t.Context(), 0, span{0, 100})
 		require.NoError(t, err)
 		require.True(t, more)
 		require.Equal(t, relistAfter, time.Since(began))
 		require.False(t, l.holes.known(0, span{0, 100}))
 
 		l.update(specWith(func(*protocol.JournalSpec_Fragment) {}))
-		more, err = r.confirm(t.Context(), hit, 0, span{0, 100})
+		more, err = r.confirm(t.Context(), 0, span{0, 100})
 		require.NoError(t, err)
 		require.True(t, more)
 		require.True(t, l.holes.known(0, span{0, 100}))

@@ -40,7 +40,8 @@ func TestAppendsWaitForTheNextRoute(t *testing.T) {
 	ctx := bounded(t)
 	fleet[0].Create(replicated("a/journal", 2))
 	r := persistAppend(ctx, t, fleet[0], "a/journal", "begin ")
-	want := "begin "
+	var want strings.Builder
+	want.WriteString("begin ")
 	for round := range 2 {
 		route := r.GetHeader().GetRoute()
 		i := slices.IndexFunc(fleet, func(b *brokertest.Broker) bool { return route.IndexOf(b.ID()) == int(route.GetPrimary()) })
@@ -48,10 +49,10 @@ func TestAppendsWaitForTheNextRoute(t *testing.T) {
 		for n, b := range []*brokertest.Broker{fleet[(i+1)%3], fleet[(i+2)%3]} {
 			content := strings.Repeat(fmt.Sprintf("%d-%d ", round, n), 1+n*1000)
 			certainAppend(ctx, t, b, content)
-			want += content
+			want.WriteString(content)
 		}
 		fleet[i].Restart()
 		r = persistAppend(ctx, t, fleet[0], "a/journal", "")
 	}
-	require.Equal(t, want, mustReadTo(ctx, t, fleet[1], "a/journal", 0, int64(len(want))))
+	require.Equal(t, want.String(), mustReadTo(ctx, t, fleet[1], "a/journal", 0, int64(want.Len())))
 }

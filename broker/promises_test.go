@@ -16,6 +16,7 @@ func TestPromisesOutliveAssignments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLone(t, specWith(func(*protocol.JournalSpec_Fragment) {}))
 		d := l.env.directories.(*loneDirectories)
+		synctest.Wait()
 		j := d.now.Load().journal
 		l.append("one")
 		anew := func() int64 {

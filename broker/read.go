@@ -101,7 +101,7 @@ func (r *reader) run(ctx context.Context) error {
 		case readSeek:
 			r.offset = offset
 		case readConfirm:
-			if more, err := r.confirm(ctx, hit, e.epochsRevision, span{r.offset, offset}); !more {
+			if more, err := r.confirm(ctx, e.epochsRevision, span{r.offset, offset}); !more {
 				return err
 			}
 		case readUnavailable:
@@ -157,7 +157,7 @@ const relistAfter = time.Second
 
 // confirm has the stores listed anew before a hole is gone over, for all that read there. It tells whether to go on:
 // a read that blocks does until the stores can be listed.
-func (r *reader) confirm(ctx context.Context, hit fragments.Hit, revision int64, s span) (bool, error) {
+func (r *reader) confirm(ctx context.Context, revision int64, s span) (bool, error) {
 	l, err := r.relist(ctx)
 	switch {
 	case err != nil:

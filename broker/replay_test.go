@@ -108,6 +108,7 @@ func TestFailedSyncIsNoOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLone(t, specWith(func(*protocol.JournalSpec_Fragment) {}))
 		l.append("one")
+		synctest.Wait()
 		l.env.members = unreachable{}
 		d := l.env.directories.(*loneDirectories)
 		alone := d.now.Load()

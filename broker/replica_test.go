@@ -407,6 +407,7 @@ func TestWatchThatLags(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLone(t, specWith(func(*protocol.JournalSpec_Fragment) {}))
 		l.append("one")
+		synctest.Wait()
 		d := l.env.directories.(*loneDirectories)
 		before := d.now.Load()
 		require.NoError(t, l.again(before))

@@ -104,9 +104,9 @@ func TestReplicateChoreography(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, r.Validate())
 	st := r.GetState()
-	require.EqualValues(t, []int64{1, 3, 2}, []int64{st.GetEpoch(), st.GetEnd(), st.GetPromised()})
+	require.Equal(t, []int64{1, 3, 2}, []int64{st.GetEpoch(), st.GetEnd(), st.GetPromised()})
 	joined := p.join(2, 3, st.GetDisk())
-	require.EqualValues(t, []int64{2, 3, 2}, []int64{joined.GetEpoch(), joined.GetEnd(), joined.GetPromised()})
+	require.Equal(t, []int64{2, 3, 2}, []int64{joined.GetEpoch(), joined.GetEnd(), joined.GetPromised()})
 
 	// Content comes before its proposal, or with it.
 	p.send(&protocol.ReplicateRequest{Content: []byte("de")})

@@ -22,11 +22,11 @@ func TestResolveScenarios(t *testing.T) {
 		t.Helper()
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			t.Helper()
-			line := d.Cmd
+			words := []string{d.Cmd}
 			for _, a := range d.CmdArgs {
-				line += " " + strings.TrimSpace(a.Key+"="+strings.Join(a.Vals, ","))
+				words = append(words, a.Key+"="+strings.Join(a.Vals, ","))
 			}
-			a := scenarioArgs{t, d.Pos, line}
+			a := scenarioArgs{t, d.Pos, strings.Join(words, " ")}
 			b := &Broker{cfg: Config{ID: resolveID("self"), MaxReplication: int(a.numberOr("max", 9))}}
 			r := &roster{state: &protocol.Header_Etcd{ClusterId: 7, Revision: 5}}
 			b.roster.Store(r)

@@ -56,7 +56,7 @@ func TestStoreThatWasSeenEmpty(t *testing.T) {
 	b.Create(spec)
 	at := int64(0)
 	extend := func() {
-		require.EqualValues(t, at, mustAppend(ctx, t, b, "a/journal", pattern(at, at+2000)).GetCommit().GetBegin())
+		require.Equal(t, at, mustAppend(ctx, t, b, "a/journal", pattern(at, at+2000)).GetCommit().GetBegin())
 		at += 2000
 	}
 	extend()
