@@ -421,6 +421,6 @@ func TestAppendFSMRandom(t *testing.T) {
 				return
 			}
 		}
-		t.Skip("the replica was closed again and again")
+		// The replica was closed again and again, which is no outcome.
 	})
 }

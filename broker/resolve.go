@@ -70,7 +70,7 @@ func (b *Broker) resolve(ctx context.Context, p resolveParams) (resolution, erro
 
 // resolved is the resolution of a journal that is assigned to us.
 func (b *Broker) resolved(roster *roster, e *entry, primary bool) resolution {
-	res := resolution{header: b.header(roster, e.route), spec: e.spec, journal: e.journal, desired: e.journal.DesiredReplication()}
+	res := resolution{header: b.header(roster, e.route), spec: e.spec, journal: e.journal, desired: e.DesiredReplication()}
 	self := e.route.IndexOf(b.cfg.ID)
 	switch {
 	case primary && e.route.GetPrimary() == -1:

@@ -24,10 +24,10 @@ func TestResolveScenarios(t *testing.T) {
 			t.Helper()
 			words := []string{d.Cmd}
 			for _, a := range d.CmdArgs {
-				words = append(words, a.Key+"="+strings.Join(a.Vals, ","))
+				words = append(words, strings.TrimSpace(a.Key+"="+strings.Join(a.Vals, ",")))
 			}
 			a := scenarioArgs{t, d.Pos, strings.Join(words, " ")}
-			b := &Broker{cfg: Config{ID: resolveID("self"), MaxReplication: int(a.numberOr("max", 9))}}
+			b := &Broker{cfg: Config{ID: resolveID("self")}}
 			r := &roster{state: &protocol.Header_Etcd{ClusterId: 7, Revision: 5}}
 			b.roster.Store(r)
 			if d.Cmd == "header" {
@@ -42,6 +42,7 @@ func TestResolveScenarios(t *testing.T) {
 			}
 			e := &entry{replica: new(replica), route: protocol.EmptyRoute()}
 			e.spec = &protocol.JournalSpec{Name: "a/journal", Replication: int32(a.numberOr("replication", 1))} //nolint:gosec // it is small
+			e.most = int(a.numberOr("max", 9))
 			members, _ := a.find("members")
 			primary, _ := a.find("primary")
 			for i, name := range strings.Split(members, ",") {
