@@ -81,15 +81,17 @@ func goldenDeclared() (Table, Object, Object) {
 	t.Comment = "what was clicked"
 	t.Columns = slices.Clone(t.Columns)
 	t.Columns[0].Comment = "unique, says who writes it"
-	return t, Object{
-			ID: 16397, Kind: SequenceObject, Schema: "public", Name: "numbers",
-			Sequence: &Sequence{Type: "int8", Start: 1, Increment: 1, Min: 1, Max: 9223372036854775807, Cache: 1},
-		}, Object{
-			ID: 16398, Kind: FunctionObject, Schema: "public", Name: "twice", Comment: "two of it",
-			Function: &Function{
-				Language: "sql", Arguments: []Argument{{Name: "a", Type: "int4"}, {Type: "_text"}}, Returns: "int4", Body: "select 2 * a", Volatility: "v",
-			},
-		}
+	numbers := Object{
+		ID: 16397, Kind: SequenceObject, Schema: "public", Name: "numbers",
+		Sequence: &Sequence{Type: "int8", Start: 1, Increment: 1, Min: 1, Max: 9223372036854775807, Cache: 1},
+	}
+	twice := Object{
+		ID: 16398, Kind: FunctionObject, Schema: "public", Name: "twice", Comment: "two of it",
+		Function: &Function{
+			Language: "sql", Arguments: []Argument{{Name: "a", Type: "int4"}, {Type: "_text"}}, Returns: "int4", Body: "select 2 * a", Volatility: "v",
+		},
+	}
+	return t, numbers, twice
 }
 
 func TestFormatDocument(t *testing.T) {

@@ -123,6 +123,33 @@ func (c *Catalog) CreateObject(ctx context.Context, o Object, replace bool) (Obj
 	}
 }
 
+// CommentObject gives an object its comment.
+func (c *Catalog) CommentObject(ctx context.Context, o Object, comment string) (Object, error) {
+	key := c.objectKey(&o)
+	for {
+		s, err := c.read(ctx, key)
+		if err != nil {
+			return o, fmt.Errorf("catalog: comment on %s %q: %w", o.Kind, o.Name, err)
+		}
+		if s.kvs[0] == nil {
+			return o, &Error{Code: ErrNotFound, Kind: string(o.Kind), Name: o.Name}
+		}
+		found, err := decodeObject(s.kvs[0].GetValue())
+		if err != nil {
+			return o, &Error{Code: ErrUnreadable, Kind: string(o.Kind), Name: o.Name, Err: err}
+		}
+		found.Comment = comment
+		ok, err := c.commit(ctx, []clientv3.Cmp{unchanged(key, s.kvs[0].GetModRevision())},
+			clientv3.OpPut(key, encode(objectEntry{Format: entryFormat, Object: found})), c.putVersion())
+		if err != nil {
+			return o, c.unknown(string(o.Kind), o.Name, err)
+		}
+		if ok {
+			return found, nil
+		}
+	}
+}
+
 // DropObject removes an object.
 func (c *Catalog) DropObject(ctx context.Context, o Object) error {
 	ok, err := c.commit(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(c.objectKey(&o)), ">", 0)},
@@ -193,7 +220,7 @@ func (t *Table) apply(change Change, next func() int64) error {
 			return &Error{Code: ErrExists, Kind: "constraint", Name: x.Name}
 		}
 		if x.Kind == PrimaryKey && slices.ContainsFunc(t.Constraints, func(y Constraint) bool { return y.Kind == PrimaryKey }) {
-			return &Error{Code: ErrInvalid, Kind: "table", Name: t.Name, Detail: "multiple primary keys for a table are not allowed"}
+			return &Error{Code: ErrInvalid, Kind: "primary key", Name: t.Name, Detail: "the table has one"}
 		}
 		t.addConstraint(x, next)
 	}
