@@ -5,6 +5,7 @@ TOOLS       := $(CURDIR)/.tools/bin
 GO          ?= go
 TEST_LOG    := .cache/test.log
 FUZZ_TIME   ?= 30s
+POSTGRES    := /usr/lib/postgresql/15/bin
 COMMIT      := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
@@ -23,8 +24,13 @@ demo: build ## serve, make tables, stream an auction into them, show a SELECT an
 	$(GO) build -o bin/nexmark ./examples/nexmark
 	bin/nexmark demo --server bin/broadsheet --data-dir ./data
 
-deps: ## install the outside programs that some tests need: psql (Debian, as root), object stores, etcd
-	@command -v psql >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends postgresql-client-15; }
+# Tests start servers of their own: Debian's package is kept from making and starting one.
+CREATECLUSTER := /etc/postgresql-common/createcluster.d
+
+deps: ## install the outside programs that some tests need: psql, PostgreSQL (Debian, as root), object stores, etcd
+	@command -v psql >/dev/null && test -x $(POSTGRES)/initdb || { \
+	mkdir -p $(CREATECLUSTER) && echo 'create_main_cluster = false' > $(CREATECLUSTER)/broadsheet.conf && \
+	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends postgresql-client-15 postgresql-15; }
 	@psql --version
 	@$(MAKE) --no-print-directory $(TOOLS)/versitygw $(TOOLS)/fake-gcs-server $(TOOLS)/azurite-blob $(TOOLS)/etcd
 
