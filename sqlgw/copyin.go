@@ -30,10 +30,12 @@ func (s *session) copyFrom(p *parse.CopyFrom) *statement {
 		if err != nil {
 			return err
 		}
-		sink, err := newRowSink(t, journals, cols, s.openAppend)
+		fill, filled := s.defaultsFor(t, cols)
+		sink, err := newRowSink(t, journals, filled, s.openAppend)
 		if err != nil {
 			return err
 		}
+		sink.fill = fill.fill
 		defer sink.abort()
 		in, err := w.CopyIn(len(cols), false)
 		if err != nil {

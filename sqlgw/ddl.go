@@ -15,6 +15,9 @@ import (
 
 // prepareDDL prepares the statements that change or list what there is.
 func (s *session) prepareDDL(p parse.Statement) (*statement, error) {
+	if st := s.prepareDeclaration(p); st != nil {
+		return st, nil
+	}
 	switch p := p.(type) {
 	case *parse.CreateTable:
 		return s.utility(nil, func(ctx context.Context, w pgwire.ResultWriter) error { return s.createTable(ctx, w, p) }), nil
@@ -63,11 +66,14 @@ func (s *session) createTable(ctx context.Context, w pgwire.ResultWriter, p *par
 		return sqlError("42501", "permission denied to create %q: system schemas are closed", schema+"."+p.Table.Name)
 	}
 	spec := catalog.TableSpec{Schema: schema, Name: p.Table.Name, OnJournals: p.Journals}
-	for _, c := range p.Columns {
-		spec.Columns = append(spec.Columns, catalog.Column{Name: c.Name, Type: c.Type, NotNull: c.NotNull})
+	if err := s.declareTable(ctx, snap, p, &spec); err != nil {
+		return err
 	}
 	options := map[string]string{}
 	for _, o := range p.Options {
+		if o.Name == "fillfactor" && o.Value == "100" { // full pages is what a log has
+			continue
+		}
 		options[o.Name] = o.Value
 	}
 	if spec.Options, err = catalog.ParseOptions(options); err != nil {
@@ -84,8 +90,25 @@ func (s *session) createTable(ctx context.Context, w pgwire.ResultWriter, p *par
 	if err != nil {
 		return catalogError(err)
 	}
+	s.tellConstraints(w, p.Constraints)
 	w.Complete("CREATE TABLE")
 	return nil
+}
+
+// declareTable gives a new table its columns, with their defaults, and what is declared of it.
+func (s *session) declareTable(ctx context.Context, snap *catalog.Snapshot, p *parse.CreateTable, spec *catalog.TableSpec) error {
+	for i, c := range p.Columns {
+		column := catalog.Column{ID: int64(i + 1), Name: c.Name, Type: c.Type, NotNull: c.NotNull, Default: c.Default}
+		if c.Default != "" {
+			if err := s.checkDefault(ctx, column); err != nil {
+				return err
+			}
+		}
+		spec.Columns = append(spec.Columns, column)
+	}
+	var err error
+	spec.Constraints, err = s.constraints(ctx, snap, catalog.Table{Schema: spec.Schema, Name: spec.Name, Columns: spec.Columns}, p.Constraints)
+	return err
 }
 
 // awaitJournals waits, as long as the statement may, until a new table's journals have brokers,

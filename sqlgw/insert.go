@@ -20,6 +20,12 @@ func (s *session) prepareInsert(ctx context.Context, p *parse.Insert, paramOIDs 
 	if rows, ok := p.Source.Literals(); ok {
 		return s.prepareLiterals(p, t, rows, paramOIDs)
 	}
+	for place := range p.Defaults {
+		cols, err := columnIndexes(t, p.Columns)
+		if err == nil && place[1] < len(cols) && t.Columns[cols[place[1]]].Default != "" {
+			return nil, hinted(sqlError("0A000", "DEFAULT beside expressions is not supported"), "Leave the column out of the list of columns.")
+		}
+	}
 	source, err := s.prepareSelect(ctx, p.Source, paramOIDs)
 	if err != nil {
 		return nil, err
@@ -75,10 +81,12 @@ func (s *session) insertAll(ctx context.Context, w pgwire.ResultWriter, name par
 	if t.ID != want.ID || t.Version != want.Version {
 		return sqlError("0A000", "table %q was changed after the statement was prepared", t.Name)
 	}
+	fill, cols := s.defaultsFor(t, cols)
 	sink, err := newRowSink(t, journals, cols, s.openAppend)
 	if err != nil {
 		return err
 	}
+	sink.fill = fill.fill
 	defer sink.abort()
 	if err := rows(func(b *columnar.Batch) error { return sink.add(ctx, b) }); err != nil {
 		return err
@@ -103,8 +111,11 @@ func (s *session) prepareLiterals(p *parse.Insert, t catalog.Table, rows [][]par
 	}
 	return &statement{
 		session: s, params: params,
-		begin: func(_ context.Context, args *columnar.Batch) (execution, error) {
+		begin: func(ctx context.Context, args *columnar.Batch) (execution, error) {
 			b, err := literalBatch(t, cols, rows, args)
+			if err == nil {
+				err = s.putDefaults(ctx, t, cols, b, p.Defaults)
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -187,6 +198,33 @@ func literalBatch(t catalog.Table, cols []int, rows [][]parse.Literal, args *col
 		b.Cols[i] = v.Vector()
 	}
 	return b, nil
+}
+
+// putDefaults puts the values of defaults where DEFAULT was said.
+func (s *session) putDefaults(ctx context.Context, t catalog.Table, cols []int, b *columnar.Batch, places map[[2]int]bool) error {
+	if len(places) == 0 {
+		return nil
+	}
+	for i, c := range cols {
+		if t.Columns[c].Default == "" {
+			continue
+		}
+		d := defaults{session: s, table: t, cols: []int{c}}
+		values, err := d.values(ctx, b.Len)
+		if err != nil {
+			return err
+		}
+		v := columnar.NewVectorBuilder(t.Columns[c].Type)
+		for row := range b.Len {
+			if places[[2]int{row, i}] {
+				v.AppendFrom(&values[0], row)
+			} else {
+				v.AppendFrom(&b.Cols[i], row)
+			}
+		}
+		b.Cols[i] = v.Vector()
+	}
+	return nil
 }
 
 // literalValue is one value as PostgreSQL assigns it: a number to an integer is rounded,

@@ -39,7 +39,7 @@ func (s *session) prepareExecute(ctx context.Context, p *parse.Execute) (*statem
 	if !ok {
 		return nil, sqlError("0A000", "prepared statement %q is empty, which EXECUTE doesn't take", p.Name)
 	}
-	args, err := s.executeArgs(ctx, p, inner.params)
+	args, err := s.executeArgs(ctx, p, inner)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,8 @@ func (s *session) prepareExecute(ctx context.Context, p *parse.Execute) (*statem
 
 // executeArgs returns what computes the arguments of an EXECUTE: constants go to the input functions of
 // the parameters' types, anything else to the engine.
-func (s *session) executeArgs(ctx context.Context, p *parse.Execute, params []columnar.Type) (func(context.Context) (*columnar.Batch, error), error) {
+func (s *session) executeArgs(ctx context.Context, p *parse.Execute, inner *statement) (func(context.Context) (*columnar.Batch, error), error) {
+	params := inner.params
 	if p.Args == nil {
 		return func(context.Context) (*columnar.Batch, error) {
 			return &columnar.Batch{Len: 1}, argumentCount(p, params, 0)
@@ -70,7 +71,7 @@ func (s *session) executeArgs(ctx context.Context, p *parse.Execute, params []co
 		if err := argumentCount(p, params, len(rows[0])); err != nil {
 			return nil, err
 		}
-		return func(context.Context) (*columnar.Batch, error) { return literalArgs(params, rows[0]) }, nil
+		return func(ctx context.Context) (*columnar.Batch, error) { return inner.literalArgs(ctx, rows[0]) }, nil
 	}
 	computed, err := s.prepareSelect(ctx, p.Args, nil)
 	if err != nil {
@@ -94,13 +95,22 @@ func argumentCount(p *parse.Execute, params []columnar.Type, n int) error {
 // argument stands for a parameter where a column is wanted.
 func argument(t columnar.Type) catalog.Column { return catalog.Column{Type: t} }
 
-func literalArgs(params []columnar.Type, row []parse.Literal) (*columnar.Batch, error) {
-	b := &columnar.Batch{Len: 1, Cols: make([]columnar.Vector, len(params))}
-	for i, t := range params {
-		v := columnar.NewVectorBuilder(t)
-		if row[i].Kind == parse.Null {
+// literalArgs are constants as the statement's arguments. A text for a parameter that is told as a type of
+// OIDs may be a name.
+func (s *statement) literalArgs(ctx context.Context, row []parse.Literal) (*columnar.Batch, error) {
+	b := &columnar.Batch{Len: 1, Cols: make([]columnar.Vector, len(s.params))}
+	for i, t := range s.params {
+		l, v := row[i], columnar.NewVectorBuilder(t)
+		if l.Kind == parse.String && i < len(s.told) && isOIDType(s.told[i].name) {
+			plain, err := s.plainOID(ctx, s.told[i], pgwire.Arg{Data: []byte(l.Text)})
+			if err != nil {
+				return nil, err
+			}
+			l.Text = string(plain.Data)
+		}
+		if l.Kind == parse.Null {
 			v.AppendNull()
-		} else if err := literalValue(argument(t), row[i], v); err != nil {
+		} else if err := literalValue(argument(t), l, v); err != nil {
 			return nil, err
 		}
 		b.Cols[i] = v.Vector()

@@ -37,8 +37,11 @@ type query struct {
 	parsed  *parse.Select
 	sources []source // of each of the query's relations
 	params  []columnar.Type
-	columns []columnar.Column
-	told    []told // of each column
+	// toldParams are what the parameters are told as, where that isn't their type.
+	toldParams []told
+	columns    []columnar.Column
+	told       []told   // of each column
+	asked      []string // what the query tells of its parameters' types
 }
 
 // prepareSelect resolves a query's names, and asks the engine for its types over relations
@@ -55,7 +58,7 @@ func (s *session) prepareSelect(ctx context.Context, p *parse.Select, paramOIDs 
 	if err := q.describe(ctx, snap, paramOIDs); err != nil {
 		return nil, err
 	}
-	return &statement{session: s, params: q.params, columns: describeTold(q.columns, q.told), begin: q.begin}, nil
+	return &statement{session: s, params: q.params, columns: describeTold(q.columns, q.told), begin: q.begin, told: q.toldParams, names: q.session.visible}, nil
 }
 
 func (s *session) resolveAll(snap *catalog.Snapshot, p *parse.Select) ([]source, error) {
@@ -103,6 +106,7 @@ func (q *query) describe(ctx context.Context, snap *catalog.Snapshot, paramOIDs 
 		}
 	}
 	stmtParams, err := q.ask(ctx, snap, declared)
+	q.tellParams(declared)
 	if err != nil {
 		return err
 	}
@@ -153,6 +157,7 @@ func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []column
 	}
 	q.columns = stmt.Columns()
 	q.told = g.tell(q.columns, printed.Types)
+	q.asked = printed.ParamTypes
 	return stmt.Params(), nil
 }
 

@@ -45,6 +45,8 @@ type rowSink struct {
 	chosen   int
 	rows     int64
 	keyText  []byte
+	// fill, if it is set, gives a batch the columns that the statement leaves to their defaults.
+	fill func(ctx context.Context, b *columnar.Batch) (*columnar.Batch, error)
 }
 
 // sinkPart is what goes to one journal.
@@ -88,6 +90,12 @@ func (s *rowSink) nullError(column string) *pgwire.Error {
 
 // add takes the rows of a batch.
 func (s *rowSink) add(ctx context.Context, b *columnar.Batch) error {
+	if s.fill != nil {
+		var err error
+		if b, err = s.fill(ctx, b); err != nil {
+			return err
+		}
+	}
 	for i, c := range s.columns {
 		for row := 0; c.NotNull && row < b.Len; row++ {
 			if b.Cols[i].IsNull(row) {

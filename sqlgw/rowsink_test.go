@@ -266,11 +266,11 @@ func TestSinkNamesWhatItDid(t *testing.T) {
 
 // TestSinkTellsWhatTheBrokerSaid: refusals have codes of their own.
 func TestSinkTellsWhatTheBrokerSaid(t *testing.T) {
-	for status, code := range map[protocol.Status]string{
+	for said, code := range map[protocol.Status]string{
 		protocol.Status_JOURNAL_NOT_FOUND: "42P01", protocol.Status_NOT_ALLOWED: "25006", protocol.Status_INSUFFICIENT_JOURNAL_BROKERS: "57P03",
 	} {
 		f := newFakeJournals()
-		f.fail["open j"] = &protocol.StatusError{Status: status}
+		f.fail["open j"] = &protocol.StatusError{Status: said}
 		s, err := newRowSink(sinkTable(""), []string{"j"}, []int{0, 1}, f.append)
 		require.NoError(t, err)
 		require.Contains(t, errorText(s.add(t.Context(), sinkBatch(1))), code+": ")

@@ -14,6 +14,7 @@ import (
 	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
+	"broadsheet.dev/broadsheet/sqlgw/pgcatalog"
 )
 
 // statement is a prepared statement of any kind: what it takes and returns, and how it is
@@ -24,6 +25,10 @@ type statement struct {
 	columns []pgwire.Column
 	traits  traits
 	begin   func(ctx context.Context, args *columnar.Batch) (execution, error)
+	// told are the types that parameters are told as, where they aren't those of params; names
+	// leads what are names there to their OIDs.
+	told  []told
+	names func(ctx context.Context) (*pgcatalog.Names, error)
 }
 
 // execution is a statement that runs, perhaps in several parts.
@@ -38,6 +43,9 @@ func (s *statement) Params() []uint32 {
 	out := make([]uint32, len(s.params))
 	for i, t := range s.params {
 		out[i] = t.OID()
+		if i < len(s.told) && s.told[i].OID != 0 {
+			out[i] = s.told[i].OID
+		}
 	}
 	return out
 }
@@ -61,14 +69,18 @@ func (s *statement) bind(ctx context.Context, args []pgwire.Arg) (*portal, error
 	if err := s.session.admit(s.traits); err != nil {
 		return nil, err
 	}
-	batch, err := bindArgs(s.params, args)
-	if err != nil {
-		return nil, err
-	}
 	ctx, done := s.session.withTimeout(ctx)
 	defer done()
 	var e execution
-	err = s.session.guard(ctx, func() error {
+	err := s.session.guard(ctx, func() error {
+		plain, err := s.plainArgs(ctx, args)
+		if err != nil {
+			return err
+		}
+		batch, err := bindArgs(s.params, plain)
+		if err != nil {
+			return err
+		}
 		e, err = s.begin(ctx, batch)
 		return err
 	})

@@ -98,11 +98,11 @@ func isMadeOf(typ string, t columnar.Type) bool {
 		return isMadeOfElements(typ, t.Element)
 	}
 	switch typ {
-	case "name", "char", "varchar":
+	case "name", "char", "varchar", "pg_node_tree":
 		return kind == columnar.Text
 	case "oid", "xid", "cid":
 		return kind == columnar.Int64
-	case "regclass", "regtype", "regnamespace", "regrole": // see pgcatalog
+	case "regclass", "regtype", "regproc", "regnamespace", "regrole": // see pgcatalog
 		return kind == columnar.Int64 || kind == columnar.Text
 	case "jsonb":
 		return kind == columnar.JSON
@@ -113,11 +113,11 @@ func isMadeOf(typ string, t columnar.Type) bool {
 // isMadeOfElements tells whether arrays of a type are lists with elements of a kind in the engine.
 func isMadeOfElements(typ string, element columnar.Kind) bool {
 	switch typ {
-	case "_name", "_char", "_varchar", "_aclitem", "_regproc":
+	case "_name", "_char", "_varchar", "_aclitem":
 		return element == columnar.Text
 	case "_oid", "_xid", "_cid", "oidvector":
 		return element == columnar.Int64
-	case "_regclass", "_regtype", "_regnamespace", "_regrole":
+	case "_regclass", "_regtype", "_regproc", "_regnamespace", "_regrole":
 		return element == columnar.Int64 || element == columnar.Text
 	case "int2vector":
 		return element == columnar.Int16
@@ -285,7 +285,7 @@ func (p presenter) appendBinaryElement(dst []byte, t told, text []byte) []byte {
 		return binary.BigEndian.AppendUint16(dst, uint16(number))
 	case name == "oid" || name == "xid" || name == "cid":
 		return binary.BigEndian.AppendUint32(dst, uint32(number))
-	case strings.HasPrefix(name, "reg") && name != "regproc":
+	case strings.HasPrefix(name, "reg"):
 		return binary.BigEndian.AppendUint32(dst, p.names.OID(name, string(text)))
 	case name == "jsonb":
 		return append(append(dst, 1), text...)

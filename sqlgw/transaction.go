@@ -189,6 +189,20 @@ func traitsOf(p parse.Statement) traits {
 		return traits{command: "CREATE SCHEMA", writes: true, alone: true}
 	case *parse.DropSchema:
 		return traits{command: "DROP SCHEMA", writes: true, alone: true}
+	case *parse.CreateIndex:
+		return traits{command: "CREATE INDEX", writes: true, alone: true}
+	case *parse.AddConstraints:
+		return traits{command: "ALTER TABLE", writes: true, alone: true}
+	case *parse.CreateSequence:
+		return traits{command: "CREATE SEQUENCE", writes: true, alone: true}
+	case *parse.CreateFunction:
+		return traits{command: "CREATE FUNCTION", writes: true, alone: true}
+	case *parse.Comment:
+		return traits{command: "COMMENT", writes: true, alone: true}
+	case *parse.Drop:
+		return traits{command: "DROP " + strings.ToUpper(p.Kind), writes: true, alone: true}
+	case *parse.Maintain:
+		return traits{command: "VACUUM", alone: p.Command == "VACUUM"}
 	case *parse.Discard:
 		return traits{command: "DISCARD ALL", alone: p.What == "ALL"}
 	case *parse.Commit, *parse.Rollback, *parse.RollbackTo:

@@ -49,11 +49,16 @@ func scalars() []scalar {
 }
 
 // macros are the same in DuckDB's own words: bs_divisor(x) is x unless that is zero. Its
-// argument is computed once.
+// argument is computed once. bs_array_remove(a, v) is a without v; bs_any(x, a) is x = ANY (a); bs_expand(a) are the elements x of a
+// with their numbers n.
 func macros() []string {
 	return []string{
 		"CREATE MACRO bs_divisor(x) AS list_transform([x], lambda bs_d: CASE WHEN bs_d = 0" +
 			" THEN error('" + raisedPrefix + "22012: division by zero') ELSE bs_d END)[1]",
+		"CREATE MACRO bs_array_remove(a, v) AS list_filter(a, lambda bs_e: bs_e IS DISTINCT FROM v)",
+		"CREATE MACRO bs_any(x, a) AS CASE WHEN a IS NULL THEN NULL WHEN len(a) = 0 THEN false WHEN x IS NULL THEN NULL" +
+			" WHEN list_contains(a, x) THEN true WHEN len(list_filter(a, lambda bs_e: bs_e IS NULL)) > 0 THEN NULL ELSE false END",
+		"CREATE MACRO bs_expand(a) AS unnest(list_transform(a, lambda bs_x, bs_n: {'x': bs_x, 'n': CAST(bs_n AS INTEGER)}))",
 	}
 }
 

@@ -29,6 +29,10 @@ type binder struct {
 
 	// recursive are the WITH queries whose columns the first part of a set operation tells.
 	recursive map[*pg.SelectStmt]*cte
+	// branches are the queries of set operations, whose columns take the other's types.
+	branches map[*pg.SelectStmt]bool
+	// toldParams are the types of parameters that what they are compared with tells, by number.
+	toldParams map[int]string
 	// told are the types of expressions, where they can be told.
 	told map[*pg.Node]string
 	// results are the types of the query's.
@@ -104,6 +108,9 @@ func (b *binder) checkQuery(q *pg.SelectStmt) error {
 // setOperation handles UNION, INTERSECT and EXCEPT. Their ORDER BY sees the names of the
 // result only.
 func (b *binder) setOperation(q *pg.SelectStmt, sc *scope) (columns, error) {
+	for _, side := range []*pg.SelectStmt{q.GetLarg(), q.GetRarg()} {
+		b.branches[side] = true
+	}
 	left, err := b.query(q.GetLarg(), sc)
 	if err != nil {
 		return columns{}, err
@@ -197,6 +204,9 @@ func (b *binder) targets(q *pg.SelectStmt, sc *scope) (columns, error) {
 		}
 		cols.types[at] = b.told[t.GetVal()]
 		at++
+		if b.binds() && t.GetVal().GetAConst().GetIsnull() && !b.branches[q] {
+			t.Val = castTo(nullConst(), "text") // DuckDB's would be an integer
+		}
 		if b.binds() && t.GetName() == "" && t.GetVal().GetColumnRef() == nil {
 			t.Name = names[i]
 		}

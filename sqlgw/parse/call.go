@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 )
 
 // call handles a function call: operands, then the function by its name.
@@ -34,6 +35,14 @@ func (b *binder) call(n *pg.Node, c *pg.FuncCall, sc *scope) error {
 		return b.src.at(refused, c.GetLocation())
 	}
 	return nil
+}
+
+// first of some nodes, nil if there are none.
+func first(nodes []*pg.Node) *pg.Node {
+	if len(nodes) == 0 {
+		return nil
+	}
+	return nodes[0]
 }
 
 // operands handles everything that a call holds. Within the arguments of functions that
@@ -243,7 +252,15 @@ func (b *binder) fromCall(node *pg.Node, r *pg.RangeFunction, it *item, sc *scop
 			return err
 		}
 		if f.table {
-			return b.tableCall(c, f, sc)
+			bare := slices.Clone(c.GetArgs())
+			if err := b.tableCall(c, f, sc); err != nil {
+				return err
+			}
+			if f.duck == "generate_series" && b.areInt4(bare) {
+				it.types = []string{"int4"}
+				int4Series(node, r)
+			}
+			return nil
 		}
 	}
 	if err := b.expr(fn, sc.inTargets()); err != nil {
@@ -251,6 +268,26 @@ func (b *binder) fromCall(node *pg.Node, r *pg.RangeFunction, it *item, sc *scop
 	}
 	fromQuery(node, queryOf(target(fn, it.names[0])), r.GetOrdinality())
 	return nil
+}
+
+// areInt4 tells whether all values are of type integer.
+func (b *binder) areInt4(values []*pg.Node) bool {
+	for _, v := range values {
+		if _, isInt := v.GetAConst().GetVal().(*pg.A_Const_Ival); !isInt && b.told[v] != "int4" {
+			return false
+		}
+	}
+	return len(values) > 0
+}
+
+// int4Series makes what generate_series gives integers as its arguments are: DuckDB's are bigint.
+func int4Series(node *pg.Node, r *pg.RangeFunction) {
+	inner := proto.CloneOf(r)
+	inner.Ordinality = false
+	inner.Alias = &pg.Alias{Aliasname: "bs_series", Colnames: strNodes("bs_n")}
+	q := queryOf(target(castTo(columnRef("bs_series", "bs_n"), "int4"), "bs_n"))
+	q.FromClause = []*pg.Node{{Node: &pg.Node_RangeFunction{RangeFunction: inner}}}
+	fromQuery(node, q, r.GetOrdinality())
 }
 
 // queryOf is SELECT of a list and no more.
@@ -332,6 +369,8 @@ func (b *binder) setCall(n *pg.Node, c *pg.FuncCall, f *function, sc *scope) err
 	if !sc.list {
 		return b.src.at(refuse("a set-returning function here"), c.GetLocation()).hinted("Put it into FROM.")
 	}
+	int4s := f.duck == "generate_subscripts" || f.duck == "generate_series" && b.areInt4(c.GetArgs())
+	element := strings.TrimPrefix(b.told[first(c.GetArgs())], "_")
 	if f.bound != nil {
 		if err := f.bound(c); err != nil {
 			return b.src.at(err, c.GetLocation())
@@ -339,6 +378,13 @@ func (b *binder) setCall(n *pg.Node, c *pg.FuncCall, f *function, sc *scope) err
 	}
 	if refused := f.finish(n, c); refused != nil {
 		return b.src.at(refused, c.GetLocation())
+	}
+	switch {
+	case int4s:
+		n.Node = castTo(&pg.Node{Node: n.GetNode()}, "int4").GetNode()
+		b.told[n] = "int4"
+	case f.duck == "unnest":
+		b.told[n] = element
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
 )
@@ -152,6 +153,12 @@ func (b *binder) cast(n *pg.Node, c *pg.TypeCast, sc *scope) error {
 	if p := c.GetArg().GetParamRef(); p != nil && !b.binds() {
 		b.noteParam(p, c.GetTypeName())
 	}
+	throughName(c)
+	if b.binds() {
+		castElements(c)
+	}
+	param := c.GetArg().GetParamRef()
+	isParam := param != nil
 	named := namesOfCast(c.GetArg())
 	if err := b.expr(c.GetArg(), sc); err != nil {
 		return err
@@ -160,7 +167,16 @@ func (b *binder) cast(n *pg.Node, c *pg.TypeCast, sc *scope) error {
 		return nil
 	}
 	t := typeOf(c.GetTypeName())
-	if done, err := b.dialectCast(n, t, c); done || err != nil {
+	if p := param; p != nil && t.err == "" && t.schema == "" {
+		name := t.name
+		if t.dimensions > 0 {
+			name = arrayOf(name)
+		}
+		if b.toldParams[int(p.GetNumber())] == "" {
+			b.toldParams[int(p.GetNumber())] = name
+		}
+	}
+	if done, err := b.dialectCast(n, t, c, isParam); done || err != nil {
 		return err
 	}
 	if t.name == "interval" && len(t.mods) == 1 {
@@ -208,6 +224,30 @@ func (b *binder) castValue(arg *pg.Node, d duckDBType) (*pg.Node, *Error) {
 	return d.cast(arg), nil
 }
 
+// castElements casts each element of an array that is written in brackets, as PostgreSQL does: only so
+// are values that print as names their names.
+func castElements(c *pg.TypeCast) {
+	array := c.GetArg().GetAArrayExpr()
+	if array == nil || len(c.GetTypeName().GetArrayBounds()) != 1 {
+		return
+	}
+	element := proto.CloneOf(c.GetTypeName())
+	element.ArrayBounds = nil
+	for i, e := range array.GetElements() {
+		array.Elements[i] = &pg.Node{Node: &pg.Node_TypeCast{TypeCast: &pg.TypeCast{Arg: e, TypeName: proto.CloneOf(element)}}}
+	}
+}
+
+// throughName drops a cast to a type like regclass on the way from a number to an OID: it would only be
+// a name in between.
+func throughName(c *pg.TypeCast) {
+	inner := c.GetArg().GetTypeCast()
+	if inner == nil || typeOf(c.GetTypeName()).name != "oid" || !namesOfCast(c.GetArg()) || inner.GetArg().GetParamRef() != nil {
+		return
+	}
+	c.Arg = inner.GetArg()
+}
+
 // namesOfCast tells whether a value, if it is of a type like regclass, is a name already: it is
 // where it was cast, and not from a constant.
 func namesOfCast(arg *pg.Node) bool {
@@ -235,6 +275,9 @@ func (b *binder) printed(arg *pg.Node, location int32) error {
 	t := b.told[arg]
 	switch {
 	case arg.GetAConst() != nil:
+	case t == "int2vector" || t == "oidvector":
+		inner := &pg.Node{Node: arg.GetNode()}
+		arg.Node = callNode("array_to_string", inner, textConst(" ")).GetNode()
 	case t == "jsonb":
 		inner := &pg.Node{Node: arg.GetNode()}
 		arg.Node = callNode("bs_jsonb_text", inner).GetNode()

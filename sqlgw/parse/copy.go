@@ -143,7 +143,12 @@ func (c *copyOptionReader) read(def *pg.DefElem) *Error {
 			return refuse("COPY encoding \"" + value + "\"")
 		}
 		return nil
-	case "freeze", "force_null", "force_not_null", "force_quote", "default", "on_error", "log_verbosity":
+	case "freeze":
+		if value == "false" || value == "off" || value == "0" {
+			return nil
+		}
+		return errorf("55000", "cannot perform COPY FREEZE because the table was not created or truncated in the current subtransaction")
+	case "force_null", "force_not_null", "force_quote", "default", "on_error", "log_verbosity":
 		return refuse("COPY option " + strings.ToUpper(name))
 	default:
 		return errorf(CodeSyntax, "option %q not recognized", name)

@@ -25,10 +25,19 @@ func (s source) createTable(n *pg.CreateStmt) (*CreateTable, error) {
 	}
 	t := &CreateTable{at: s.position(), Table: s.name(n.GetRelation()), IfNotExists: n.GetIfNotExists()}
 	for _, element := range n.GetTableElts() {
-		column, err := s.column(element)
+		if c := element.GetConstraint(); c != nil {
+			constraint, err := s.constraintOf(c, "")
+			if err != nil {
+				return nil, err
+			}
+			t.Constraints = append(t.Constraints, constraint)
+			continue
+		}
+		column, constraints, err := s.column(element)
 		if err != nil {
 			return nil, err
 		}
+		t.Constraints = append(t.Constraints, constraints...)
 		if err := checkDuplicate(t.Columns, column.Name); err != nil {
 			return nil, s.at(err, element.GetColumnDef().GetLocation())
 		}
@@ -62,8 +71,6 @@ func (s source) checkCreate(n *pg.CreateStmt) error {
 		return s.at(refuse("INHERITS"), n.GetInhRelations()[0].GetRangeVar().GetLocation())
 	case n.GetOfTypename() != nil:
 		return s.at(refuse("CREATE TABLE ... OF"), n.GetOfTypename().GetLocation())
-	case len(n.GetConstraints()) > 0:
-		return s.constraint(n.GetConstraints()[0].GetConstraint())
 	case n.GetOncommit() > pg.OnCommitAction_ONCOMMIT_NOOP:
 		return s.at(refuse("ON COMMIT"), r.GetLocation())
 	case n.GetTablespacename() != "":
@@ -76,7 +83,7 @@ func (s source) checkCreate(n *pg.CreateStmt) error {
 
 // checkDuplicate refuses a column that is there already. DuckDB takes names for the
 // same that differ in case only.
-func checkDuplicate(columns []columnar.Column, name string) *Error {
+func checkDuplicate(columns []ColumnDef, name string) *Error {
 	for _, c := range columns {
 		if c.Name == name {
 			return errorf(CodeDuplicateColumn, "column %q specified more than once", name)
@@ -92,46 +99,37 @@ func checkDuplicate(columns []columnar.Column, name string) *Error {
 	return nil
 }
 
-func (s source) column(element *pg.Node) (columnar.Column, error) {
-	c := columnar.Column{}
+func (s source) column(element *pg.Node) (ColumnDef, []Constraint, error) {
+	c := ColumnDef{}
 	switch e := element.GetNode().(type) {
 	case *pg.Node_ColumnDef:
 		return s.columnDef(e.ColumnDef)
-	case *pg.Node_Constraint:
-		return c, s.constraint(e.Constraint)
 	case *pg.Node_TableLikeClause:
-		return c, s.at(refuse("LIKE"), e.TableLikeClause.GetRelation().GetLocation())
+		return c, nil, s.at(refuse("LIKE"), e.TableLikeClause.GetRelation().GetLocation())
 	}
-	return c, s.atStart(refuse("this element of CREATE TABLE"))
+	return c, nil, s.atStart(refuse("this element of CREATE TABLE"))
 }
 
-func (s source) columnDef(d *pg.ColumnDef) (columnar.Column, error) {
-	c := columnar.Column{Name: d.GetColname()}
+func (s source) columnDef(d *pg.ColumnDef) (ColumnDef, []Constraint, error) {
+	c := ColumnDef{Column: columnar.Column{Name: d.GetColname()}}
 	if d.GetCompression() != "" {
-		return c, s.at(refuse("COMPRESSION"), d.GetLocation())
+		return c, nil, s.at(refuse("COMPRESSION"), d.GetLocation())
 	}
 	if d.GetStorageName() != "" {
-		return c, s.at(refuse("STORAGE"), d.GetLocation())
+		return c, nil, s.at(refuse("STORAGE"), d.GetLocation())
 	}
 	if len(d.GetFdwoptions()) > 0 {
-		return c, s.at(refuse("OPTIONS"), d.GetLocation())
+		return c, nil, s.at(refuse("OPTIONS"), d.GetLocation())
 	}
 	if err := s.collation(d.GetCollClause()); err != nil {
-		return c, err
-	}
-	for _, node := range d.GetConstraints() {
-		constraint := node.GetConstraint()
-		switch constraint.GetContype() {
-		case pg.ConstrType_CONSTR_NOTNULL:
-			c.NotNull = true
-		case pg.ConstrType_CONSTR_NULL:
-		default:
-			return c, s.constraint(constraint)
-		}
+		return c, nil, err
 	}
 	var err error
-	c.Type, err = s.columnType(d.GetTypeName())
-	return c, err
+	if c.Type, err = s.columnType(d.GetTypeName()); err != nil {
+		return c, nil, err
+	}
+	constraints, err := s.declared(d, &c)
+	return c, constraints, err
 }
 
 // columnType is a type that a column may have.
@@ -225,11 +223,14 @@ func optionValue(arg *pg.Node) (string, bool) {
 
 func (s source) drop(n *pg.DropStmt) (Statement, error) {
 	kind := n.GetRemoveType()
-	if kind != pg.ObjectType_OBJECT_TABLE && kind != pg.ObjectType_OBJECT_SCHEMA {
-		return nil, s.atStart(refuse(commandName(s.text)))
-	}
 	if n.GetBehavior() == pg.DropBehavior_DROP_CASCADE {
 		return nil, s.atStart(refuse("CASCADE"))
+	}
+	if st, err := s.dropDeclared(n); st != nil || err != nil {
+		return asStatement(st, err)
+	}
+	if kind != pg.ObjectType_OBJECT_TABLE && kind != pg.ObjectType_OBJECT_SCHEMA {
+		return nil, s.atStart(refuse(commandName(s.text)))
 	}
 	if kind == pg.ObjectType_OBJECT_SCHEMA {
 		st := &DropSchema{at: s.position(), IfExists: n.GetMissingOk()}

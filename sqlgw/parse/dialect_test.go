@@ -135,7 +135,7 @@ func TestTemplates(t *testing.T) {
 	q := mustQuery(t, "select f(), g()")
 	text, err := q.SQL(Binding{Dialect: constantDialect{}})
 	require.NoError(t, err)
-	require.Equal(t, `SELECT E'it''s \\' AS f, NULL AS g`, text)
+	require.Equal(t, `SELECT E'it''s \\' AS f, NULL::text AS g`, text)
 }
 
 type constantDialect struct{}

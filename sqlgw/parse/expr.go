@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"broadsheet.dev/broadsheet/fragments/columnar"
 )
 
 func (b *binder) exprs(nodes []*pg.Node, sc *scope) error {
@@ -78,7 +80,7 @@ func (b *binder) compound(n *pg.Node, sc *scope) error {
 	case *pg.Node_CaseWhen:
 		return b.exprs([]*pg.Node{e.CaseWhen.GetExpr(), e.CaseWhen.GetResult()}, sc)
 	case *pg.Node_CoalesceExpr:
-		return b.exprs(e.CoalesceExpr.GetArgs(), sc)
+		return b.coalesce(e.CoalesceExpr.GetArgs(), sc)
 	case *pg.Node_MinMaxExpr:
 		return b.exprs(e.MinMaxExpr.GetArgs(), sc)
 	case *pg.Node_NullTest:
@@ -98,6 +100,28 @@ func (b *binder) compound(n *pg.Node, sc *scope) error {
 	default:
 		return refuse(expressionName(n))
 	}
+}
+
+// coalesce: an empty array that is written as text is one beside arrays.
+func (b *binder) coalesce(args []*pg.Node, sc *scope) error {
+	if err := b.exprs(args, sc); err != nil || !b.binds() {
+		return err
+	}
+	common := b.commonType(args)
+	if !isArrayType(common) {
+		return nil
+	}
+	for _, arg := range args {
+		text, ok := stringConst(arg)
+		if !ok {
+			continue
+		}
+		if elements, ok := columnar.SplitArray(text); ok && len(elements) == 0 {
+			arg.Node = &pg.Node_AArrayExpr{AArrayExpr: &pg.A_ArrayExpr{}}
+			b.told[arg] = common
+		}
+	}
+	return nil
 }
 
 // expressionName names a kind of expression by the words that it begins with, as the
@@ -214,7 +238,12 @@ func (b *binder) subLink(n *pg.Node, s *pg.SubLink, sc *scope) error {
 			b.told[n] = typeAt(cols.types, 0)
 		}
 		return nil
-	case pg.SubLinkType_EXISTS_SUBLINK, pg.SubLinkType_ARRAY_SUBLINK:
+	case pg.SubLinkType_ARRAY_SUBLINK:
+		if b.binds() && len(cols.names) == 1 {
+			b.told[n] = arrayOf(typeAt(cols.types, 0))
+		}
+		return nil
+	case pg.SubLinkType_EXISTS_SUBLINK:
 		return nil
 	case pg.SubLinkType_ANY_SUBLINK, pg.SubLinkType_ALL_SUBLINK:
 		return b.subLinkOperator(s)
@@ -257,6 +286,9 @@ func (b *binder) indirection(i *pg.A_Indirection, sc *scope) error {
 	for _, step := range i.GetIndirection() {
 		switch s := step.GetNode().(type) {
 		case *pg.Node_AIndices:
+			if t := b.told[i.GetArg()]; b.binds() && (t == "int2vector" || t == "oidvector") {
+				fromZero(s.AIndices)
+			}
 			if err := b.exprs([]*pg.Node{s.AIndices.GetLidx(), s.AIndices.GetUidx()}, sc); err != nil {
 				return err
 			}
@@ -266,6 +298,16 @@ func (b *binder) indirection(i *pg.A_Indirection, sc *scope) error {
 		}
 	}
 	return nil
+}
+
+// fromZero makes the subscripts of a vector, which begin at 0, those of a list.
+func fromZero(x *pg.A_Indices) {
+	if x.GetLidx() != nil {
+		x.Lidx = operatorNode("+", x.GetLidx(), intConst(1))
+	}
+	if x.GetUidx() != nil {
+		x.Uidx = operatorNode("+", x.GetUidx(), intConst(1))
+	}
 }
 
 // collate drops collations that are the order of the bytes, which is DuckDB's own.

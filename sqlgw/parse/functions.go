@@ -83,10 +83,12 @@ func mathFunctions() map[string]*function {
 func textFunctions() map[string]*function {
 	list := map[string]*function{
 		"btrim":                 renamed("trim", 1, 2),
-		"char_length":           renamed("length", 1, 1),
-		"character_length":      renamed("length", 1, 1),
-		"position":              renamed("strpos", 2, 2),
-		"octet_length":          renamed("strlen", 1, 1),
+		"length":                int4(renamed("length", 1, 1)),
+		"char_length":           int4(renamed("length", 1, 1)),
+		"character_length":      int4(renamed("length", 1, 1)),
+		"position":              int4(renamed("strpos", 2, 2)),
+		"strpos":                int4(renamed("strpos", 2, 2)),
+		"octet_length":          int4(renamed("strlen", 1, 1)),
 		"regexp_like":           {duck: "regexp_matches", min: 2, max: 3, rewrite: regexpCall(2)},
 		"to_hex":                {duck: "to_hex", min: 1, max: 1, rewrite: wrapIn("lower")},
 		"lpad":                  {duck: "lpad", min: 2, max: 3, rewrite: padWithBlanks},
@@ -101,11 +103,11 @@ func textFunctions() map[string]*function {
 		"string_to_array":       {duck: "string_to_array", min: 2, max: 2, rewrite: splitCall},
 	}
 	same(list, 0, 0, "gen_random_uuid")
-	same(list, 1, 1, "length", "lower", "upper", "reverse", "ascii", "md5")
+	same(list, 1, 1, "lower", "upper", "reverse", "ascii", "md5")
 	same(list, 1, 2, "ltrim", "rtrim")
 	same(list, 1, -1, "concat")
 	same(list, 2, -1, "concat_ws")
-	same(list, 2, 2, "left", "right", "repeat", "strpos", "starts_with")
+	same(list, 2, 2, "left", "right", "repeat", "starts_with")
 	same(list, 3, 3, "replace", "translate", "split_part")
 	return list
 }
@@ -128,16 +130,39 @@ func timeFunctions() map[string]*function {
 
 func arrayFunctions() map[string]*function {
 	list := map[string]*function{
-		"cardinality":         renamed("len", 1, 1),
-		"array_length":        {duck: "len", min: 2, max: 2, rewrite: arrayLengthCall},
-		"array_upper":         {duck: "len", min: 2, max: 2, rewrite: arrayLengthCall},
+		"cardinality":         int4(renamed("len", 1, 1)),
+		"array_length":        int4(&function{duck: "len", min: 2, max: 2, rewrite: arrayLengthCall}),
+		"array_upper":         int4(&function{duck: "len", min: 2, max: 2, rewrite: arrayLengthCall}),
+		"array_lower":         int4(&function{duck: "len", min: 2, max: 2, rewrite: arrayLowerCall}),
+		"array_remove":        {duck: "bs_array_remove", min: 2, max: 2, returns: argumentsType},
+		"array_position":      int4(renamed("array_position", 2, 2)),
 		"array_to_string":     renamed("array_to_string", 2, 2),
 		"unnest":              {duck: "unnest", kind: setFunction, min: 1, max: 1, table: true},
 		"generate_series":     {duck: "generate_series", kind: setFunction, min: 2, max: 3, table: true, rewrite: wrapIn("unnest"), bound: boundSeries},
 		"generate_subscripts": {duck: "generate_subscripts", kind: setFunction, min: 2, max: 2},
 	}
-	same(list, 2, 2, "array_append", "array_prepend", "array_cat", "array_position")
+	same(list, 2, 2, "array_append", "array_prepend", "array_cat")
 	return list
+}
+
+// int4 is a function that returns integer, where DuckDB's returns bigint.
+func int4(f *function) *function {
+	inner := f.rewrite
+	f.returns = "int4"
+	f.rewrite = func(c *pg.FuncCall) (*pg.Node, *Error) {
+		made := &pg.Node{Node: &pg.Node_FuncCall{FuncCall: c}}
+		if inner != nil {
+			changed, err := inner(c)
+			if err != nil {
+				return nil, err
+			}
+			if changed != nil {
+				made = changed
+			}
+		}
+		return castTo(made, "int4"), nil
+	}
+	return f
 }
 
 func jsonFunctions() map[string]*function {
@@ -186,6 +211,7 @@ func aggregateFunctions() map[string]*function {
 	for _, name := range []string{"min", "max", "any_value"} {
 		list[name].returns = argumentsType
 	}
+	list["array_agg"].returns = arrayOfArgument
 	list["mode"] = &function{duck: "mode", withinGroup: true}
 	list["percentile_cont"] = &function{duck: "percentile_cont", min: 1, max: 1, withinGroup: true}
 	list["percentile_disc"] = &function{duck: "percentile_disc", min: 1, max: 1, withinGroup: true}

@@ -26,7 +26,7 @@ func (s source) insert(n *pg.InsertStmt) (*Insert, error) {
 	if with := n.GetWithClause(); with != nil {
 		query = wrapWith(with, query)
 	}
-	defaultsToNull(query.GetSelectStmt())
+	st.Defaults = defaultsToNull(query.GetSelectStmt())
 	source, err := s.query(query)
 	if err != nil {
 		return nil, err
@@ -58,15 +58,21 @@ func wrapWith(with *pg.WithClause, query *pg.Node) *pg.Node {
 	return selectNode(outer)
 }
 
-// defaultsToNull replaces DEFAULT in the rows of VALUES. Elsewhere it is refused.
-func defaultsToNull(query *pg.SelectStmt) {
-	for _, list := range query.GetValuesLists() {
-		for _, value := range list.GetList().GetItems() {
+// defaultsToNull replaces DEFAULT in the rows of VALUES, and tells where it was. Elsewhere it is refused.
+func defaultsToNull(query *pg.SelectStmt) map[[2]int]bool {
+	var places map[[2]int]bool
+	for row, list := range query.GetValuesLists() {
+		for column, value := range list.GetList().GetItems() {
 			if d := value.GetSetToDefault(); d != nil {
+				if places == nil {
+					places = map[[2]int]bool{}
+				}
+				places[[2]int{row, column}] = true
 				value.Node = &pg.Node_AConst{AConst: &pg.A_Const{Isnull: true, Location: d.GetLocation()}}
 			}
 		}
 	}
+	return places
 }
 
 // Literal is a value of VALUES that needs no evaluation.

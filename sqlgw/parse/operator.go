@@ -35,6 +35,7 @@ func (b *binder) operator(n *pg.Node, e *pg.A_Expr, sc *scope) error {
 	if refused := refusedOperator(e.GetKind()); refused != nil {
 		return b.src.at(refused, e.GetLocation())
 	}
+	left, right := e.GetLexpr().GetParamRef(), e.GetRexpr().GetParamRef()
 	operands := []*pg.Node{e.GetLexpr(), e.GetRexpr()}
 	if call := e.GetRexpr().GetFuncCall(); call != nil && isLikeEscape(call) {
 		operands = append(operands[:1], call.GetArgs()...)
@@ -45,6 +46,7 @@ func (b *binder) operator(n *pg.Node, e *pg.A_Expr, sc *scope) error {
 	if !b.binds() {
 		return nil
 	}
+	b.tellOperands(e, left, right)
 	switch e.GetKind() {
 	case pg.A_Expr_Kind_AEXPR_OP:
 		return b.plainOperator(n, e)
@@ -59,6 +61,22 @@ func (b *binder) operator(n *pg.Node, e *pg.A_Expr, sc *scope) error {
 		return b.readAs(append(slices.Clone(e.GetRexpr().GetList().GetItems()), e.GetLexpr())...)
 	default:
 		return b.src.at(refuse("this operator"), e.GetLocation())
+	}
+}
+
+// tellOperands notes the types of parameters that are compared with something.
+func (b *binder) tellOperands(e *pg.A_Expr, left, right *pg.ParamRef) {
+	op, err := operatorName(e.GetName())
+	if err != nil || !isComparison(op) && op != "~~" {
+		return
+	}
+	switch e.GetKind() {
+	case pg.A_Expr_Kind_AEXPR_OP, pg.A_Expr_Kind_AEXPR_DISTINCT, pg.A_Expr_Kind_AEXPR_NOT_DISTINCT:
+		b.tellParam(left, b.told[e.GetRexpr()])
+		b.tellParam(right, b.told[e.GetLexpr()])
+	case pg.A_Expr_Kind_AEXPR_OP_ANY, pg.A_Expr_Kind_AEXPR_OP_ALL:
+		b.tellParam(right, arrayOf(b.told[e.GetLexpr()]))
+	default:
 	}
 }
 
@@ -99,6 +117,10 @@ func (b *binder) plainOperator(n *pg.Node, e *pg.A_Expr) error {
 	} else if text {
 		op = strings.TrimSuffix(op, ">")
 	}
+	if op == "||" && (isArrayType(b.told[e.GetLexpr()]) || isArrayType(b.told[e.GetRexpr()]) || e.GetRexpr().GetSubLink().GetSubLinkType() == pg.SubLinkType_ARRAY_SUBLINK) {
+		n.Node = callNode("list_concat", e.GetLexpr(), e.GetRexpr()).GetNode() // for which NULL is empty
+		return nil
+	}
 	made, refused := duckOperator(op, e.GetLexpr(), e.GetRexpr())
 	if refused != nil {
 		return b.src.at(refused, e.GetLocation())
@@ -109,6 +131,9 @@ func (b *binder) plainOperator(n *pg.Node, e *pg.A_Expr) error {
 	n.Node = made.GetNode()
 	return nil
 }
+
+// isArrayType tells whether a type that was told is that of arrays.
+func isArrayType(t string) bool { return strings.HasPrefix(t, "_") }
 
 // typeParam gives a parameter that has no type yet that of the number beside it: of several
 // functions of an operator's name DuckDB chooses none.
@@ -259,6 +284,9 @@ func (b *binder) arrayOperator(n *pg.Node, e *pg.A_Expr) error {
 	e.Name = strNodes(op)
 	if text, ok := stringConst(e.GetRexpr()); ok {
 		return b.textArray(n, e, op, text)
+	}
+	if right := e.GetRexpr(); op == "=" && e.GetKind() == pg.A_Expr_Kind_AEXPR_OP_ANY && right.GetSubLink() == nil && right.GetColumnRef() != nil {
+		n.Node = callNode("bs_any", e.GetLexpr(), right).GetNode() // DuckDB's own is a subquery, which no outer join takes
 	}
 	return nil
 }

@@ -53,6 +53,9 @@ func (s source) position() at { return at{position: s.chars + 1} }
 
 // statement converts the tree of a whole statement.
 func (s source) statement(node *pg.Node) (Statement, error) {
+	if st, err := s.declaration(node); st != nil || err != nil {
+		return st, err
+	}
 	switch n := node.GetNode().(type) {
 	case *pg.Node_SelectStmt:
 		return asStatement(s.query(node))

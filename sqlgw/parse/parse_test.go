@@ -124,22 +124,8 @@ func show(st Statement) string {
 			return kind + " table " + s.Table.String() + ": " + showQuery(s.Query)
 		}
 		return kind + " " + showQuery(s.Query)
-	case *CreateTable:
-		var out strings.Builder
-		fmt.Fprintf(&out, "%s %s ifNotExists=%v journals=%q", kind, s.Table, s.IfNotExists, s.Journals)
-		for _, c := range s.Columns {
-			fmt.Fprintf(&out, "\n  %s %s notNull=%v", c.Name, c.Type, c.NotNull)
-		}
-		for _, o := range s.Options {
-			fmt.Fprintf(&out, "\n  with %s=%q at %d", o.Name, o.Value, o.Position)
-		}
-		return out.String()
-	case *DropTable:
-		return fmt.Sprintf("%s %v ifExists=%v", kind, s.Tables, s.IfExists)
-	case *CreateSchema:
-		return fmt.Sprintf("%s %q ifNotExists=%v", kind, s.Name, s.IfNotExists)
-	case *DropSchema:
-		return fmt.Sprintf("%s %q ifExists=%v", kind, s.Names, s.IfExists)
+	case *CreateTable, *DropTable, *CreateSchema, *DropSchema:
+		return showTable(kind, s)
 	case *Show:
 		return fmt.Sprintf("%s %q", kind, s.Name)
 	case *Set:
@@ -201,6 +187,84 @@ func showNamed(kind string, st Statement) string {
 		return fmt.Sprintf("%s %q", kind, s.Channel)
 	case *Notify:
 		return fmt.Sprintf("%s %q %q", kind, s.Channel, s.Payload)
+	default:
+		return showDeclared(kind, st)
+	}
+}
+
+// showTable shows the statements that make and drop tables and schemas.
+func showTable(kind string, st Statement) string {
+	switch s := st.(type) {
+	case *CreateTable:
+		var out strings.Builder
+		fmt.Fprintf(&out, "%s %s ifNotExists=%v journals=%q", kind, s.Table, s.IfNotExists, s.Journals)
+		for _, c := range s.Columns {
+			fmt.Fprintf(&out, "\n  %s %s notNull=%v", c.Name, c.Type, c.NotNull)
+			if c.Default != "" {
+				fmt.Fprintf(&out, " default=%s", c.Default)
+			}
+		}
+		out.WriteString(showConstraints(s.Constraints))
+		for _, o := range s.Options {
+			fmt.Fprintf(&out, "\n  with %s=%q at %d", o.Name, o.Value, o.Position)
+		}
+		return out.String()
+	case *DropTable:
+		return fmt.Sprintf("%s %v ifExists=%v", kind, s.Tables, s.IfExists)
+	case *CreateSchema:
+		return fmt.Sprintf("%s %q ifNotExists=%v", kind, s.Name, s.IfNotExists)
+	default:
+		drop := st.(*DropSchema)
+		return fmt.Sprintf("%s %q ifExists=%v", kind, drop.Names, drop.IfExists)
+	}
+}
+
+func showConstraints(list []Constraint) string {
+	var out strings.Builder
+	for _, c := range list {
+		fmt.Fprintf(&out, "\n  constraint %c %q %q", c.Kind, c.Name, c.Columns)
+		if c.Kind == ForeignKey {
+			fmt.Fprintf(&out, " references %s %q update=%s delete=%s full=%v", c.References, c.RefColumns, c.OnUpdate, c.OnDelete, c.MatchFull)
+		}
+		if c.Check != "" {
+			out.WriteString(" check=" + c.Check)
+		}
+		if c.Deferrable {
+			fmt.Fprintf(&out, " deferrable deferred=%v", c.Deferred)
+		}
+	}
+	return out.String()
+}
+
+// showDeclared prints the statements that declare things.
+func showDeclared(kind string, st Statement) string {
+	switch s := st.(type) {
+	case *AddConstraints:
+		return fmt.Sprintf("%s %s ifExists=%v%s", kind, s.Table, s.IfExists, showConstraints(s.Constraints))
+	case *CreateIndex:
+		return fmt.Sprintf("%s %q on %s %s %q %v unique=%v where=%q ifNotExists=%v", kind, s.Name, s.Table, s.Method, s.Columns, s.Options, s.Unique, s.Where, s.IfNotExists)
+	case *CreateSequence:
+		var numbers strings.Builder
+		for _, n := range []*int64{s.Start, s.Increment, s.Min, s.Max, s.Cache} {
+			if n == nil {
+				numbers.WriteString(" -")
+			} else {
+				fmt.Fprintf(&numbers, " %d", *n)
+			}
+		}
+		return fmt.Sprintf("%s %s %s%s cycle=%v", kind, s.Sequence, s.Type, numbers.String(), s.Cycle)
+	case *CreateFunction:
+		return fmt.Sprintf("%s %s %v returns %s set=%v language %s %q %s strict=%v replace=%v", kind, s.Function, s.Arguments, s.Returns, s.Set, s.Language, s.Body, s.Volatility, s.Strict, s.Replace)
+	case *Comment:
+		text := "none"
+		if s.Text != nil {
+			text = fmt.Sprintf("%q", *s.Text)
+		}
+		return fmt.Sprintf("%s on %s %s %q is %s", kind, s.Kind, s.Object, s.Member, text)
+	case *Drop:
+		return fmt.Sprintf("%s %s %v ifExists=%v", kind, s.Kind, s.Objects, s.IfExists)
+	case *Maintain:
+		return fmt.Sprintf("%s %s %v", kind, s.Command, s.Tables)
 	default:
 		return kind
 	}

@@ -204,6 +204,15 @@ func arrayLengthCall(c *pg.FuncCall) (*pg.Node, *Error) {
 	}}}, nil
 }
 
+// arrayLowerCall: the first element of every array that has any is 1.
+func arrayLowerCall(c *pg.FuncCall) (*pg.Node, *Error) {
+	length, err := arrayLengthCall(c)
+	if err != nil {
+		return nil, err
+	}
+	return callNode("least", length, intConst(1)), nil
+}
+
 // intValue is the value of an integer constant.
 func intValue(n *pg.Node) (int64, bool) {
 	switch v := n.GetAConst().GetVal().(type) {

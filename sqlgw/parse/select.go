@@ -130,6 +130,9 @@ type Printed struct {
 	// Types are what PostgreSQL calls the types of the results, where the query tells: ""
 	// where DuckDB's type is to be believed. There may be fewer of them than results.
 	Types []string
+	// ParamTypes are what PostgreSQL calls the types of the parameters, that of $1 first, where what
+	// they are compared with or cast to tells. There may be fewer of them than parameters.
+	ParamTypes []string
 }
 
 // Print is SQL with the types of the results that DuckDB has no types for, like oid and jsonb.
@@ -139,12 +142,22 @@ func (q *Select) Print(b Binding) (Printed, error) {
 		return Printed{}, err
 	}
 	sql, err := bound.print(tree)
-	return Printed{SQL: sql, Types: bound.results}, err
+	p := Printed{SQL: sql, Types: bound.results}
+	for number, t := range bound.toldParams {
+		for len(p.ParamTypes) < number {
+			p.ParamTypes = append(p.ParamTypes, "")
+		}
+		p.ParamTypes[number-1] = t
+	}
+	return p, err
 }
 
 // bind turns a copy of the tree into DuckDB's.
 func (q *Select) bind(b *Binding) (*binder, *pg.Node, error) {
-	bound := &binder{src: q.src, binding: b, nonce: strconv.FormatUint(rand.Uint64(), 36), told: map[*pg.Node]string{}}
+	bound := &binder{
+		src: q.src, binding: b, nonce: strconv.FormatUint(rand.Uint64(), 36), told: map[*pg.Node]string{},
+		branches: map[*pg.SelectStmt]bool{}, toldParams: map[int]string{},
+	}
 	tree := proto.CloneOf(q.tree)
 	cols, err := bound.query(tree.GetSelectStmt(), nil)
 	if err != nil {
@@ -158,7 +171,7 @@ func (q *Select) bind(b *Binding) (*binder, *pg.Node, error) {
 
 // newSelect checks a query's structure, and finds its relations and parameters.
 func newSelect(src source, tree *pg.Node) (*Select, error) {
-	b := &binder{src: src, noted: map[int]int{}, positions: positionCounter{source: src}}
+	b := &binder{src: src, branches: map[*pg.SelectStmt]bool{}, noted: map[int]int{}, positions: positionCounter{source: src}}
 	if _, err := b.query(tree.GetSelectStmt(), nil); err != nil {
 		return nil, err
 	}

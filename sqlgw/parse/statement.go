@@ -1,9 +1,8 @@
 package parse
 
-import "broadsheet.dev/broadsheet/fragments/columnar"
-
 // Statement is one of the types below that embed or name it: *Select, *Insert,
 // *CopyFrom, *CopyTo, *CreateTable, *DropTable, *CreateSchema, *DropSchema, *ShowTables,
+// *CreateIndex, *AddConstraints, *CreateSequence, *CreateFunction, *Comment, *Drop, *Maintain,
 // *Show, *Set, *Reset, *Subscribe; of transactions (transaction.go): *SetTransaction, *Begin, *Commit,
 // *Rollback, *Savepoint, *Release, *RollbackTo; and those that name something of the session
 // (named.go): *Prepare, *Execute, *Deallocate, *Discard, *Declare, *Fetch, *CloseCursor, *Listen, *Unlisten, *Notify.
@@ -53,9 +52,10 @@ type Insert struct {
 	// Columns in the order of the source's columns; nil means all of the table, or
 	// as many of its first ones as the source has columns.
 	Columns []string
-	// Source gives the rows. A source that is VALUES has Literals too; DEFAULT in it is NULL,
-	// because columns have no other default.
+	// Source gives the rows. A source that is VALUES has Literals too; DEFAULT in it is NULL.
 	Source *Select
+	// Defaults are the places of DEFAULT in VALUES: row and column, from 0.
+	Defaults map[[2]int]bool
 }
 
 // CopyFrom takes rows from the client (COPY ... FROM STDIN).
@@ -80,7 +80,8 @@ type CreateTable struct {
 	at
 	Table       Name
 	IfNotExists bool
-	Columns     []columnar.Column
+	Columns     []ColumnDef
+	Constraints []Constraint
 	// Options of the WITH clause in their order, none twice. The catalog knows which
 	// there are; it refuses the others by name.
 	Options []Option

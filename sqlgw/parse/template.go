@@ -241,14 +241,18 @@ func catalogSchema(nodes []*pg.Node) (qualified, bool) {
 
 type qualified struct{ schema, name string }
 
-func (b *binder) dialectCast(n *pg.Node, t typeName, c *pg.TypeCast) (bool, error) {
+func (b *binder) dialectCast(n *pg.Node, t typeName, c *pg.TypeCast, param bool) (bool, error) {
 	if b.binding.Dialect == nil || t.err != "" {
 		return false, nil
 	}
 	location := c.GetTypeName().GetLocation()
+	value := b.src.literalOf(c.GetArg())
+	if param { // perhaps within a cast to its own type by now
+		value.Kind = Param
+	}
 	tpl, err := b.binding.Dialect.Cast(Cast{
 		Schema: t.schema, Name: t.name, Mods: t.mods, Array: t.dimensions > 0,
-		Value: b.src.literalOf(c.GetArg()), Position: b.src.at(&Error{}, location).Position,
+		Value: value, Position: b.src.at(&Error{}, location).Position,
 	})
 	return b.filled(n, tpl, err, []*pg.Node{c.GetArg()}, location)
 }

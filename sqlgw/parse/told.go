@@ -45,9 +45,14 @@ func toldOf(side []column, name string) string {
 func (b *binder) tell(n, was *pg.Node) {
 	switch e := was.GetNode().(type) {
 	case *pg.Node_TypeCast:
-		if t := typeOf(e.TypeCast.GetTypeName()); t.dimensions == 0 && t.err == "" && t.schema == "" {
+		if t := typeOf(e.TypeCast.GetTypeName()); t.dimensions <= 1 && t.err == "" && t.schema == "" {
 			b.told[n] = t.name
+			if t.dimensions == 1 {
+				b.told[n] = arrayOf(t.name)
+			}
 		}
+	case *pg.Node_AArrayExpr:
+		b.told[n] = arrayOf(b.commonType(e.AArrayExpr.GetElements()))
 	case *pg.Node_CollateClause:
 		b.told[n] = b.told[e.CollateClause.GetArg()]
 	case *pg.Node_CaseExpr:
@@ -62,6 +67,30 @@ func (b *binder) tell(n, was *pg.Node) {
 		b.told[n] = b.commonType(e.MinMaxExpr.GetArgs())
 	case *pg.Node_AExpr:
 		b.told[n] = b.operatorType(e.AExpr)
+	}
+}
+
+// arrayOf is what pg_type calls arrays of a type; "" of what isn't told.
+func arrayOf(t string) string {
+	if t == "" || t[0] == '_' {
+		return ""
+	}
+	return "_" + t
+}
+
+// tellParam notes the type of a parameter that stands beside a value.
+func (b *binder) tellParam(p *pg.ParamRef, t string) {
+	if p == nil || t == "" {
+		return
+	}
+	switch t { // which are compared as text
+	case "varchar":
+		t = "text"
+	case "_varchar":
+		t = "_text"
+	}
+	if number := int(p.GetNumber()); b.toldParams[number] == "" {
+		b.toldParams[number] = t
 	}
 }
 
@@ -104,8 +133,8 @@ func (b *binder) commonType(values []*pg.Node) string {
 func commonTypes(left, right []string) []string {
 	out := make([]string, len(left))
 	for i, t := range left {
-		if t == typeAt(right, i) {
-			out[i] = t
+		if other := typeAt(right, i); t == other || t == "name" && (other == "" || other == "text" || other == "varchar") {
+			out[i] = t // PostgreSQL takes the first of the types of texts
 		}
 	}
 	return out
@@ -122,6 +151,9 @@ func columnOf(rows []*pg.Node, i int) []*pg.Node {
 
 // resultType is the type of what a function gives, with the types of its arguments.
 func (b *binder) resultType(f *function, args []*pg.Node) string {
+	if f.returns == arrayOfArgument && len(args) > 0 {
+		return arrayOf(b.told[args[0]])
+	}
 	if f.returns != argumentsType || len(args) == 0 {
 		return f.returns
 	}
@@ -133,3 +165,6 @@ func (b *binder) resultType(f *function, args []*pg.Node) string {
 
 // argumentsType is what functions return that give their first argument, or one of its values.
 const argumentsType = "$1"
+
+// arrayOfArgument is what functions return that give an array of it.
+const arrayOfArgument = "$1[]"

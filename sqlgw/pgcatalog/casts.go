@@ -21,6 +21,7 @@ func regTypes() map[string]reg {
 		"regclass":     {(*snapshot).namedClass, regTemplate(missing{parse.CodeUndefinedTable, "relation"}, "classes", "bs_class")},
 		"regtype":      {(*snapshot).namedType, regTemplate(missing{parse.CodeUndefinedObject, "type"}, "types", "bs_type || bs_rest")},
 		"regnamespace": {(*snapshot).namedSchema, regTemplate(missing{"3F000", "schema"}, "schemas", "bs_schema")},
+		"regproc":      {(*snapshot).namedProc, regTemplate(missing{parse.CodeUndefinedFunction, "function"}, "procs", "bs_proc")},
 		"regrole":      {(*snapshot).namedRole, regTemplate(missing{parse.CodeUndefinedObject, "role"}, "roles", "bs_role")},
 	}
 }
@@ -44,7 +45,7 @@ func (d *dialect) Cast(c parse.Cast) (*parse.Template, error) {
 	}
 	if r, ok := d.catalog.regs[c.Name]; ok {
 		if c.Array {
-			return nil, nil
+			return castTo(c, "BIGINT")
 		}
 		return d.regCast(c, r)
 	}
@@ -57,11 +58,6 @@ func (d *dialect) Cast(c parse.Cast) (*parse.Template, error) {
 		return vectorCast(c, "SMALLINT[]")
 	case "oidvector":
 		return vectorCast(c, "BIGINT[]")
-	case "regproc":
-		if c.Value.Kind == parse.String {
-			return nil, &parse.Error{Code: parse.CodeUndefinedFunction, Message: fmt.Sprintf("function %q does not exist", c.Value.Text)}
-		}
-		return castTo(c, "VARCHAR")
 	case "name":
 		if c.Array {
 			return castTo(c, "VARCHAR")
@@ -82,11 +78,8 @@ func (d *dialect) regCast(c parse.Cast, r reg) (*parse.Template, error) {
 			return nil, at(err, c.Value.Position)
 		}
 		return oidTemplate(oid)
-	case parse.Param:
-		return nil, &parse.Error{
-			Code: parse.CodeNotSupported, Message: "a cast of a parameter to " + c.Name + " is not supported",
-			Hint: "Write the name as a constant, or look it up in the system catalogs.", Position: c.Value.Position,
-		}
+	case parse.Param: // whose value is looked up when it is bound
+		return parse.NewTemplate("CAST($1 AS BIGINT)")
 	default:
 		return d.template(r.text)
 	}

@@ -47,6 +47,7 @@ func (c *Config) Validate() error {
 type Tables interface {
 	Schemas() []catalog.Schema
 	Tables() []catalog.Table
+	Objects() []catalog.Object
 }
 
 // Setting is a run-time parameter of a session.
@@ -81,6 +82,9 @@ type Catalog struct {
 	keywords  map[string]bool
 	functions map[string]function
 	regs      map[string]reg
+	builtin   map[string]*builtin // rows by the name of their relation
+	procs     map[string]int64    // OIDs of PostgreSQL's functions; -1 where several have a name
+	procNames map[int64]string
 }
 
 // OIDs that are PostgreSQL's own, and the first of those of other relations.
@@ -124,6 +128,9 @@ func New(cfg Config) (*Catalog, error) {
 	}
 	if err := c.readRelations(); err != nil {
 		return nil, fmt.Errorf("pgcatalog: relations: %w", err)
+	}
+	if err := c.readBuiltin(); err != nil {
+		return nil, fmt.Errorf("pgcatalog: builtin rows: %w", err)
 	}
 	if c.functions, err = c.prepareFunctions(); err != nil {
 		return nil, fmt.Errorf("pgcatalog: functions: %w", err)

@@ -60,10 +60,14 @@ func (d *dialect) lookup(name string) *Relation {
 
 // Function answers for PostgreSQL's functions of system information.
 func (d *dialect) Function(c parse.Call) (*parse.Template, error) {
-	if c.Schema != "" || c.Star {
+	name := c.Name
+	if c.Schema != "" {
+		name = c.Schema + "." + name
+	}
+	f, ok := d.catalog.functions[name]
+	if c.Star {
 		return nil, nil
 	}
-	f, ok := d.catalog.functions[c.Name]
 	if !ok {
 		return nil, nil
 	}

@@ -24,10 +24,12 @@ import (
 type tables struct {
 	schemas []catalog.Schema
 	tables  []catalog.Table
+	objects []catalog.Object
 }
 
 func (t *tables) Schemas() []catalog.Schema { return t.schemas }
 func (t *tables) Tables() []catalog.Table   { return t.tables }
+func (t *tables) Objects() []catalog.Object { return t.objects }
 
 // everyType is a table with a column of each type.
 func everyType(tb testing.TB) catalog.Table {

@@ -37,6 +37,23 @@ func (c *Catalog) objectFunctions() map[string]function {
 		"pg_partition_ancestors": {
 			min: 1, max: 1, named: (*snapshot).namedClass, text: "unnest(CAST(ARRAY[] AS BIGINT[]))", rows: "SELECT CAST(NULL AS BIGINT) AS relid WHERE false",
 		},
+		"pg_get_constraintdef":               {min: 1, max: 2, answer: constraintDefinition},
+		"pg_get_indexdef":                    {min: 1, max: 3, answer: indexDefinition},
+		"pg_get_functiondef":                 {min: 1, max: 1, named: (*snapshot).namedProc, text: lookedUp("NULLIF(bs_definition, '')", "procs")},
+		"pg_get_function_result":             {min: 1, max: 1, named: (*snapshot).namedProc, text: lookedUp("bs_result", "procs")},
+		"pg_get_function_arguments":          {min: 1, max: 1, named: (*snapshot).namedProc, text: lookedUp("bs_arguments", "procs")},
+		"pg_get_function_identity_arguments": {min: 1, max: 1, named: (*snapshot).namedProc, text: lookedUp("bs_arguments", "procs")},
+		"pg_function_is_visible":             {min: 1, max: 1, named: (*snapshot).namedProc, text: lookedUp("true", "procs")},
+		"pg_opclass_is_visible":              {min: 1, max: 1, text: "CASE WHEN $1 IS NOT NULL THEN true END"},
+		"pg_opfamily_is_visible":             {min: 1, max: 1, text: "CASE WHEN $1 IS NOT NULL THEN true END"},
+		"pg_operator_is_visible":             {min: 1, max: 1, text: "CASE WHEN $1 IS NOT NULL THEN true END"},
+		"pg_conversion_is_visible":           {min: 1, max: 1, text: "CASE WHEN $1 IS NOT NULL THEN true END"},
+		"pg_ts_config_is_visible":            {min: 1, max: 1, text: "CASE WHEN $1 IS NOT NULL THEN true END"},
+		"pg_ts_dict_is_visible":              {min: 1, max: 1, text: "CASE WHEN $1 IS NOT NULL THEN true END"},
+		"pg_ts_parser_is_visible":            {min: 1, max: 1, text: "CASE WHEN $1 IS NOT NULL THEN true END"},
+		"pg_ts_template_is_visible":          {min: 1, max: 1, text: "CASE WHEN $1 IS NOT NULL THEN true END"},
+		"obj_description":                    {min: 1, max: 2, answer: objectDescription},
+		"col_description":                    {min: 2, max: 2, text: columnDescription},
 		// There are no publications that anything could be in.
 		"pg_relation_is_publishable": {min: 1, max: 1, named: (*snapshot).namedClass, text: "CASE WHEN $1 IS NOT NULL THEN false END"},
 	}
@@ -92,10 +109,9 @@ func absentFunctions() map[string]function {
 		min, max int
 		names    string
 	}{
-		{1, 2, "obj_description pg_get_constraintdef pg_get_triggerdef pg_get_ruledef pg_get_viewdef"},
-		{2, 2, "col_description shobj_description pg_get_serial_sequence"},
-		{1, 3, "pg_get_indexdef"},
-		{1, 1, "pg_get_statisticsobjdef pg_get_statisticsobjdef_columns pg_get_partkeydef pg_get_partition_constraintdef"},
+		{1, 2, "pg_get_triggerdef pg_get_ruledef pg_get_viewdef"},
+		{2, 2, "shobj_description pg_get_serial_sequence"},
+		{1, 1, "pg_get_function_sqlbody pg_get_statisticsobjdef pg_get_statisticsobjdef_columns pg_get_partkeydef pg_get_partition_constraintdef"},
 	} {
 		for name := range strings.FieldsSeq(f.names) {
 			list[name] = function{min: f.min, max: f.max, text: noText}
@@ -158,3 +174,52 @@ func (c *Catalog) textFunctions() map[string]function {
 			FROM (SELECT CAST($1 AS VARCHAR)) AS bs_call (bs_text))`},
 	}
 }
+
+// definitionOf is the column of a lookup that has a definition: with fewer brackets if argument i is true.
+func definitionOf(c parse.Call, i int) string {
+	if len(c.Args) > i && c.Args[i].Kind == parse.Bool && c.Args[i].Text == "true" {
+		return "bs_pretty"
+	}
+	return "bs_definition"
+}
+
+func constraintDefinition(d *dialect, c parse.Call) (*parse.Template, error) {
+	return d.template(lookedUp(definitionOf(c, 1), "constraints"))
+}
+
+// indexDefinition is of an index, or of one of its columns.
+func indexDefinition(d *dialect, c parse.Call) (*parse.Template, error) {
+	column := "0"
+	if len(c.Args) > 1 {
+		column = "$2"
+	}
+	return d.template("(SELECT " + definitionOf(c, 2) + " FROM (SELECT CAST($1 AS VARCHAR) || ':' || CAST(" + column + " AS VARCHAR)) AS bs_call (bs_asked)" +
+		" JOIN {indexes} ON bs_key = bs_asked)")
+}
+
+// objectDescription is the comment of an object, perhaps of a kind only.
+func objectDescription(d *dialect, c parse.Call) (*parse.Template, error) {
+	kind := "bs_class"
+	if len(c.Args) > 1 {
+		kind = "CAST($2 AS VARCHAR)"
+	}
+	return d.template("(SELECT bs_comment FROM (SELECT CAST($1 AS VARCHAR) || ':0'" + kindColumn(len(c.Args) > 1, kind) +
+		" JOIN {comments} ON bs_key = bs_asked" + kindCondition(len(c.Args) > 1) + ")")
+}
+
+func kindColumn(asked bool, kind string) string {
+	if asked {
+		return ", " + kind + ") AS bs_call (bs_asked, bs_kind)"
+	}
+	return ") AS bs_call (bs_asked)"
+}
+
+func kindCondition(asked bool) string {
+	if asked {
+		return " AND bs_class = bs_kind"
+	}
+	return ""
+}
+
+const columnDescription = "(SELECT bs_comment FROM (SELECT CAST($1 AS VARCHAR) || ':' || CAST($2 AS VARCHAR), CAST($2 AS BIGINT)) AS bs_call (bs_asked, bs_part)" +
+	" JOIN {comments} ON bs_key = bs_asked AND bs_part > 0)"

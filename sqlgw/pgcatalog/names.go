@@ -143,6 +143,42 @@ func (s *snapshot) namedSchema(text string) (int64, error) {
 	return 0, &parse.Error{Code: "3F000", Message: `schema "` + strings.Join(parts, ".") + `" does not exist`}
 }
 
+// namedProc finds the function that a constant names: one of PostgreSQL's, or one that was declared.
+func (s *snapshot) namedProc(text string) (int64, error) {
+	if text == "-" {
+		return 0, nil
+	}
+	if oid, ok := oidConstant(text); ok {
+		return oid, nil
+	}
+	parts, err := splitName(text)
+	if err != nil {
+		return 0, err
+	}
+	name, schema := parts[len(parts)-1], ""
+	if len(parts) > 1 {
+		schema = parts[len(parts)-2]
+	}
+	var found []int64
+	if schema == "" || schema == catalogSchema {
+		if oid, ok := s.catalog.procs[name]; ok {
+			found = append(found, oid)
+		}
+	}
+	for _, f := range s.functions() {
+		if f.Name == name && (f.Schema == schema || schema == "" && slices.Contains(s.searched(), f.Schema)) {
+			found = append(found, f.ID)
+		}
+	}
+	switch {
+	case len(found) == 1 && found[0] > 0:
+		return found[0], nil
+	case len(found) > 0:
+		return 0, &parse.Error{Code: "42725", Message: `more than one function named "` + text + `"`}
+	}
+	return 0, &parse.Error{Code: parse.CodeUndefinedFunction, Message: `function "` + text + `" does not exist`}
+}
+
 // namedRole finds the role that a constant names.
 func (s *snapshot) namedRole(text string) (int64, error) {
 	if oid, ok := oidConstant(text); ok {

@@ -32,6 +32,9 @@ func TestEveryColumnTypeIsListed(t *testing.T) {
 	require.NoError(t, err)
 	for k := columnar.Bool; k.Valid(); k++ {
 		typ := columnar.Type{Kind: k}
+		if k == columnar.Array {
+			continue // those of every other kind are
+		}
 		listed := all.byOID[int64(typ.OID())]
 		require.NotNil(t, listed, k)
 		require.Equal(t, int64(typ.TypeSize()), listed.length, k)

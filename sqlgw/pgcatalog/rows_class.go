@@ -1,6 +1,10 @@
 package pgcatalog
 
-import "context"
+import (
+	"context"
+
+	"broadsheet.dev/broadsheet/catalog"
+)
 
 // rowMakers has the maker of each relation that may have rows.
 func rowMakers() map[string]func(context.Context, *snapshot, *writer) error {
@@ -19,6 +23,41 @@ func rowMakers() map[string]func(context.Context, *snapshot, *writer) error {
 		"pg_catalog.pg_user":       userRows,
 		"pg_catalog.pg_tablespace": tablespaceRows,
 		"pg_catalog.pg_settings":   settingRows,
+
+		"pg_catalog.pg_language": onlyBuiltin("pg_catalog.pg_language"),
+		"pg_catalog.pg_operator": onlyBuiltin("pg_catalog.pg_operator"),
+		"pg_catalog.pg_opfamily": onlyBuiltin("pg_catalog.pg_opfamily"),
+		"pg_catalog.pg_opclass":  onlyBuiltin("pg_catalog.pg_opclass"),
+		"pg_catalog.pg_cast":     onlyBuiltin("pg_catalog.pg_cast"),
+		"pg_catalog.pg_proc":     procRows,
+
+		"pg_catalog.pg_index":       indexRows,
+		"pg_catalog.pg_indexes":     indexViewRows,
+		"pg_catalog.pg_constraint":  constraintRows,
+		"pg_catalog.pg_description": descriptionRows,
+		"pg_catalog.pg_sequence":    sequenceRows,
+		"pg_catalog.pg_sequences":   sequenceViewRows,
+		"pg_catalog.pg_authid":      authRows,
+
+		"information_schema.table_constraints":               tableConstraintRows,
+		"information_schema.key_column_usage":                keyColumnRows,
+		"information_schema.referential_constraints":         referentialRows,
+		"information_schema.constraint_column_usage":         constraintColumnRows,
+		"information_schema.constraint_table_usage":          constraintTableRows,
+		"information_schema.check_constraints":               checkRows,
+		"information_schema.sequences":                       informationSequenceRows,
+		"information_schema.table_privileges":                tablePrivilegeRows,
+		"information_schema.role_table_grants":               tablePrivilegeRows,
+		"information_schema.views":                           informationViewRows,
+		"information_schema.enabled_roles":                   enabledRoleRows,
+		"information_schema.information_schema_catalog_name": catalogNameRows,
+		"information_schema.routines":                        routineRows,
+
+		"lookup.procs":       lookupProcRows,
+		"lookup.constraints": lookupConstraintRows,
+		"lookup.indexes":     lookupIndexRows,
+		"lookup.comments":    lookupCommentRows,
+		"lookup.keywords":    onlyBuiltin("lookup.keywords"),
 
 		"information_schema.schemata": schemataRows,
 		"information_schema.tables":   informationTableRows,
@@ -42,9 +81,15 @@ func classRows(_ context.Context, s *snapshot, w *writer) error {
 		w.number("relnamespace", c.schemaOID)
 		w.text("relkind", c.kind())
 		w.number("relnatts", int64(len(s.columns(c))))
-		if c.table != nil {
+		switch {
+		case c.table != nil:
 			w.number("relam", oidJournalAM)
 			w.text("relreplident", "d")
+			w.truth("relhasindex", len(c.table.Indexes) > 0)
+			w.number("relchecks", int64(countKind(c.table, catalog.Check)))
+			w.truth("relhastriggers", s.isReferring(c.table))
+		case c.index != nil:
+			w.number("relam", s.method(c.index.Method))
 		}
 		if err := w.end(); err != nil {
 			return err
@@ -132,6 +177,7 @@ func tableRows(_ context.Context, s *snapshot, w *writer) error {
 		w.text("schemaname", all[i].schema)
 		w.text("tablename", all[i].name)
 		w.text("tableowner", s.catalog.cfg.Owner)
+		w.truth("hasindexes", all[i].table != nil && len(all[i].table.Indexes) > 0)
 		if err := w.end(); err != nil {
 			return err
 		}

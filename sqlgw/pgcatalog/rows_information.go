@@ -18,6 +18,9 @@ func informationTableRows(_ context.Context, s *snapshot, w *writer) error {
 	all := s.all()
 	for i := range all {
 		c := &all[i]
+		if c.kind() != "r" && c.kind() != "v" {
+			continue
+		}
 		w.text("table_catalog", s.catalog.cfg.Database)
 		w.text("table_schema", c.schema)
 		w.text("table_name", c.name)
@@ -37,6 +40,9 @@ func informationColumnRows(_ context.Context, s *snapshot, w *writer) error {
 	all := s.all()
 	for i := range all {
 		c := &all[i]
+		if c.kind() != "r" && c.kind() != "v" {
+			continue
+		}
 		for n, col := range s.columns(c) {
 			number := int64(n + 1)
 			if c.table != nil {

@@ -22,15 +22,18 @@ func typeRows(_ context.Context, s *snapshot, w *writer) error {
 		w.number("typcollation", t.collation)
 		w.number("typbasetype", t.base)
 		w.number("typtypmod", t.typmod)
-		w.text("typsubscript", t.subscript)
-		w.text("typinput", t.input)
-		w.text("typoutput", t.output)
-		w.text("typreceive", t.receive)
-		w.text("typsend", t.send)
-		w.text("typmodin", t.modifierIn)
-		w.text("typmodout", t.modifierOut)
+		w.number("typsubscript", s.proc(t.subscript))
+		w.number("typinput", s.proc(t.input))
+		w.number("typoutput", s.proc(t.output))
+		w.number("typreceive", s.proc(t.receive))
+		w.number("typsend", s.proc(t.send))
+		w.number("typmodin", s.proc(t.modifierIn))
+		w.number("typmodout", s.proc(t.modifierOut))
+		if t.name == "time_stamp" {
+			w.text("typdefault", "CURRENT_TIMESTAMP(2)")
+		}
 		if t.elementType != nil {
-			w.text("typanalyze", "array_typanalyze")
+			w.number("typanalyze", s.proc("array_typanalyze"))
 		}
 		if err := w.end(); err != nil {
 			return err
@@ -69,10 +72,13 @@ func collationRows(_ context.Context, _ *snapshot, w *writer) error {
 }
 
 // accessMethodRows: what PostgreSQL calls an access method of tables is a journal here.
-func accessMethodRows(_ context.Context, _ *snapshot, w *writer) error {
+func accessMethodRows(_ context.Context, s *snapshot, w *writer) error {
 	w.number("oid", oidJournalAM)
 	w.text("amname", "journal")
-	return w.end()
+	if err := w.end(); err != nil {
+		return err
+	}
+	return s.builtinRows(w, "pg_catalog.pg_am")
 }
 
 func databaseRows(_ context.Context, s *snapshot, w *writer) error {

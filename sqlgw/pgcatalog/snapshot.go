@@ -14,6 +14,8 @@ type snapshot struct {
 	classes []class
 	byName  map[className]*class
 	path    []string
+	// referring are the tables of foreign keys, on both ends.
+	referring map[int64]bool
 }
 
 type className struct{ schema, name string }
@@ -22,14 +24,22 @@ type className struct{ schema, name string }
 type class struct {
 	className
 	oid, schemaOID int64
-	table          *catalog.Table // nil for the system's
-	relation       *Relation      // nil for tables
+	table          *catalog.Table  // nil for what isn't one, and for the system's
+	relation       *Relation       // nil for what isn't the system's
+	index          *catalog.Index  // nil for what isn't one
+	of             *catalog.Table  // of an index
+	sequence       *catalog.Object // nil for what isn't one
 }
 
 // kind is relkind.
 func (c *class) kind() string {
-	if c.relation != nil && c.relation.view {
+	switch {
+	case c.relation != nil && c.relation.view:
 		return "v"
+	case c.index != nil:
+		return "i"
+	case c.sequence != nil:
+		return "S"
 	}
 	return "r"
 }
@@ -74,6 +84,18 @@ func (s *snapshot) all() []class {
 		s.classes = append(s.classes, class{
 			className: className{t.Schema, t.Name}, oid: t.ID, schemaOID: schemas[t.Schema], table: t,
 		})
+		for j := range t.Indexes {
+			x := &t.Indexes[j]
+			s.classes = append(s.classes, class{
+				className: className{t.Schema, x.Name}, oid: x.ID, schemaOID: schemas[t.Schema], index: x, of: t,
+			})
+		}
+	}
+	objects := s.state.Tables.Objects()
+	for i := range objects {
+		if o := &objects[i]; o.Sequence != nil {
+			s.classes = append(s.classes, class{className: className{o.Schema, o.Name}, oid: o.ID, schemaOID: schemas[o.Schema], sequence: o})
+		}
 	}
 	return s.classes
 }
@@ -115,14 +137,61 @@ func (s *snapshot) visible(c *class) bool { return s.class("", c.name) == c }
 
 // columns of a relation.
 func (s *snapshot) columns(c *class) []column {
-	if c.relation != nil {
+	switch {
+	case c.relation != nil:
 		return c.relation.columns
+	case c.index != nil:
+		var out []column
+		for _, id := range c.index.Columns {
+			if x := columnByID(c.of, id); x != nil {
+				out = append(out, s.column(x))
+				out[len(out)-1].notNull = false
+			}
+		}
+		return out
+	case c.sequence != nil:
+		types := s.catalog.types.byName
+		return []column{
+			{name: "last_value", typ: types["int8"], typmod: -1, notNull: true},
+			{name: "log_cnt", typ: types["int8"], typmod: -1, notNull: true},
+			{name: "is_called", typ: types["bool"], typmod: -1, notNull: true},
+		}
 	}
 	out := make([]column, len(c.table.Columns))
-	for i, x := range c.table.Columns {
-		out[i] = column{name: x.Name, typ: s.catalog.types.byOID[int64(x.Type.OID())], typmod: x.Type.TypMod(), notNull: x.NotNull}
+	for i := range c.table.Columns {
+		out[i] = s.column(&c.table.Columns[i])
 	}
 	return out
+}
+
+func (s *snapshot) column(x *catalog.Column) column {
+	return column{name: x.Name, typ: s.catalog.types.byOID[int64(x.Type.OID())], typmod: x.Type.TypMod(), notNull: x.NotNull}
+}
+
+// columnByID is nil if there is none.
+func columnByID(t *catalog.Table, id int64) *catalog.Column {
+	for i := range t.Columns {
+		if t.Columns[i].ID == id {
+			return &t.Columns[i]
+		}
+	}
+	return nil
+}
+
+// classByOID is nil if there is none.
+func (s *snapshot) classByOID(oid int64) *class {
+	all := s.all()
+	for i := range all {
+		if all[i].oid == oid {
+			return &all[i]
+		}
+	}
+	return nil
+}
+
+// functions are those that were declared.
+func (s *snapshot) functions() []catalog.Object {
+	return slices.DeleteFunc(slices.Clone(s.state.Tables.Objects()), func(o catalog.Object) bool { return o.Function == nil })
 }
 
 // printed is a relation's name as a regclass prints it.

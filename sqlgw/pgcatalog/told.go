@@ -1,5 +1,7 @@
 package pgcatalog
 
+import "maps"
+
 // Type is what clients are told of a type.
 type Type struct {
 	OID  uint32
@@ -57,6 +59,15 @@ func (n *Names) OID(typ, name string) uint32 {
 	return uint32(oid)
 }
 
+// Find is the value of a type that a name or number stands for.
+func (n *Names) Find(typ, name string) (int64, error) {
+	r, ok := n.seen.catalog.regs[typ]
+	if !ok {
+		return 0, nil
+	}
+	return r.find(n.seen, name)
+}
+
 // all are the names of a type's values.
 func (n *Names) all(typ string) map[int64]string {
 	names, s := map[int64]string{}, n.seen
@@ -70,6 +81,11 @@ func (n *Names) all(typ string) map[int64]string {
 		for _, t := range s.catalog.types.all {
 			p := t.parts()
 			names[t.oid] = p.name + p.rest
+		}
+	case "regproc":
+		maps.Copy(names, s.catalog.procNames)
+		for _, f := range s.functions() {
+			names[f.ID] = s.catalog.quoteIdent(f.Name)
 		}
 	case "regnamespace":
 		for _, x := range s.schemas() {

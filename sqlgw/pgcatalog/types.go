@@ -123,7 +123,7 @@ func (t *types) representation(x *typ) (columnar.Type, string) {
 		return t.representation(t.byOID[x.base])
 	}
 	switch x.name {
-	case "oid", "xid", "cid", "regclass", "regtype", "regnamespace", "regrole":
+	case "oid", "xid", "cid", "regproc", "regclass", "regtype", "regnamespace", "regrole":
 		return columnar.Type{Kind: columnar.Int64}, ""
 	case "bool", "int2", "int4", "int8", "float4", "float8", "timestamptz":
 		typ, err := columnar.TypeFromSQL(x.name, nil)
@@ -134,8 +134,35 @@ func (t *types) representation(x *typ) (columnar.Type, string) {
 	return text, ""
 }
 
+// listText is DuckDB's text of a list, given the text of an array or a vector.
+func listText(text string) string {
+	elements, isArray := columnar.SplitArray(text)
+	if !isArray {
+		return "[" + strings.Join(strings.Fields(text), ", ") + "]"
+	}
+	words := make([]string, len(elements))
+	for i, e := range elements {
+		words[i] = "NULL"
+		if e != nil {
+			words[i] = listWord(*e)
+		}
+	}
+	return "[" + strings.Join(words, ", ") + "]"
+}
+
+// listWord is an element of a list as DuckDB reads it in a list's text.
+func listWord(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+}
+
 // cell reads a constant of relations.txt.
 func (t *typ) cell(text string) (cell, error) {
+	if t.list != "" {
+		return cell{text: listText(text)}, nil
+	}
+	if t.name == "regproc" && text == "-" {
+		return cell{}, nil
+	}
 	switch t.scan.Kind {
 	case columnar.Bool:
 		return truthCell(text == "t"), nil

@@ -88,6 +88,16 @@ func code(t *testing.T, conn *pgx.Conn, sql string, args ...any) string {
 	return e.Code
 }
 
+// blockCode runs a statement that fails in a transaction block, and returns its SQLSTATE.
+func blockCode(t *testing.T, conn *pgx.Conn, sql string, args ...any) string {
+	t.Helper()
+	_, err := conn.Exec(t.Context(), sql, args...)
+	var e *pgconn.PgError
+	require.ErrorAs(t, err, &e, sql)
+	require.Equal(t, byte('E'), conn.PgConn().TxStatus(), sql)
+	return e.Code
+}
+
 // table makes a table of a test, which is dropped at its end.
 func table(t *testing.T, conn *pgx.Conn, columns string) string {
 	t.Helper()
