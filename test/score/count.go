@@ -42,7 +42,9 @@ func (c *Count) Percent() float64 { return c.all.percent() }
 // String is a table.
 func (c *Count) String() string {
 	var b strings.Builder
-	line := func(name string, t tally) { fmt.Fprintf(&b, "%-34s %4d of %4d  %5.1f %%\n", name, t.scored, t.asked, t.percent()) }
+	line := func(name string, t tally) {
+		fmt.Fprintf(&b, "%-34s %4d of %4d  %5.1f %%\n", name, t.scored, t.asked, t.percent())
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.clients)) {
 		line(name, c.clients[name])
 	}

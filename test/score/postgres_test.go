@@ -20,7 +20,7 @@ import (
 func postgres(t *testing.T) string {
 	t.Helper()
 	initdb, server := testenv.Program(t, "initdb"), testenv.Program(t, "postgres")
-	dir, err := os.MkdirTemp("", "broadsheet-postgres-")
+	dir, err := os.MkdirTemp("", "broadsheet-postgres-") //nolint:usetesting // Nobody can't reach into what is root's.
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	var as *syscall.Credential

@@ -23,6 +23,9 @@ type Replayer struct {
 	oids map[string]string
 }
 
+// clock is the server's time of today.
+var clock = regexp.MustCompile(`20[0-9]{2}-[0-9]{2}-[0-9]{2} [0-9:.]+\+00`)
+
 var place = regexp.MustCompile(`\{([a-z0-9_.]+)\}`)
 
 // Schema makes the schema, one statement at a time. It returns an error for each that failed.
@@ -104,14 +107,17 @@ func (a *Answer) failed(err error) error {
 
 // simple takes the answer to the last of the statements in the text.
 func (a *Answer) simple(ctx context.Context, conn *pgconn.PgConn, sql string) error {
-	results, err := conn.Exec(ctx, sql).ReadAll()
-	if err != nil {
-		return err
+	results := conn.Exec(ctx, sql)
+	for results.NextResult() {
+		reader := results.ResultReader()
+		fields := slices.Clone(reader.FieldDescriptions()) // which Read leaves out where there are no rows
+		result := reader.Read()
+		result.FieldDescriptions = fields
+		if result.Err == nil {
+			a.result(result)
+		}
 	}
-	if len(results) > 0 {
-		a.result(results[len(results)-1])
-	}
-	return nil
+	return results.Close()
 }
 
 func (a *Answer) extended(ctx context.Context, conn *pgconn.PgConn, s *Statement, sql string) error {
@@ -132,6 +138,9 @@ func (a *Answer) extended(ctx context.Context, conn *pgconn.PgConn, s *Statement
 	if result.Err != nil {
 		return result.Err
 	}
+	if len(result.FieldDescriptions) == 0 {
+		result.FieldDescriptions = prepared.Fields
+	}
 	a.result(result)
 	return nil
 }
@@ -143,7 +152,8 @@ func (a *Answer) copy(ctx context.Context, conn *pgconn.PgConn, s *Statement, sq
 		var out bytes.Buffer
 		tag, err = conn.CopyTo(ctx, &out, sql)
 		if utf8.Valid(out.Bytes()) {
-			a.rows(strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n"))
+			text := clock.ReplaceAllString(strings.TrimSuffix(out.String(), "\n"), "a time")
+			a.rows(strings.Split(text, "\n"))
 		} else {
 			a.rows([]string{hex.EncodeToString(out.Bytes())})
 		}
@@ -169,6 +179,7 @@ func (a *Answer) columns(fields []pgconn.FieldDescription) {
 const firstUserOID = 16000
 
 func (a *Answer) result(r *pgconn.Result) {
+	a.Columns = nil
 	if len(r.FieldDescriptions) > 0 {
 		a.columns(r.FieldDescriptions)
 	}
@@ -196,7 +207,7 @@ func cell(value []byte, oid uint32) string {
 			return "oid"
 		}
 	}
-	return string(value)
+	return clock.ReplaceAllString(string(value), "a time")
 }
 
 func (a *Answer) rows(rows []string) {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"broadsheet.dev/broadsheet/test/score"
@@ -20,7 +19,7 @@ import (
 )
 
 // floor is the least share of the statements, in percent, that has to score.
-const floor = 21.0
+const floor = 90.75
 
 var (
 	rewrite = flag.Bool("rewrite", false, "write testdata/answers.jsonl anew, from a real PostgreSQL")
@@ -43,7 +42,9 @@ func TestAnswersArePostgres(t *testing.T) {
 	require.Len(t, answers, len(want))
 	loose := reasons(t, "loose")
 	for i, a := range answers {
-		assert.Empty(t, a.Differs(want[i], loose[a.Name] != ""), a.Name)
+		if differs := a.Differs(want[i], loose[a.Name] != ""); differs != "" {
+			t.Errorf("%s: %s", a.Name, differs)
+		}
 	}
 }
 
@@ -77,8 +78,10 @@ func replay(t *testing.T, url string) ([]*score.Answer, []error) {
 	unmade := r.Schema(t.Context(), string(schema))
 	var out []*score.Answer
 	for _, s := range statements {
-		a, err := r.Run(t.Context(), s)
-		require.NoError(t, err)
+		ctx, done := context.WithTimeout(t.Context(), time.Minute) // which only ends a test that hangs
+		a, err := r.Run(ctx, s)
+		done()
+		require.NoError(t, err, s.Name)
 		out = append(out, a)
 	}
 	return out, unmade
