@@ -70,6 +70,7 @@ type Broker struct {
 	port   string // host:port, once there is one
 	conn   *grpc.ClientConn
 
+	fleet   []*Broker   // that it is of, with itself; nil if it is alone
 	running *task.Group // nil while the broker doesn't run
 	gate    *gate
 	broker  *broker.Broker
@@ -145,6 +146,9 @@ func NewFleet(tb testing.TB, cfg Config, zones ...string) []*Broker {
 			c.Join = fleet[0]
 		}
 		fleet = append(fleet, New(tb, c))
+	}
+	for _, b := range fleet {
+		b.fleet = fleet
 	}
 	return fleet
 }
@@ -326,7 +330,7 @@ func Spec(name string) *protocol.JournalSpec {
 	}
 }
 
-// Create makes journals, and returns once they are served.
+// Create makes journals, and returns once they are served, and every broker of the fleet knows.
 func (b *Broker) Create(specs ...*protocol.JournalSpec) {
 	b.tb.Helper()
 	ctx, cancel := context.WithTimeout(b.tb.Context(), patience)
@@ -340,6 +344,11 @@ func (b *Broker) Create(specs ...*protocol.JournalSpec) {
 	require.Equal(b.tb, protocol.Status_OK, r.GetStatus())
 	for _, s := range specs {
 		b.awaitServed(ctx, s.GetName())
+		for _, other := range b.fleet {
+			if other.running != nil {
+				other.awaitServed(ctx, s.GetName())
+			}
+		}
 	}
 }
 
