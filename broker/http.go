@@ -139,7 +139,7 @@ func writeFailure(w http.ResponseWriter, err error) {
 	}
 	if invalid, ok := errors.AsType[*protocol.ValidationError](err); ok {
 		hint := "an offset is 0 or more, or -1 for the head"
-		if invalid.Path == "Journal" {
+		if invalid.Path == "Journal" || strings.HasPrefix(invalid.Path, "Journal.") {
 			hint = "a journal's name is the path after the first slash, as in /acme/clicks/part-000"
 		}
 		writeError(w, http.StatusBadRequest, err.Error(), hint)
@@ -174,8 +174,10 @@ func statusHint(s protocol.Status) string {
 	switch s {
 	case protocol.Status_JOURNAL_NOT_FOUND:
 		return "create the journal first; appending to a name doesn't make one"
-	case protocol.Status_NO_JOURNAL_PRIMARY_BROKER, protocol.Status_INSUFFICIENT_JOURNAL_BROKERS:
+	case protocol.Status_NO_JOURNAL_PRIMARY_BROKER:
 		return "try again in a moment: the journal is about to be assigned to a broker"
+	case protocol.Status_INSUFFICIENT_JOURNAL_BROKERS:
+		return "the journal has fewer brokers than its replication: try again in a moment, or start another broker, in another zone if all are in one, or lower the replication"
 	case protocol.Status_NOT_JOURNAL_PRIMARY_BROKER, protocol.Status_NOT_JOURNAL_BROKER:
 		return "ask the broker that the headers Location and X-Route-Token name"
 	case protocol.Status_OFFSET_NOT_YET_AVAILABLE:
