@@ -46,7 +46,11 @@ func brokerName(dir, zone, id string) (string, error) {
 		id = "broker-" + hex.EncodeToString(b[:])
 	}
 	if err := (&protocol.ProcessSpec_ID{Zone: zone, Suffix: id}).Validate(); err != nil {
-		return "", withHint(fmt.Errorf("broker %s in zone %s: %w", id, zone, err), "choose another --broker.id or --broker.zone")
+		flag := "--broker.id"
+		if invalid, ok := errors.AsType[*protocol.ValidationError](err); ok && invalid.Path == "Zone" {
+			flag = "--broker.zone"
+		}
+		return "", withHint(fmt.Errorf("broker %s in zone %s: %w", id, zone, err), "choose another "+flag)
 	}
 	return id, durable.WriteFile(path, []byte(zone+" "+id+"\n"))
 }
