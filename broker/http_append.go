@@ -83,12 +83,12 @@ func (h *handler) appendAssigned(ctx context.Context, source *putSource) (*proto
 		resp, err := h.broker.append(ctx, source)
 		unassigned := resp.GetStatus() == protocol.Status_NO_JOURNAL_PRIMARY_BROKER ||
 			resp.GetStatus() == protocol.Status_INSUFFICIENT_JOURNAL_BROKERS
-		if err != nil || !unassigned {
+		if err != nil || !unassigned || !source.whole() {
 			return resp, err
 		}
 		select {
 		case <-next:
-			source.state = putBegin // Nothing but the parameters was taken from it.
+			source.state = putBegin
 		case <-patience.C:
 			return resp, nil
 		case <-h.broker.stopping:
@@ -119,6 +119,10 @@ const (
 	putMore                  // further content
 	putEnd                   // the end
 )
+
+// whole tells whether nothing but the parameters was taken, so that the source may begin again. An append that
+// went on to another broker has taken content, and would now be of what is left of it, or of nothing.
+func (s *putSource) whole() bool { return s.state <= putFirst }
 
 // Recv as of appendSource.
 func (s *putSource) Recv() (*protocol.AppendRequest, error) {
