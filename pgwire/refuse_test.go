@@ -15,6 +15,8 @@ const toldNoPlace = "FATAL 53300 sorry, too many clients already"
 // fill takes all places of connections that start, by clients that say nothing.
 func fill(t *testing.T, s *testServer) {
 	t.Helper()
+	// A session that was just greeted may have its place yet.
+	require.Eventually(t, func() bool { return len(s.server.starting) == 0 }, patience, time.Millisecond)
 	for range s.server.cfg.MaxStarting {
 		dial(t, s.address())
 	}
