@@ -2,16 +2,29 @@ package pgwire
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"time"
+
+	"broadsheet.dev/broadsheet/pgwire/hba"
 )
 
 // Config of a Server. Backend and Logger are needed.
 type Config struct {
 	Backend Backend
 	Logger  *slog.Logger
+	// TLS is what connections are encrypted with that ask for it; without it they are told no. Its
+	// versions from 1.2 on are taken. If it has ClientCAs, clients' certificates are verified.
+	TLS *tls.Config
+	// Rules say who may connect, and how it is proved; without any all who connect are believed.
+	// They need Users, and a MockSecret, if they ask for it.
+	Rules hba.Rules
+	Users Users
+	// MockSecret makes users that don't exist look as if they did: at least 16 bytes that nobody
+	// knows, the same for all servers of the same users.
+	MockSecret []byte
 	// MaxSessions bounds the sessions at one time; zero is 100. Further ones are refused
 	// with 53300.
 	MaxSessions int
@@ -39,6 +52,9 @@ func (c *Config) Validate() error {
 	if c.Backend == nil || c.Logger == nil {
 		return errors.New("pgwire: a Backend and a Logger are needed")
 	}
+	if err := c.validateRules(); err != nil {
+		return err
+	}
 	for _, limit := range []struct {
 		name  string
 		value int64
@@ -55,6 +71,29 @@ func (c *Config) Validate() error {
 		if limit.value < 0 || limit.value > limit.most {
 			return fmt.Errorf("pgwire: %s is %d, out of 0 to %d", limit.name, limit.value, limit.most)
 		}
+	}
+	return nil
+}
+
+// minSecret is the least length of a MockSecret.
+const minSecret = 16
+
+// validateRules holds the rules against what they need.
+func (c *Config) validateRules() error {
+	if c.Rules == nil {
+		return nil
+	}
+	if line := c.Rules.NeedTLS(); line != 0 && c.TLS == nil {
+		return fmt.Errorf("pgwire: the rule of line %d is for TLS, and there is no certificate", line)
+	}
+	if line := c.Rules.NeedCA(); line != 0 && c.TLS.ClientCAs == nil {
+		return fmt.Errorf("pgwire: the rule of line %d is for clients' certificates, and there is no authority to verify them by", line)
+	}
+	if c.Users == nil {
+		return errors.New("pgwire: Rules need Users")
+	}
+	if c.Rules.NeedPasswords() && len(c.MockSecret) < minSecret {
+		return fmt.Errorf("pgwire: MockSecret has %d bytes, at least %d are needed", len(c.MockSecret), minSecret)
 	}
 	return nil
 }

@@ -19,6 +19,9 @@ type conn struct {
 	in   inbound
 	out  writer
 
+	tls  *secured // nil without TLS
+	peer Peer
+
 	pid    uint32
 	secret []byte
 
@@ -56,8 +59,8 @@ func (s source) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// open opens the session and greets the client.
-func (c *conn) open(ctx context.Context, b Backend, p *startupPacket) error {
+// negotiate tells the client of what isn't spoken of what it asked for.
+func (c *conn) negotiate(p *startupPacket) {
 	if minor, tell := p.negotiated(); tell {
 		c.out.begin('v')
 		c.out.int32(protocol3 | uint32(minor))
@@ -67,20 +70,18 @@ func (c *conn) open(ctx context.Context, b Backend, p *startupPacket) error {
 		}
 		c.out.end()
 	}
+}
+
+// open opens the session and greets the client.
+func (c *conn) open(ctx context.Context, b Backend, p *startupPacket) error {
 	s := Startup{
-		User: p.params["user"], Database: p.params["database"], Parameters: p.params, PID: c.pid, Remote: c.life.nc.RemoteAddr(),
+		User: p.user(), Database: p.database(), Parameters: p.params, PID: c.pid, Peer: c.peer,
 		Params: &c.parameters, Names: names{c}, Line: line{&c.life},
-	}
-	if s.User == "" {
-		return &Error{Code: "28000", Message: "no PostgreSQL user name specified in startup packet"}
-	}
-	if s.Database == "" {
-		s.Database = s.User
 	}
 	delete(s.Parameters, "user")
 	delete(s.Parameters, "database")
 	c.out.begin('R') // AuthenticationOk
-	c.out.int32(0)
+	c.out.int32(authOK)
 	c.out.end()
 	c.statements, c.portals = map[string]*statement{}, map[string]*portal{}
 	session, err := b.Open(ctx, s)

@@ -10,17 +10,26 @@
 // texts are those of PostgreSQL 15, wherever a client can tell.
 //
 // Protocol 3.0 and 3.2 are spoken; later minor versions and unknown protocol options are
-// negotiated down. Encryption is answered with a no, function calls by message with 0A000.
+// negotiated down. Function calls by message are answered with 0A000.
+//
+// Connections are encrypted, by TLS 1.2 or later, if they ask for it or begin with it and Config has a certificate;
+// else they are told no. Config.Rules say who may connect, and how they prove who they are: by a password
+// (SCRAM-SHA-256, over TLS also bound to it), or a certificate. Package hba has the rules and package scram the
+// proof, both without I/O; Users gives what only the server's owner knows.
 //
 // # Invariants
 //
 //   - No bytes from a client crash the server, and a panic of a session ends that session
 //     only, with XX000.
+//   - Nothing is served, and no place of a session taken, before Config.Rules are met. A user that doesn't
+//     exist is told what one with a wrong password is told, after as much work.
+//   - Nothing that came unencrypted is used after the request for TLS. A write that is interrupted tears
+//     no record of TLS: see secured.
 //   - Memory is taken as bytes arrive, never for a length that was announced. A connection
 //     holds at most 24 KiB until it is a session: 10 for the longest startup packet, which is
 //     PostgreSQL's, a stack, and what Go has for a socket. While idle it holds 64 KiB; during a
 //     message, what its limits allow (Config.MaxMessage, MaxRow, MaxPreparedBytes). COPY
-//     data of any length needs 64 KiB.
+//     data of any length needs 64 KiB. TLS adds what Go's has: some 20 KiB when idle, and more in the handshake.
 //   - A connection is never dropped without a word: one that is too many is told 53300, and
 //     waiting for what it wants holds up no other. See refusals.
 //   - A client that doesn't read stops its session when one buffer is full: a row may only
@@ -59,7 +68,8 @@
 // testdata/postgres are conversations, with PostgreSQL 15's own answers: this package's
 // server, over a scripted session, has to give the same, and a flag lets a real server write
 // them anew. testdata/broadsheet are those in which there is no PostgreSQL to ask: limits,
-// cancels, shutdown, sessions that break their contract. Besides: pgx and psql over
+// cancels, shutdown, sessions that break their contract. Authentication is tried by pgx and psql
+// over TLS and without, with passwords and certificates that are right and wrong. Besides: pgx and psql over
 // loopback, memory of idle connections, fuzzing of the startup packet and of the stream of
 // messages, and the allocations of a row.
 package pgwire

@@ -29,6 +29,7 @@ func (e *CopyFailError) Error() string { return "COPY from stdin failed: " + e.M
 // Causes with which the context of a call ends, and reasons for the end of a session.
 var (
 	errCancelled = &Error{Code: "57014", Message: "canceling statement due to user request"}
+	errTooSlow   = &Error{Severity: "FATAL", Code: "57014", Message: "canceling authentication due to timeout"}
 	errShutdown  = &Error{
 		Severity: "FATAL", Code: "57P01",
 		Message: "terminating connection due to administrator command",

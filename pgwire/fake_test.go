@@ -22,10 +22,14 @@ type fakeBackend struct {
 	settings [][2]string
 	open     func(ctx context.Context) error // delays Open
 	closing  func()                          // delays Close
+	peer     func(Peer)                      // is told of whom sessions are for
 }
 
 func (b *fakeBackend) Open(ctx context.Context, s Startup) (Session, error) {
 	b.events.add("open user=%s database=%s %v", s.User, s.Database, s.Parameters)
+	if b.peer != nil {
+		b.peer(s.Peer)
+	}
 	if b.open != nil {
 		if err := b.open(ctx); err != nil {
 			return nil, err

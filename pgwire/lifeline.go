@@ -67,6 +67,13 @@ func (l *lifeline) cancel() {
 	}
 }
 
+// upgrade puts a connection in place of the one that it goes through.
+func (l *lifeline) upgrade(nc net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.nc = nc
+}
+
 // begin a call. It returns the call's context, and a function to end it.
 func (l *lifeline) begin() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(l.ctx)

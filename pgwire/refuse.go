@@ -72,7 +72,7 @@ func (s *Server) errNoPlace() *Error {
 func (s *Server) refuse(c *conn) {
 	c.life.allow(refusal)
 	err := c.guarded(func() error {
-		p, err := readStartup(c.life.nc, &c.in)
+		p, err := c.readStartup()
 		if err == nil && p.cancel {
 			return s.cancel(c, p, refusal)
 		}

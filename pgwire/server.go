@@ -107,7 +107,6 @@ func tooMany(hint string) *Error {
 // connection does the startup and runs the session to its end. A connection counts as a
 // session until all that it has is released.
 func (s *Server) connection(c *conn, started func()) {
-	c.life.allow(s.cfg.StartupTimeout)
 	err := c.guarded(func() error { return s.start(c) })
 	if err == nil {
 		started()
@@ -120,21 +119,34 @@ func (s *Server) connection(c *conn, started func()) {
 
 // start makes a session of a connection.
 func (s *Server) start(c *conn) error {
-	p, err := readStartup(c.life.nc, &c.in)
+	until := time.Now().Add(s.cfg.StartupTimeout)
+	c.life.allow(s.cfg.StartupTimeout)
+	p, err := c.readStartup()
 	if err != nil {
 		return err
 	}
 	if p.cancel {
 		return s.cancel(c, p, s.cfg.StartupTimeout)
 	}
-	if err := s.register(c, p); err != nil {
+	ctx, cancel := context.WithTimeoutCause(c.life.ctx, s.cfg.StartupTimeout, errTooSlow)
+	defer cancel()
+	c.negotiate(p)
+	if err := c.authenticate(ctx, p); err != nil {
+		return late(ctx, until, err)
+	}
+	if err := s.register(c, p); err != nil { // only those who may have a session take the place of one
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(c.life.ctx, s.cfg.StartupTimeout,
-		&Error{Severity: "FATAL", Code: "57014", Message: "canceling authentication due to timeout"})
-	defer cancel()
-	err = c.open(ctx, s.cfg.Backend, p)
-	if err != nil && ctx.Err() != nil {
+	return late(ctx, time.Time{}, c.open(ctx, s.cfg.Backend, p))
+}
+
+// late is an error of a startup, or the reason for which its time is over. A client that proves who it is
+// too slowly is told so.
+func late(ctx context.Context, until time.Time, err error) error {
+	switch {
+	case errors.Is(err, errGone) && !until.IsZero() && !time.Now().Before(until):
+		return errTooSlow
+	case err != nil && ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
 	return err

@@ -2,7 +2,6 @@ package pgwire
 
 import (
 	"context"
-	"net"
 	"time"
 )
 
@@ -19,8 +18,8 @@ type Startup struct {
 	Parameters map[string]string
 	// PID names the session to cancel requests and in pg_stat_activity.
 	PID uint32
-	// Remote is where the client is.
-	Remote net.Addr
+	// Peer is where the client comes from, and how it has proved to be the User.
+	Peer Peer
 	// Params lets the session report the settings that clients are told of.
 	Params ParameterSink
 	// Names are the connection's prepared statements and portals.

@@ -1,10 +1,11 @@
 package pgwire
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	"net"
+	"io"
 	"strings"
 )
 
@@ -36,21 +37,32 @@ type startupPacket struct {
 	secret []byte
 }
 
-// readStartup answers encryption requests, each of which may come once, with a no and
-// returns the packet that follows.
-func readStartup(nc net.Conn, in *inbound) (*startupPacket, error) {
-	asked := map[uint32]bool{}
+func (p *startupPacket) user() string { return p.params["user"] }
+
+// database that is asked for; PostgreSQL's default is the user's name.
+func (p *startupPacket) database() string { return cmp.Or(p.params["database"], p.user()) }
+
+// readStartup answers encryption requests, each of which may come once, and returns the packet that
+// follows. Where a connection begins with TLS, or asks for it, that is done.
+func (c *conn) readStartup() (*startupPacket, error) {
+	direct, err := c.beginsWithTLS()
+	if err != nil {
+		return nil, err
+	}
+	// Within TLS there is nothing more to ask for.
+	asked := map[uint32]bool{sslRequest: direct, gssRequest: direct}
 	for {
-		code, body, err := readUntyped(in)
+		code, body, err := readUntyped(&c.in)
 		if err != nil {
 			return nil, err
 		}
 		switch {
 		case (code == sslRequest || code == gssRequest) && !asked[code]:
 			asked[code] = true
-			if err := declineEncryption(nc, in, code); err != nil {
+			if err := c.answerEncryption(code); err != nil {
 				return nil, err
 			}
+			asked[gssRequest] = asked[gssRequest] || c.tls != nil
 		case code == cancelRequest:
 			if len(body) <= 4 || len(body) > 4+maxSecret {
 				return nil, violation("invalid length of query cancel packet")
@@ -59,16 +71,44 @@ func readStartup(nc net.Conn, in *inbound) (*startupPacket, error) {
 		case code>>16 == 3:
 			return parseStartup(uint16(code), body)
 		default:
-			return nil, unsupported(nc, code)
+			return nil, unsupported(c.out.dst, code)
 		}
 	}
 }
 
-// declineEncryption. What a client sent without waiting for the answer is refused: it could
+// beginsWithTLS does the handshake if the connection begins with one. The client has to say by ALPN that
+// it means this protocol.
+func (c *conn) beginsWithTLS() (bool, error) {
+	if c.cfg.TLS == nil {
+		return false, nil
+	}
+	if err := c.in.fill(1); err != nil {
+		return false, err
+	}
+	if c.in.buf[c.in.r] != recordHandshake {
+		return false, nil
+	}
+	if err := c.secure(); err != nil {
+		return true, err
+	}
+	if c.tls.ConnectionState().NegotiatedProtocol != alpn {
+		return true, violation("received direct SSL connection request without ALPN protocol negotiation extension")
+	}
+	return true, nil
+}
+
+// answerEncryption. What a client sent without waiting for the answer is refused: it could
 // be somebody else's.
-func declineEncryption(nc net.Conn, in *inbound, code uint32) error {
-	if _, err := nc.Write([]byte{'N'}); err != nil {
-		return errGone
+func (c *conn) answerEncryption(code uint32) error {
+	accept := code == sslRequest && c.cfg.TLS != nil
+	answer, in := byte('N'), &c.in
+	if accept {
+		answer = 'S'
+	}
+	if !accept || in.r == in.w { // a client that is refused is told by an error instead
+		if _, err := c.out.dst.Write([]byte{answer}); err != nil {
+			return c.life.why(err)
+		}
 	}
 	if in.r < in.w {
 		what := "SSL"
@@ -79,15 +119,18 @@ func declineEncryption(nc net.Conn, in *inbound, code uint32) error {
 		e.Detail = "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack."
 		return e
 	}
+	if accept {
+		return c.secure()
+	}
 	return nil
 }
 
 // unsupported refuses a version of the protocol. Clients before 3.0 take errors as plain
 // text.
-func unsupported(nc net.Conn, code uint32) error {
+func unsupported(w io.Writer, code uint32) error {
 	text := fmt.Sprintf("unsupported frontend protocol %d.%d: server supports 3.0 to 3.2", code>>16, code&0xffff)
 	if code>>16 < 3 {
-		_, _ = nc.Write([]byte("EFATAL:  " + text + "\n\x00"))
+		_, _ = w.Write([]byte("EFATAL:  " + text + "\n\x00"))
 		return errTerminate
 	}
 	return &Error{Severity: "FATAL", Code: "0A000", Message: text}

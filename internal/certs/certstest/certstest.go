@@ -46,6 +46,13 @@ func New(tb testing.TB, name string) *Authority {
 	return a
 }
 
+// Pool is one of this authority.
+func (a *Authority) Pool() *x509.CertPool {
+	p := x509.NewCertPool()
+	p.AddCert(a.cert)
+	return p
+}
+
 // Issue writes a certificate of a name and its key, over those that the files have
 // already if they are named.
 func (a *Authority) Issue(name string, over certs.Files) certs.Files {
