@@ -23,7 +23,7 @@ func TestEmptyCatalog(t *testing.T) {
 	s := w.snapshot(c)
 	require.Equal(t, []string{"postgres"}, s.Databases())
 	require.Equal(t, "postgres", s.Database())
-	require.Equal(t, []Schema{{ID: 16385, Name: "public"}}, s.Schemas())
+	require.Equal(t, []Schema{{ID: 16385, Name: "public", Access: nameEntry{Name: PublicSchema}.access()}}, s.Schemas())
 	require.Empty(t, s.Tables())
 	require.Positive(t, s.Revision())
 
@@ -43,7 +43,7 @@ func TestCreateTable(t *testing.T) {
 	made, err := c.CreateTable(t.Context(), spec)
 	require.NoError(t, err)
 	require.Equal(t, Table{
-		ID: 16386, Schema: "public", Name: "clicks", Generation: 16386, Version: 16386,
+		ID: 16386, Schema: "public", Name: "clicks", Generation: 16386, Version: 16386, Access: Access{Owner: SuperuserID},
 		Columns: []Column{
 			{ID: 1, Name: "id", Type: columnar.Type{Kind: columnar.Int64}, NotNull: true},
 			{ID: 2, Name: "price", Type: columnar.Type{Kind: columnar.Decimal, Precision: 12, Scale: 2}, Default: "0"},
@@ -280,7 +280,7 @@ func TestSchemas(t *testing.T) {
 	require.NoError(t, c.DropTable(t.Context(), "Sales/EU", "orders"))
 	require.NoError(t, other.DropSchema(t.Context(), "Sales/EU"))
 	require.ErrorIs(t, other.DropSchema(t.Context(), "Sales/EU"), ErrNotFound)
-	require.Equal(t, []Schema{{ID: 16385, Name: "public"}}, w.clean(c).Schemas())
+	require.Equal(t, []Schema{{ID: 16385, Name: "public", Access: nameEntry{Name: PublicSchema}.access()}}, w.clean(c).Schemas())
 }
 
 // TestRaces makes and drops the same tables and schemas from two processes at once.

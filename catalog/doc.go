@@ -7,6 +7,9 @@
 // with a format version and written under a compare. A Snapshot is what a statement
 // resolves its names in; it is at least as new as the moment it was asked for.
 //
+// Roles, and who may do what with tables and schemas, are kept there too; a Snapshot's Actor says what
+// that comes to. Nothing is enforced here.
+//
 // # Making and dropping a table
 //
 // The entry and its journals live in different places, so a record in etcd ties
@@ -40,6 +43,8 @@
 //     journals.
 //   - An entry that this program can't read, as of a newer format, is listed as
 //     unreadable and never overwritten.
+//   - The role postgres is always there, a superuser that may log in. A role that was dropped never comes back,
+//     nor what was granted to it: grants name roles by their ids.
 //   - An option that isn't acted on is refused by its name.
 //
 // # Goroutines

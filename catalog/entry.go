@@ -34,6 +34,7 @@ type (
 		ID      int64  `json:"id"`
 		Name    string `json:"name"`
 		Comment string `json:"comment,omitempty"`
+		accessEntry
 	}
 
 	objectEntry struct {
@@ -56,6 +57,7 @@ type (
 		// Constraints and Indexes are as they were declared.
 		Constraints []Constraint `json:"constraints,omitempty"`
 		Indexes     []Index      `json:"indexes,omitempty"`
+		accessEntry
 	}
 
 	columnEntry struct {
@@ -132,6 +134,7 @@ func (t Table) encode() string {
 	e := tableEntry{
 		Format: entryFormat, ID: t.ID, Schema: t.Schema, Name: t.Name, Generation: t.Generation, Version: t.Version,
 		Journals: t.Journals, Owned: t.Owned, Comment: t.Comment, Constraints: t.Constraints, Indexes: t.Indexes,
+		accessEntry: t.Access.entry(),
 	}
 	for _, c := range t.Columns {
 		e.Columns = append(e.Columns, columnEntry{
@@ -158,6 +161,7 @@ func decodeTable(value []byte) (Table, error) {
 	t := Table{
 		ID: e.ID, Schema: e.Schema, Name: e.Name, Generation: e.Generation, Version: e.Version,
 		Journals: e.Journals, Owned: e.Owned, Comment: e.Comment, Constraints: e.Constraints, Indexes: e.Indexes, Columns: make([]Column, 0, len(e.Columns)),
+		Access: e.access(),
 	}
 	for _, c := range e.Columns {
 		typ, err := c.typ()

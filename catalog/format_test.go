@@ -128,6 +128,10 @@ func TestFormatDocument(t *testing.T) {
 		{k.table("postgres", "public", "items"), items.encode()},
 		{k.object("postgres", "public", SequenceObject, "numbers"), encode(objectEntry{Format: entryFormat, Object: numbers})},
 		{k.object("postgres", "public", FunctionObject, twice.key()), encode(objectEntry{Format: entryFormat, Object: twice})},
+		{k.role("alice"), goldenRole().encode()},
+		{k.secret(), encode(secretEntry{Format: entryFormat, Secret: "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"})},
+		{k.schema("postgres", "sales"), encode(goldenSchema())},
+		{k.table("postgres", "sales", "orders"), goldenGranted().encode()},
 		{k.createRecord("postgres", "Sales/EU", 16390), r.encode()},
 		{k.dropRecord(16390), r.encode()},
 	}, documented(t))
@@ -145,10 +149,14 @@ func TestDocumentedEntriesAreRead(t *testing.T) {
 		k.table("postgres", "public", "items"):                      items,
 		k.object("postgres", "public", SequenceObject, "numbers"):   numbers,
 		k.object("postgres", "public", FunctionObject, twice.key()): twice,
-		k.version():                    bookkeeper{},
-		k.counter():                    bookkeeper{},
-		k.database("postgres"):         database{Format: 1, ID: 16384, Name: "postgres"},
-		k.schema("postgres", "public"): schema{Format: 1, ID: 16385, Name: "public"},
+		k.role("alice"):                        goldenRole(),
+		k.secret():                             bookkeeper{},
+		k.schema("postgres", "sales"):          schema(goldenSchema()),
+		k.table("postgres", "sales", "orders"): goldenGranted(),
+		k.version():                            bookkeeper{},
+		k.counter():                            bookkeeper{},
+		k.database("postgres"):                 database{Format: 1, ID: 16384, Name: "postgres"},
+		k.schema("postgres", "public"):         schema{Format: 1, ID: 16385, Name: "public"},
 	}
 	for _, p := range documented(t) {
 		if !strings.HasPrefix(p.key, k.root) {

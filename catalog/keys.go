@@ -38,6 +38,13 @@ func (k keys) object(db, schema string, kind ObjectKind, name string) string {
 	return k.objectsOf(db, schema) + string(kind) + "/" + escapeName(name)
 }
 
+func (k keys) roles() string { return k.root + "/roles/" }
+
+func (k keys) role(name string) string { return k.roles() + escapeName(name) }
+
+// secret is what the processes of a catalog share.
+func (k keys) secret() string { return k.root + "/secret" }
+
 func (k keys) creating() string { return k.root + "/creating/" }
 
 func (k keys) creatingOf(db, schema string) string {

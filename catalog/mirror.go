@@ -43,6 +43,12 @@ func (k keys) decode(key string, value []byte) (any, error) {
 	case key == k.version() || key == k.counter():
 		_, err := decodeEntry[versionEntry](value)
 		return bookkeeper{}, err
+	case key == k.secret():
+		_, err := decodeEntry[versionEntry](value)
+		return bookkeeper{}, err
+	case strings.HasPrefix(key, k.roles()):
+		r, err := decodeRole(value)
+		return r, errors.Join(err, wrongKey(key, k.role(r.Name)))
 	case strings.HasPrefix(key, k.databases()):
 		e, err := decodeEntry[nameEntry](value)
 		return database(e), errors.Join(err, wrongKey(key, k.databases()+escapeName(e.Name)))

@@ -14,6 +14,8 @@ type Schema struct {
 	Name string
 	// Comment is that of COMMENT ON.
 	Comment string
+	// Access is who owns the schema, and who may do what with it.
+	Access Access
 }
 
 // reservedSchema tells whether PostgreSQL or we keep a schema name for the system.
@@ -21,8 +23,13 @@ func reservedSchema(name string) bool {
 	return strings.HasPrefix(name, "pg_") || name == "information_schema" || name == "bs_catalog"
 }
 
-// CreateSchema makes an empty schema.
+// CreateSchema makes an empty schema, which belongs to the superuser.
 func (c *Catalog) CreateSchema(ctx context.Context, name string) (Schema, error) {
+	return c.CreateSchemaFor(ctx, name, SuperuserID)
+}
+
+// CreateSchemaFor makes an empty schema that belongs to a role.
+func (c *Catalog) CreateSchemaFor(ctx context.Context, name string, owner int64) (Schema, error) {
 	if err := validateIdentifier("schema", name); err != nil {
 		return Schema{}, err
 	}
@@ -38,14 +45,14 @@ func (c *Catalog) CreateSchema(ctx context.Context, name string) (Schema, error)
 		if s.kvs[0] != nil {
 			return Schema{}, &Error{Code: ErrExists, Kind: "schema", Name: name}
 		}
-		made := nameEntry{Format: entryFormat, ID: s.nextID, Name: name}
+		made := nameEntry{Format: entryFormat, ID: s.nextID, Name: name}.with(Access{Owner: owner})
 		ok, err := c.commit(ctx, append(s.compares(), absent(key)),
 			s.take(), clientv3.OpPut(key, encode(made)), c.putVersion())
 		if err != nil {
 			return Schema{}, c.unknown("schema", name, err)
 		}
 		if ok {
-			return Schema{ID: made.ID, Name: name}, nil
+			return Schema{ID: made.ID, Name: name, Access: made.access()}, nil
 		}
 	}
 }

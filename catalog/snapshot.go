@@ -55,7 +55,7 @@ func (s *Snapshot) Databases() []string {
 func (s *Snapshot) Schema(name string) (Schema, bool) {
 	kv, _ := s.view.Get(s.catalog.keys.schema(s.catalog.database, name))
 	e, ok := kv.Value.(schema)
-	return Schema{ID: e.ID, Name: e.Name, Comment: e.Comment}, ok
+	return Schema{ID: e.ID, Name: e.Name, Comment: e.Comment, Access: nameEntry(e).access()}, ok
 }
 
 // Schemas are all schemas, in the order of their names.
@@ -63,7 +63,7 @@ func (s *Snapshot) Schemas() []Schema {
 	var out []Schema
 	s.view.Ascend(s.catalog.keys.schemas(s.catalog.database), func(kv keyspace.KeyValue) bool {
 		if e, ok := kv.Value.(schema); ok {
-			out = append(out, Schema{ID: e.ID, Name: e.Name, Comment: e.Comment})
+			out = append(out, Schema{ID: e.ID, Name: e.Name, Comment: e.Comment, Access: nameEntry(e).access()})
 		}
 		return true
 	})

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -46,6 +47,8 @@ type Table struct {
 	Journals string
 	// Owned tells that the table made its journals, and that they go with it.
 	Owned bool
+	// Access is who owns the table, and who may do what with it.
+	Access Access
 	// Options is zero for a table that doesn't own its journals.
 	Options Options
 	// Version of the columns. It is drawn from the same counter as ids: no two
@@ -85,6 +88,8 @@ type TableSpec struct {
 	Constraints []Constraint
 	Indexes     []Index
 	Options     Options
+	// Owner is the id of the role that it will belong to; 0 is the superuser.
+	Owner int64
 	// OnJournals is the prefix of existing journals that the table is laid over; ""
 	// makes journals for the table.
 	OnJournals string
@@ -163,6 +168,7 @@ func (s TableSpec) table(id int64, stores []string) Table {
 	t := Table{
 		ID: id, Schema: s.Schema, Name: s.Name, Generation: id, Version: id,
 		Columns: make([]Column, 0, len(s.Columns)), Journals: s.OnJournals,
+		Access: Access{Owner: cmp.Or(s.Owner, SuperuserID)},
 	}
 	for i, c := range s.Columns {
 		c.ID = int64(i + 1)
