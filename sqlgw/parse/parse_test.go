@@ -266,7 +266,7 @@ func showDeclared(kind string, st Statement) string {
 	case *Maintain:
 		return fmt.Sprintf("%s %s %v", kind, s.Command, s.Tables)
 	default:
-		return kind
+		return showRole(kind, st)
 	}
 }
 

@@ -5,7 +5,8 @@ package parse
 // *CreateIndex, *AddConstraints, *CreateSequence, *CreateFunction, *Comment, *Drop, *Maintain,
 // *Show, *Set, *Reset, *Subscribe; of transactions (transaction.go): *SetTransaction, *Begin, *Commit,
 // *Rollback, *Savepoint, *Release, *RollbackTo; and those that name something of the session
-// (named.go): *Prepare, *Execute, *Deallocate, *Discard, *Declare, *Fetch, *CloseCursor, *Listen, *Unlisten, *Notify.
+// (named.go): *Prepare, *Execute, *Deallocate, *Discard, *Declare, *Fetch, *CloseCursor, *Listen, *Unlisten, *Notify; and
+// those of roles (roles.go): *CreateRole, *AlterRole, *DropRole, *GrantRole, *Grant.
 type Statement interface {
 	// Position counts the characters up to the statement's first one from 1.
 	Position() int
