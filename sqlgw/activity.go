@@ -74,7 +74,7 @@ type activity struct {
 
 func newActivity(s pgwire.Startup) *activity {
 	a := &activity{pid: s.PID, user: s.User, line: s.Line, began: time.Now(), state: "idle", changed: time.Now()}
-	if tcp, ok := s.Remote.(*net.TCPAddr); ok {
+	if tcp, ok := s.Peer.Address.(*net.TCPAddr); ok {
 		host, port, err := net.SplitHostPort(tcp.String())
 		if err == nil {
 			a.remote, a.port = host, port
@@ -138,12 +138,13 @@ func sessionColumns() []columnar.Column {
 func sessionRows(_ context.Context, s viewState, add func(*columnar.Batch) error) error {
 	b := newViewRows(sessionColumns())
 	for _, a := range s.session.gateway.roster.all() {
-		a.row(b)
+		a.row(b, s.mayActOn(a))
 	}
 	return add(b.batch())
 }
 
-func (a *activity) row(b *viewRows) {
+// row of a session. What it asked is only shown to those who might have.
+func (a *activity) row(b *viewRows, shown bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b.cols[0].AppendInt64(int64(a.pid))
@@ -158,5 +159,9 @@ func (a *activity) row(b *viewRows) {
 		}
 	}
 	b.text(9, a.state)
-	b.text(10, a.query)
+	if shown {
+		b.text(10, a.query)
+	} else {
+		b.text(10, "<insufficient privilege>")
+	}
 }

@@ -38,7 +38,11 @@ func (a acting) Function(c parse.Call) (*parse.Template, error) {
 	columns := []columnar.Column{{Name: "done", Type: columnar.Type{Kind: columnar.Bool}}}
 	token := a.state.session.gateway.scans.add(duck.Scan{Columns: columns, Open: func(context.Context, []int) (duck.Source, error) {
 		v := columnar.NewVectorBuilder(columns[0].Type)
-		v.AppendBool(do(a.state.session.gateway.roster.find(pid)))
+		of := a.state.session.gateway.roster.find(pid)
+		if of != nil && !a.state.mayActOn(of) {
+			return nil, sqlError("42501", "must be a member of the role whose process is to be ended or canceled")
+		}
+		v.AppendBool(do(of))
 		return &batchSource{left: []*columnar.Batch{{Len: 1, Cols: []columnar.Vector{v.Vector()}}}}, nil
 	}})
 	*a.tokens = append(*a.tokens, token)

@@ -30,6 +30,9 @@ func (s *session) prepareDDL(p parse.Statement) (*statement, error) {
 	case *parse.ShowTables:
 		return s.utility(textColumns("schema", "name", "journals"), s.showTables), nil
 	default:
+		if st := s.prepareRoles(p); st != nil {
+			return st, nil
+		}
 		e := sqlError("0A000", "this statement is not supported")
 		e.Position = p.Position()
 		return nil, e
@@ -67,6 +70,9 @@ func (s *session) createTable(ctx context.Context, w pgwire.ResultWriter, p *par
 	}
 	spec := catalog.TableSpec{Schema: schema, Name: p.Table.Name, OnJournals: p.Journals}
 	if err := s.declareTable(ctx, snap, p, &spec); err != nil {
+		return err
+	}
+	if spec.Owner, err = s.createIn(snap, schema, p.Journals); err != nil {
 		return err
 	}
 	options := map[string]string{}
@@ -146,6 +152,11 @@ func (s *session) dropTables(ctx context.Context, w pgwire.ResultWriter, p *pars
 		s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "00000", Message: e.Message + ", skipping"})
 	}
 	for _, t := range tables {
+		if err := s.own(snap, t); err != nil {
+			return err
+		}
+	}
+	for _, t := range tables {
 		if err := s.gateway.cfg.Catalog.DropTable(ctx, t.Schema, t.Name); err != nil {
 			return catalogError(err)
 		}
@@ -168,7 +179,15 @@ func (s *session) createSchema(ctx context.Context, w pgwire.ResultWriter, p *pa
 	if strings.HasPrefix(p.Name, "pg_") || p.Name == bsCatalog || p.Name == "information_schema" {
 		return sqlError("42939", "unacceptable schema name %q: the name is reserved for the system", p.Name)
 	}
-	_, err := s.gateway.cfg.Catalog.CreateSchema(ctx, p.Name)
+	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	owner, err := s.createSchemaAs(snap)
+	if err != nil {
+		return err
+	}
+	_, err = s.gateway.cfg.Catalog.CreateSchemaFor(ctx, p.Name, owner)
 	if errors.Is(err, catalog.ErrExists) && p.IfNotExists {
 		s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "42P06", Message: fmt.Sprintf("schema %q already exists, skipping", p.Name)})
 		err = nil
@@ -196,6 +215,11 @@ func (s *session) dropSchemas(ctx context.Context, w pgwire.ResultWriter, p *par
 			s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "00000", Message: fmt.Sprintf("schema %q does not exist, skipping", name)})
 		default:
 			return sqlError("3F000", "schema %q does not exist", name)
+		}
+	}
+	for _, name := range names {
+		if err := s.ownSchema(snap, name); err != nil {
+			return err
 		}
 	}
 	for _, name := range names {

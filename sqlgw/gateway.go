@@ -141,7 +141,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 }
 
 // Open begins a session, for pgwire.
-func (g *Gateway) Open(_ context.Context, s pgwire.Startup) (pgwire.Session, error) {
+func (g *Gateway) Open(ctx context.Context, s pgwire.Startup) (pgwire.Session, error) {
 	if s.Database != g.cfg.Database {
 		e := sqlError("3D000", "database %q does not exist", s.Database)
 		return nil, hinted(e, fmt.Sprintf("Connect to the database %q.", g.cfg.Database))
@@ -149,8 +149,13 @@ func (g *Gateway) Open(_ context.Context, s pgwire.Startup) (pgwire.Session, err
 	if g.broken.Load() {
 		return nil, errBroken()
 	}
+	settings := newSettings(s.Params)
+	if err := g.admit(ctx, s, settings); err != nil {
+		return nil, err
+	}
 	session := &session{
-		gateway: g, settings: newSettings(s.Params), user: s.User, pid: s.PID, names: s.Names, line: s.Line, activity: newActivity(s),
+		gateway: g, settings: settings, user: s.User, trusted: s.Peer.Method == "", pid: s.PID,
+		names: s.Names, line: s.Line, activity: newActivity(s),
 	}
 	if err := session.settings.start(s.Parameters); err != nil {
 		return nil, err

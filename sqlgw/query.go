@@ -68,6 +68,11 @@ func (s *session) resolveAll(snap *catalog.Snapshot, p *parse.Select) ([]source,
 		if err != nil {
 			return nil, err
 		}
+		if x.view == nil {
+			if err := s.permit(snap, x.table, catalog.Select, r.Name); err != nil {
+				return nil, err
+			}
+		}
 		out = append(out, x)
 	}
 	return out, nil

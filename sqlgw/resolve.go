@@ -69,6 +69,9 @@ func (s *session) writable(ctx context.Context, n parse.Name) (catalog.Table, []
 	if err != nil {
 		return catalog.Table{}, nil, err
 	}
+	if err := s.permit(snap, t, catalog.Insert, n); err != nil {
+		return catalog.Table{}, nil, err
+	}
 	journals, err := snap.Journals(ctx, t)
 	return t, journals, err
 }

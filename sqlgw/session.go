@@ -16,6 +16,7 @@ type session struct {
 	gateway    *Gateway
 	settings   *settings
 	user       string
+	trusted    bool // whoever isn't a role is the superuser
 	pid        uint32
 	names      pgwire.Names
 	line       pgwire.Line

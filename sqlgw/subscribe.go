@@ -41,7 +41,11 @@ func (s *session) subscribedTable(ctx context.Context, p *parse.Subscribe) (cata
 	if err != nil {
 		return catalog.Table{}, err
 	}
-	return s.table(snap, *p.Table)
+	t, err := s.table(snap, *p.Table)
+	if err != nil {
+		return t, err
+	}
+	return t, s.permit(snap, t, catalog.Select, *p.Table)
 }
 
 // subscriptionStart is where each journal of a table begins.
@@ -49,6 +53,11 @@ func (s *session) subscriptionStart(ctx context.Context, t catalog.Table) ([]pos
 	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if now, ok := snap.Table(t.Schema, t.Name); ok { // it may have been granted or revoked since
+		if err := s.permit(snap, now, catalog.Select, parse.Name{Schema: t.Schema, Name: t.Name}); err != nil {
+			return nil, err
+		}
 	}
 	journals, err := snap.Journals(ctx, t)
 	if err != nil {

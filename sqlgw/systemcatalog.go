@@ -47,6 +47,13 @@ type viewState struct {
 
 func (s *session) viewState(snap *catalog.Snapshot) viewState {
 	state := pgcatalog.State{Tables: snap, Path: s.settings.schemas(), PID: s.pid}
+	state.Roles = snap.Roles
+	state.Actor = func(role string) (catalog.Actor, bool) {
+		if role == "" {
+			return s.actor(snap), true
+		}
+		return snap.Actor(role)
+	}
 	boot := settingTable()
 	for i, e := range s.settings.table {
 		state.Settings = append(state.Settings, pgcatalog.Setting{

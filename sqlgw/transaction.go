@@ -208,7 +208,7 @@ func traitsOf(p parse.Statement) traits {
 	case *parse.Commit, *parse.Rollback, *parse.RollbackTo:
 		return traits{ends: true}
 	default:
-		return traits{}
+		return roleTraits(p)
 	}
 }
 

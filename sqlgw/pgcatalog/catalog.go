@@ -68,6 +68,11 @@ type State struct {
 	PID  uint32
 	// Settings are the session's parameters.
 	Settings []Setting
+	// Roles returns all that there are; nil stands for the superuser alone.
+	Roles func() []catalog.Role
+	// Actor returns what a role may do, that of the session's for ""; nil is that everybody may do
+	// everything.
+	Actor func(role string) (catalog.Actor, bool)
 	// Size is asked for the bytes that a table's journals hold.
 	Size func(ctx context.Context, t catalog.Table) (int64, error)
 }
@@ -109,8 +114,9 @@ const (
 
 // schema is a schema of the system.
 type schema struct {
-	oid  int64
-	name string
+	oid      int64
+	name     string
+	ownerOID int64 // 0 is the superuser's
 }
 
 // New returns a catalog.
@@ -120,7 +126,7 @@ func New(cfg Config) (*Catalog, error) {
 	}
 	c := &Catalog{
 		cfg: cfg, lookups: map[string]*Relation{}, keywords: quotedKeywords(), regs: regTypes(),
-		schemas: []schema{{oidCatalogSchema, catalogSchema}, {oidInformationSchema, informationSchema}},
+		schemas: []schema{{oid: oidCatalogSchema, name: catalogSchema}, {oid: oidInformationSchema, name: informationSchema}},
 	}
 	var err error
 	if c.types, err = readTypes(); err != nil {

@@ -81,7 +81,6 @@ func returned(function string) string {
 
 // sessionFunctions tell of the session.
 func (c *Catalog) sessionFunctions() map[string]function {
-	owner := "CAST(" + literal(c.cfg.Owner) + " AS VARCHAR)"
 	database := "CAST(" + literal(c.cfg.Database) + " AS VARCHAR)"
 	list := map[string]function{
 		"current_database": {constant: database}, "current_catalog": {constant: database},
@@ -90,7 +89,7 @@ func (c *Catalog) sessionFunctions() map[string]function {
 		"current_schema":          {answer: currentSchema},
 		"current_schemas":         {min: 1, max: 1, answer: currentSchemas},
 		"current_setting":         {min: 1, max: 2, answer: currentSetting},
-		"pg_get_userbyid":         {min: 1, max: 1, constant: userByID(c.cfg.Owner)},
+		"pg_get_userbyid":         {min: 1, max: 1, text: "coalesce(" + lookedUp("bs_role", "roles") + ", 'unknown (OID=' || CAST($1 AS VARCHAR) || ')')"},
 		"getdatabaseencoding":     {text: "CAST('UTF8' AS VARCHAR)"},
 		"pg_client_encoding":      {text: "CAST('UTF8' AS VARCHAR)"},
 		"pg_encoding_to_char":     {min: 1, max: 1, text: encodingNames()},
@@ -103,14 +102,11 @@ func (c *Catalog) sessionFunctions() map[string]function {
 		"pg_relation_is_updatable": {min: 2, max: 2, named: (*snapshot).namedClass, text: lookedUp("CASE WHEN bs_table THEN 8 ELSE 0 END", "classes")},
 	}
 	for _, name := range []string{"current_user", "session_user", "user", "current_role"} {
-		list[name] = function{constant: owner}
+		list[name] = function{answer: func(d *dialect, _ parse.Call) (*parse.Template, error) {
+			return parse.NewTemplate("CAST(" + literal(d.snapshot().user()) + " AS VARCHAR)")
+		}}
 	}
 	return list
-}
-
-func userByID(owner string) string {
-	return "(SELECT CASE bs_asked WHEN 10 THEN " + literal(owner) + " ELSE 'unknown (OID=' || CAST(bs_asked AS VARCHAR) || ')' END" +
-		" FROM (SELECT CAST($1 AS BIGINT)) AS bs_call (bs_asked))"
 }
 
 // encodings are PostgreSQL's, by their numbers.

@@ -188,8 +188,10 @@ func (s *snapshot) namedRole(text string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if len(parts) == 1 && parts[0] == s.catalog.cfg.Owner {
-		return oidOwner, nil
+	if len(parts) == 1 {
+		if oid := s.roleID(parts[0]); oid != 0 {
+			return oid, nil
+		}
 	}
 	return 0, &parse.Error{Code: parse.CodeUndefinedObject, Message: `role "` + strings.Join(parts, ".") + `" does not exist`}
 }

@@ -8,9 +8,6 @@ import (
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 )
 
-// Everybody is the role that everything belongs to, so whoever asks for a privilege has it, as
-// long as the thing and the privilege exist.
-
 // privilegeFunctions are has_table_privilege and its like: of a user or without one, by name
 // or by OID.
 func privilegeFunctions() map[string]function {
@@ -21,7 +18,7 @@ func privilegeFunctions() map[string]function {
 	list := map[string]function{}
 	add := func(kind string, last int, privileges []string, f find) {
 		list["has_"+kind+"_privilege"] = function{min: last - 1, max: last, answer: func(d *dialect, c parse.Call) (*parse.Template, error) {
-			return hasPrivilege(d, c, c.Args[len(c.Args)-last+1:], privileges, f)
+			return hasPrivilege(d, c, kind, c.Args[len(c.Args)-last+1:], privileges, f)
 		}}
 	}
 	add("table", 3, table, (*snapshot).namedClass)
@@ -35,8 +32,8 @@ func privilegeFunctions() map[string]function {
 }
 
 // hasPrivilege answers for a call whose arguments, without the user, are the thing, perhaps more, and the
-// privileges. It is true where the thing is not NULL.
-func hasPrivilege(d *dialect, c parse.Call, args []parse.Literal, known []string, find func(*snapshot, string) (int64, error)) (*parse.Template, error) {
+// privileges. It is NULL where the thing is.
+func hasPrivilege(d *dialect, c parse.Call, kind string, args []parse.Literal, known []string, find func(*snapshot, string) (int64, error)) (*parse.Template, error) {
 	if len(c.Args) > len(args) && c.Args[0].Kind == parse.String && c.Args[0].Text != "public" {
 		if _, err := d.snapshot().namedRole(c.Args[0].Text); err != nil {
 			return nil, err
@@ -50,12 +47,36 @@ func hasPrivilege(d *dialect, c parse.Call, args []parse.Literal, known []string
 			}
 		}
 	}
+	answer, named := "true", int64(0)
 	if args[0].Kind == parse.String {
-		if _, err := find(d.snapshot(), args[0].Text); err != nil {
+		var err error
+		if named, err = find(d.snapshot(), args[0].Text); err != nil {
 			return nil, err
 		}
 	}
-	return d.template(fmt.Sprintf("CASE WHEN $%d IS NOT NULL THEN true END", len(c.Args)-len(args)+1))
+	thing := fmt.Sprintf("$%d", len(c.Args)-len(args)+1)
+	if a, limited := d.snapshot().asked(c, args); limited {
+		privileges := "SELECT"
+		if kind == "schema" {
+			privileges = "USAGE"
+		}
+		if last := args[len(args)-1]; last.Kind == parse.String {
+			privileges = last.Text
+		}
+		no := d.snapshot().refused(kind, a, privileges)
+		switch {
+		case slices.Contains(no, itoa(named)):
+			answer = "false"
+		case named == 0 && len(no) > 0:
+			// A text that stands for a lookup can't be part of a template.
+			no = slices.DeleteFunc(no, func(x string) bool { return strings.ContainsAny(x, "{}$") })
+			for i := range no {
+				no[i] = literal(no[i])
+			}
+			answer = "CAST(" + thing + " AS VARCHAR) NOT IN (" + strings.Join(no, ", ") + ")"
+		}
+	}
+	return d.template("CASE WHEN " + thing + " IS NOT NULL THEN " + answer + " END")
 }
 
 func (s *snapshot) namedDatabase(text string) (int64, error) {

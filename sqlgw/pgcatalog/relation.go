@@ -192,7 +192,7 @@ func (r *Relation) addColumn(c column) {
 
 func (c *Catalog) addOther(i int, o Other) error {
 	if i == 0 {
-		c.schemas = append([]schema{{oidOthers, o.Schema}}, c.schemas...)
+		c.schemas = append([]schema{{oid: oidOthers, name: o.Schema}}, c.schemas...)
 	}
 	r := &Relation{Schema: o.Schema, Name: o.Name, OID: oidOthers + 1 + int64(i), view: true, index: map[string]int{}}
 	for _, col := range o.Columns {

@@ -9,20 +9,21 @@ import (
 // rowMakers has the maker of each relation that may have rows.
 func rowMakers() map[string]func(context.Context, *snapshot, *writer) error {
 	return map[string]func(context.Context, *snapshot, *writer) error{
-		"pg_catalog.pg_class":      classRows,
-		"pg_catalog.pg_attribute":  attributeRows,
-		"pg_catalog.pg_attrdef":    defaultRows,
-		"pg_catalog.pg_namespace":  namespaceRows,
-		"pg_catalog.pg_tables":     tableRows,
-		"pg_catalog.pg_views":      viewRows,
-		"pg_catalog.pg_type":       typeRows,
-		"pg_catalog.pg_collation":  collationRows,
-		"pg_catalog.pg_am":         accessMethodRows,
-		"pg_catalog.pg_database":   databaseRows,
-		"pg_catalog.pg_roles":      roleRows,
-		"pg_catalog.pg_user":       userRows,
-		"pg_catalog.pg_tablespace": tablespaceRows,
-		"pg_catalog.pg_settings":   settingRows,
+		"pg_catalog.pg_class":        classRows,
+		"pg_catalog.pg_attribute":    attributeRows,
+		"pg_catalog.pg_attrdef":      defaultRows,
+		"pg_catalog.pg_namespace":    namespaceRows,
+		"pg_catalog.pg_tables":       tableRows,
+		"pg_catalog.pg_views":        viewRows,
+		"pg_catalog.pg_type":         typeRows,
+		"pg_catalog.pg_collation":    collationRows,
+		"pg_catalog.pg_am":           accessMethodRows,
+		"pg_catalog.pg_database":     databaseRows,
+		"pg_catalog.pg_roles":        roleRows,
+		"pg_catalog.pg_user":         userRows,
+		"pg_catalog.pg_auth_members": memberRows,
+		"pg_catalog.pg_tablespace":   tablespaceRows,
+		"pg_catalog.pg_settings":     settingRows,
 
 		"pg_catalog.pg_language": onlyBuiltin("pg_catalog.pg_language"),
 		"pg_catalog.pg_operator": onlyBuiltin("pg_catalog.pg_operator"),
@@ -79,6 +80,7 @@ func classRows(_ context.Context, s *snapshot, w *writer) error {
 		w.number("oid", c.oid)
 		w.text("relname", c.name)
 		w.number("relnamespace", c.schemaOID)
+		w.number("relowner", c.owner())
 		w.text("relkind", c.kind())
 		w.number("relnatts", int64(len(s.columns(c))))
 		switch {
@@ -160,6 +162,7 @@ func namespaceRows(_ context.Context, s *snapshot, w *writer) error {
 	for _, x := range s.schemas() {
 		w.number("oid", x.oid)
 		w.text("nspname", x.name)
+		w.number("nspowner", x.owner())
 		if err := w.end(); err != nil {
 			return err
 		}

@@ -96,11 +96,6 @@ func lookupSchemaRows(_ context.Context, s *snapshot, w *writer) error {
 	return nil
 }
 
-func lookupRoleRows(_ context.Context, s *snapshot, w *writer) error {
-	name := s.catalog.quoteIdent(s.catalog.cfg.Owner)
-	return w.rowsOf([]string{itoa(oidOwner), name}, func() { w.text("bs_role", name) })
-}
-
 func lookupSettingRows(_ context.Context, s *snapshot, w *writer) error {
 	for _, x := range s.state.Settings {
 		if err := w.rowsOf([]string{strings.ToLower(x.Name)}, func() { w.text("bs_setting", x.Value) }); err != nil {

@@ -87,19 +87,6 @@ func databaseRows(_ context.Context, s *snapshot, w *writer) error {
 	return w.end()
 }
 
-func roleRows(_ context.Context, s *snapshot, w *writer) error {
-	w.number("oid", oidOwner)
-	w.text("rolname", s.catalog.cfg.Owner)
-	return w.end()
-}
-
-// userRows are those of pg_user.
-func userRows(_ context.Context, s *snapshot, w *writer) error {
-	w.number("usesysid", oidOwner)
-	w.text("usename", s.catalog.cfg.Owner)
-	return w.end()
-}
-
 func tablespaceRows(_ context.Context, _ *snapshot, w *writer) error {
 	w.number("oid", oidDefaultTablespace)
 	w.text("spcname", "pg_default")

@@ -1,0 +1,84 @@
+package sqlgw
+
+import (
+	"broadsheet.dev/broadsheet/catalog"
+	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/sqlgw/parse"
+)
+
+// actor is who runs the session's statements, as a snapshot knows it. On a server that trusts, whoever
+// isn't a role is the superuser. A role that was dropped meanwhile may do nothing.
+func (s *session) actor(snap *catalog.Snapshot) catalog.Actor {
+	a, ok := snap.Actor(s.user)
+	if !ok && s.trusted {
+		a, _ = snap.Actor(catalog.Superuser)
+	}
+	return a
+}
+
+// permit tells whether the session may do something with a table that a statement names.
+func (s *session) permit(snap *catalog.Snapshot, t catalog.Table, p catalog.Privilege, n parse.Name) error {
+	a := s.actor(snap)
+	if schema, ok := snap.Schema(t.Schema); ok && !a.May(schema.Access, catalog.Usage) {
+		if n.Schema == "" { // which PostgreSQL doesn't look for there
+			return undefinedTable(n)
+		}
+		return sqlError("42501", "permission denied for schema %s", t.Schema)
+	}
+	if !a.May(t.Access, p) {
+		return denied("table", t.Name)
+	}
+	return nil
+}
+
+func denied(kind, name string) *pgwire.Error {
+	return sqlError("42501", "permission denied for %s %s", kind, name)
+}
+
+// own tells whether the session may drop or change a table: it is its owner, or that of its schema.
+func (s *session) own(snap *catalog.Snapshot, t catalog.Table) error {
+	a := s.actor(snap)
+	schema, ok := snap.Schema(t.Schema)
+	if !a.Owns(t.Access) && (!ok || !a.Owns(schema.Access)) {
+		return sqlError("42501", "must be owner of table %s", t.Name)
+	}
+	return nil
+}
+
+// ownSchema tells whether the session may drop or change a schema.
+func (s *session) ownSchema(snap *catalog.Snapshot, name string) error {
+	if schema, ok := snap.Schema(name); ok && !s.actor(snap).Owns(schema.Access) {
+		return sqlError("42501", "must be owner of schema %s", name)
+	}
+	return nil
+}
+
+// mayActOn tells whether the session may end another, and see what it asks: it is a superuser, or a member of the other's
+// role. Superusers' sessions are theirs.
+func (v viewState) mayActOn(of *activity) bool {
+	a := v.session.actor(v.snap)
+	theirs, ok := v.snap.Role(of.user)
+	return a.Role.Superuser || of.user == v.session.user || ok && !theirs.Superuser && a.Is(theirs.ID)
+}
+
+// createIn tells whether the session may make a table in a schema, and whose it will be. Journals that
+// exist may have anybody's rows, so that only a superuser lays a table over them.
+func (s *session) createIn(snap *catalog.Snapshot, schemaName, onJournals string) (int64, error) {
+	a := s.actor(snap)
+	if schema, ok := snap.Schema(schemaName); ok && !a.May(schema.Access, catalog.Create) {
+		return 0, sqlError("42501", "permission denied for schema %s", schemaName)
+	}
+	if onJournals != "" && !a.Role.Superuser {
+		return 0, hinted(sqlError("42501", "permission denied to lay a table over journals %q", onJournals), "Only superusers may: the journals may have rows of others.")
+	}
+	return a.Role.ID, nil
+}
+
+// createSchemaAs is whose a new schema will be. Databases are the superuser's, as in PostgreSQL.
+func (s *session) createSchemaAs(snap *catalog.Snapshot) (int64, error) {
+	a := s.actor(snap)
+	if !a.Role.Superuser {
+		return 0, denied("database", s.gateway.cfg.Database)
+	}
+	return a.Role.ID, nil
+}

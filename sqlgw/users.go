@@ -1,0 +1,112 @@
+package sqlgw
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"broadsheet.dev/broadsheet/catalog"
+	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/pgwire/scram"
+)
+
+// Users are the catalog's roles, as pgwire asks for them.
+type Users struct{ Catalog *catalog.Catalog }
+
+// Verifier of a user's password; zero if it may not log in, or has none. It costs the same for everybody.
+func (u Users) Verifier(ctx context.Context, user string, _ pgwire.Peer) (scram.Verifier, error) {
+	snap, err := u.Catalog.Snapshot(ctx)
+	if err != nil {
+		return scram.Verifier{}, err
+	}
+	r, ok := snap.Role(user)
+	if !ok || !r.Login || r.Password == "" {
+		return scram.Verifier{}, nil
+	}
+	v, err := scram.Parse(r.Password)
+	if err != nil {
+		return v, fmt.Errorf("password of role %q: %w", user, err)
+	}
+	return v, nil
+}
+
+// Member tells whether a user is a role, or a member of it. A role that doesn't exist has no members.
+func (u Users) Member(ctx context.Context, user, role string) (bool, error) {
+	snap, err := u.Catalog.Snapshot(ctx)
+	if err != nil {
+		return false, err
+	}
+	a, ok := snap.Actor(user)
+	r, exists := snap.Role(role)
+	return ok && exists && a.Is(r.ID), nil
+}
+
+// SetFirstPassword gives the role postgres a password, or the verifier of one, unless it has one.
+func (u Users) SetFirstPassword(ctx context.Context, password string) (bool, error) {
+	verifier, err := verifierOf(password)
+	if err != nil {
+		return false, err
+	}
+	set := false
+	err = u.Catalog.AlterRole(ctx, catalog.Superuser, func(r *catalog.Role) error {
+		if set = r.Password == ""; !set {
+			return errHasPassword
+		}
+		r.Password = verifier
+		return nil
+	})
+	if errors.Is(err, errHasPassword) {
+		err = nil
+	}
+	return set && err == nil, err
+}
+
+var errHasPassword = errors.New("there is a password")
+
+// verifierOf is what is kept of a password. Like PostgreSQL it takes a verifier, too.
+func verifierOf(password string) (string, error) {
+	if scram.IsVerifier(password) {
+		v, err := scram.Parse(password)
+		if err != nil {
+			return "", err
+		}
+		return v.String(), nil
+	}
+	v, err := scram.New(password)
+	return v.String(), err
+}
+
+// admit tells whether a user may begin a session, and tells the session's settings who it is. Where nobody has to
+// prove that, everybody may.
+func (g *Gateway) admit(ctx context.Context, s pgwire.Startup, to *settings) error {
+	if s.Peer.Method == "" {
+		return nil
+	}
+	snap, err := g.cfg.Catalog.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	r, ok := snap.Role(s.User)
+	switch {
+	case !ok:
+		return sqlError("28000", "role %q does not exist", s.User)
+	case !r.Login:
+		return sqlError("28000", "role %q is not permitted to log in", s.User)
+	}
+	to.identify(r)
+	return nil
+}
+
+// identify tells clients which role a session has.
+func (s *settings) identify(r catalog.Role) {
+	for i := range s.table {
+		switch s.table[i].name {
+		case "session_authorization":
+			s.table[i].initial = r.Name
+		case "is_superuser":
+			if s.table[i].initial = "off"; r.Superuser {
+				s.table[i].initial = "on"
+			}
+		}
+	}
+}

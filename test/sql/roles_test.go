@@ -1,0 +1,155 @@
+package sql_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+)
+
+// as connects as a role, which a server that trusts believes.
+func as(t *testing.T, role string) *pgx.Conn {
+	t.Helper()
+	cfg, err := pgx.ParseConfig(server.URL())
+	require.NoError(t, err)
+	cfg.User = role
+	conn, err := pgx.ConnectConfig(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// says is the SQLSTATE and message of a statement that has to fail.
+func says(t *testing.T, conn *pgx.Conn, sql string) string {
+	t.Helper()
+	_, err := conn.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol)
+	var e *pgconn.PgError
+	require.ErrorAs(t, err, &e, sql)
+	return e.Code + " " + e.Message
+}
+
+// TestPrivileges: what a role may do is what was granted to it, to its roles and to everybody, whatever
+// form a statement has that reads or writes a table.
+func TestPrivileges(t *testing.T) {
+	root := connect(t)
+	for _, sql := range []string{
+		"CREATE SCHEMA priv", "CREATE ROLE priv_readers", "CREATE USER priv_alice IN ROLE priv_readers PASSWORD 'x'", "CREATE ROLE priv_bob LOGIN",
+		"CREATE TABLE priv.secrets (id bigint)", "INSERT INTO priv.secrets VALUES (1)", "CREATE TABLE priv.open (id bigint)",
+	} {
+		exec(t, root, sql)
+	}
+	alice, bob := as(t, "priv_alice"), as(t, "priv_bob")
+	const noSchema = "42501 permission denied for schema priv"
+	require.Equal(t, noSchema, says(t, alice, "SELECT * FROM priv.secrets"))
+	exec(t, root, "GRANT USAGE ON SCHEMA priv TO PUBLIC")
+	const no = "42501 permission denied for table secrets"
+	reads := []string{
+		"SELECT * FROM priv.secrets", "SELECT 1 WHERE EXISTS (SELECT 1 FROM priv.secrets)", "WITH q AS (SELECT id FROM priv.secrets) SELECT 1 FROM q",
+		"SELECT (SELECT max(id) FROM priv.secrets)", "SELECT 1 FROM priv.open o JOIN priv.secrets s ON o.id = s.id", "TABLE priv.secrets",
+		"SELECT 1 UNION ALL SELECT id FROM priv.secrets", "SELECT * FROM (SELECT * FROM priv.secrets) x", "COPY priv.secrets TO STDOUT",
+		"COPY (SELECT id FROM priv.secrets) TO STDOUT", "SUBSCRIBE TO priv.secrets", "COPY (SUBSCRIBE TO priv.secrets) TO STDOUT",
+		"SELECT 1 FROM generate_series(1, (SELECT max(id) FROM priv.secrets))", "SELECT * FROM priv.secrets LIMIT 0",
+	}
+	writes := []string{"INSERT INTO priv.secrets VALUES (1)", "INSERT INTO priv.secrets SELECT 1", "COPY priv.secrets FROM STDIN"}
+	exec(t, root, "GRANT SELECT, INSERT ON priv.open TO PUBLIC")
+	for _, sql := range append(append([]string{"INSERT INTO priv.open SELECT id FROM priv.secrets"}, reads...), writes...) {
+		require.Equal(t, no, says(t, alice, sql), sql)
+	}
+	exec(t, root, "GRANT SELECT ON priv.secrets TO priv_readers")
+	require.Equal(t, []string{"1"}, rows(t, alice, "SELECT id FROM priv.secrets"))
+	exec(t, alice, "INSERT INTO priv.open SELECT id FROM priv.secrets")
+	for _, sql := range writes {
+		require.Equal(t, no, says(t, alice, sql), sql)
+	}
+	require.Equal(t, no, says(t, bob, "SELECT * FROM priv.secrets"))
+
+	// Sessions of others are none of anybody's business.
+	var pid string
+	require.NoError(t, root.QueryRow(t.Context(), "SELECT pg_backend_pid()").Scan(&pid))
+	for _, do := range []string{"pg_cancel_backend", "pg_terminate_backend"} {
+		require.Equal(t, "42501 must be a member of the role whose process is to be ended or canceled", says(t, bob, "SELECT "+do+"("+pid+")"))
+	}
+	require.Equal(t, []string{"<insufficient privilege>"}, rows(t, bob, "SELECT query FROM bs_catalog.sessions WHERE pid = "+pid))
+
+	// What was prepared is asked for again.
+	_, err := alice.Prepare(t.Context(), "read", "SELECT id FROM priv.secrets")
+	require.NoError(t, err)
+	exec(t, root, "REVOKE priv_readers FROM priv_alice")
+	_, err = alice.Exec(t.Context(), "read")
+	require.ErrorContains(t, err, "permission denied for table secrets")
+
+	// The system's catalogs tell of it.
+	exec(t, root, "GRANT priv_readers TO priv_alice")
+	tell := "SELECT has_table_privilege('priv.secrets', 'SELECT'), has_table_privilege('priv.secrets', 'INSERT'), has_schema_privilege('priv', 'CREATE')," +
+		" has_table_privilege('postgres', 'priv.secrets', 'INSERT'), current_user"
+	require.Equal(t, []string{"t|f|f|t|priv_alice"}, rows(t, alice, tell))
+	require.Equal(t, []string{"t|t|t|t|postgres"}, rows(t, root, tell))
+	require.Equal(t, []string{"open|t", "secrets|f"}, rows(t, bob, "SELECT relname, has_table_privilege(oid, 'SELECT') FROM pg_class WHERE relnamespace = 'priv'::regnamespace ORDER BY 1"))
+	require.Equal(t, []string{"open|f|postgres", "secrets|f|postgres"}, rows(t, bob, "SELECT relname, has_table_privilege(oid, 'DELETE'), pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 'priv'::regnamespace ORDER BY 1"))
+	require.Equal(t, []string{"priv_alice|f|t", "priv_bob|f|t", "priv_readers|f|f"}, rows(t, bob, "SELECT rolname, rolsuper, rolcanlogin FROM pg_roles WHERE rolname LIKE 'priv%' ORDER BY 1"))
+	require.Equal(t, []string{"priv_readers|priv_alice"}, rows(t, bob, "SELECT roleid::regrole, member::regrole FROM pg_auth_members"))
+	exec(t, root, "REVOKE priv_readers FROM priv_alice")
+
+	// Tables belong to who made them.
+	require.Equal(t, "42501 must be owner of table secrets", says(t, alice, "DROP TABLE priv.secrets"))
+	require.Equal(t, noSchema, says(t, alice, "CREATE TABLE priv.hers (id bigint)"))
+	require.Equal(t, "42501 permission denied for schema public", says(t, alice, "CREATE TABLE hers (id bigint)"))
+	exec(t, root, "GRANT CREATE ON SCHEMA priv TO priv_alice")
+	exec(t, alice, "CREATE TABLE priv.hers (id bigint)")
+	exec(t, alice, "INSERT INTO priv.hers VALUES (7)")
+	require.Equal(t, "42501 permission denied for table hers", says(t, bob, "SELECT * FROM priv.hers"))
+	exec(t, alice, "GRANT ALL ON priv.hers TO priv_bob")
+	require.Equal(t, []string{"7"}, rows(t, bob, "SELECT id FROM priv.hers"))
+	require.Equal(t, "42501 permission denied for table hers", says(t, bob, "GRANT SELECT ON priv.hers TO PUBLIC"))
+	require.Equal(t, "42501 permission denied for table open", says(t, alice, "GRANT SELECT ON ALL TABLES IN SCHEMA priv TO priv_bob"))
+	require.Contains(t, says(t, alice, "CREATE TABLE priv.theirs (id bigint) ON JOURNALS 'priv/'"), "42501 permission denied to lay a table over journals")
+	for sql, want := range map[string]string{
+		"CREATE SCHEMA other": "42501 permission denied for database postgres", "DROP SCHEMA priv": "42501 must be owner of schema priv",
+		"GRANT USAGE ON SCHEMA priv TO priv_bob": "42501 permission denied for schema priv", "CREATE ROLE x": "42501 permission denied to create role",
+		"ALTER ROLE priv_bob PASSWORD 'x'": "42501 permission denied to alter role", "ALTER ROLE postgres PASSWORD 'x'": "42501 must be superuser to alter superusers",
+		"ALTER ROLE priv_alice SUPERUSER": "42501 must be superuser to alter superusers", "DROP ROLE priv_bob": "42501 permission denied to drop role",
+		"GRANT postgres TO priv_alice": `42501 must have admin option on role "postgres"`,
+	} {
+		require.Equal(t, want, says(t, alice, sql), sql)
+	}
+	exec(t, alice, "ALTER ROLE CURRENT_USER PASSWORD 'mine'")
+
+	exec(t, root, "CREATE ROLE priv_boss CREATEROLE LOGIN")
+	boss := as(t, "priv_boss")
+	exec(t, boss, "CREATE ROLE priv_new ROLE priv_bob")
+	require.Equal(t, "42501 must be superuser to create superusers", says(t, boss, "CREATE ROLE priv_x SUPERUSER"))
+	require.Equal(t, `42501 must have admin option on role "postgres"`, says(t, boss, "GRANT postgres TO priv_boss"))
+	require.Equal(t, `0LP01 role "priv_new" is a member of role "priv_new"`, says(t, boss, "GRANT priv_new TO priv_new"))
+	require.Equal(t, `0LP01 role "priv_bob" is a member of role "priv_new"`, says(t, boss, "GRANT priv_bob TO priv_new"))
+	require.Equal(t, "55006 current user cannot be dropped", says(t, boss, "DROP ROLE priv_boss"))
+
+	require.Equal(t, `2BP01 role "priv_alice" cannot be dropped because some objects depend on it`, says(t, root, "DROP ROLE priv_alice"))
+	require.Equal(t, `42704 role "nobody_else" does not exist`, says(t, root, "GRANT SELECT ON priv.open TO nobody_else"))
+	require.Equal(t, `42710 role "priv_bob" already exists`, says(t, root, "CREATE ROLE priv_bob"))
+	require.Equal(t, "42P01", strings.Fields(says(t, root, "GRANT SELECT ON priv.nothing TO PUBLIC"))[0])
+	exec(t, root, "DROP TABLE priv.hers, priv.secrets, priv.open")
+	exec(t, root, "DROP SCHEMA priv")
+	exec(t, root, "DROP ROLE priv_alice, priv_bob, priv_readers, priv_boss, priv_new")
+	require.Equal(t, `42704 role "priv_bob" does not exist`, says(t, root, "DROP ROLE priv_bob"))
+	exec(t, root, "DROP ROLE IF EXISTS priv_bob")
+}
+
+// TestRoleClausesAreRefusedByName where they aren't acted on.
+func TestRoleClausesAreRefusedByName(t *testing.T) {
+	conn := connect(t)
+	exec(t, conn, "CREATE TABLE refused_grants (id bigint)")
+	for sql, want := range map[string]string{
+		"CREATE ROLE x VALID UNTIL 'infinity'": "VALID UNTIL", "CREATE ROLE x CONNECTION LIMIT 3": "CONNECTION LIMIT", "CREATE ROLE x NOINHERIT": "NOINHERIT",
+		"CREATE ROLE x REPLICATION": "REPLICATION", "CREATE ROLE x BYPASSRLS": "BYPASSRLS", "GRANT SELECT ON refused_grants TO PUBLIC WITH GRANT OPTION": "GRANT OPTION",
+		"GRANT UPDATE ON refused_grants TO PUBLIC": "privilege UPDATE", "GRANT SELECT (id) ON refused_grants TO PUBLIC": "privileges on columns",
+		"GRANT ALL ON DATABASE postgres TO PUBLIC": "privileges on a database", "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC": "ALTER DEFAULT PRIVILEGES",
+		"REASSIGN OWNED BY postgres TO postgres": "REASSIGN OWNED", "GRANT postgres TO postgres WITH ADMIN OPTION": "ADMIN OPTION",
+		"REVOKE SELECT ON refused_grants FROM PUBLIC CASCADE": "CASCADE",
+	} {
+		require.Equal(t, "0A000 "+want+" is not supported", strings.Replace(says(t, conn, sql), " are not supported", " is not supported", 1), sql)
+	}
+	exec(t, conn, "DROP TABLE refused_grants")
+}
