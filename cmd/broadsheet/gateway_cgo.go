@@ -41,6 +41,7 @@ type gatewayFlags struct {
 	listen               string
 	fragments, dir       string
 	memory               string
+	auth                 sqlAuthFlags
 	log                  logFlags
 }
 
@@ -60,6 +61,7 @@ func gatewayCommand() *cobra.Command {
 	p.StringVar(&f.fragments, "file-root", "", "directory that file:/// stores are rooted at")
 	p.StringVar(&f.dir, "temp-dir", "", "directory of its own: for what doesn't fit into memory, and proofs of fragments")
 	p.StringVar(&f.memory, "memory", "4GiB", "most memory of this process")
+	f.auth.add(p)
 	f.log.add(p)
 	bindEnv(cmd, ourVariable)
 	return cmd
@@ -96,15 +98,45 @@ func runGateway(ctx context.Context, f *gatewayFlags) error {
 	if err := limitMemory(ceiling); err != nil {
 		return err
 	}
+	auth, err := f.auth.read(f.listen, log)
+	if err != nil {
+		return err
+	}
 	ln, err := listenSQL(f.listen)
 	if err != nil {
 		return err
 	}
-	return serveGateway(ctx, f, ceiling, ln, log)
+	return serveGateway(ctx, f, gatewaySetup{ceiling: ceiling, ln: ln, auth: auth}, log)
+}
+
+// gatewaySetup is what a gateway's flags have come to.
+type gatewaySetup struct {
+	ceiling int64 // of memory
+	ln      net.Listener
+	auth    sqlAuth
+}
+
+// newWire returns the server of the Postgres port, having set the first password.
+func newWire(ctx context.Context, backend pgwire.Backend, tables *catalog.Catalog, auth sqlAuth, log *slog.Logger) (*pgwire.Server, error) {
+	users := sqlgw.Users{Catalog: tables}
+	secret, err := tables.Secret(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if auth.password != "" {
+		set, err := users.SetFirstPassword(ctx, auth.password)
+		if err != nil {
+			return nil, fmt.Errorf("--sql-password-file: %w", err)
+		}
+		if set {
+			log.LogAttrs(ctx, slog.LevelInfo, "the role postgres has its first password")
+		}
+	}
+	return pgwire.New(pgwire.Config{Backend: backend, Logger: log, TLS: auth.tls, Rules: auth.rules, Users: users, MockSecret: secret})
 }
 
 // serveGateway opens what the gateway works with, in order, and closes it in reverse.
-func serveGateway(ctx context.Context, f *gatewayFlags, ceiling int64, ln net.Listener, log *slog.Logger) error {
+func serveGateway(ctx context.Context, f *gatewayFlags, setup gatewaySetup, log *slog.Logger) error {
 	// Errors of etcd are returned; the client would also print them, as JSON, to standard error,
 	// where this program's log is: even those of statements that were cancelled.
 	etcd, err := clientv3.New(clientv3.Config{Endpoints: []string{f.etcd}, Context: ctx, Logger: zap.NewNop()})
@@ -127,7 +159,7 @@ func serveGateway(ctx context.Context, f *gatewayFlags, ceiling int64, ln net.Li
 	}
 	// DuckDB gets two fifths of the process: the rest is for decoded heads, results on their
 	// way, and what it doesn't count.
-	memory := ceiling / 5 * 2
+	memory := setup.ceiling / 5 * 2
 	engine, err := duck.Open(ctx, duck.Config{
 		MemoryLimit: memory, Threads: engineThreads, TempDir: filepath.Join(f.dir, "duckdb"), FragmentRoot: f.fragments, Logger: log,
 	})
@@ -137,21 +169,21 @@ func serveGateway(ctx context.Context, f *gatewayFlags, ceiling int64, ln net.Li
 	defer func() { _ = engine.Close() }()
 	gateway, err := sqlgw.New(sqlgw.Config{
 		Brokers: brokers, Catalog: tables, Engine: engine, Stores: stores, Database: "postgres",
-		Queries: openQueries(memory), Unread: openQueries(memory), HeadCache: ceiling / 8, Dir: filepath.Join(f.dir, "proofs"), Logger: log,
+		Queries: openQueries(memory), Unread: openQueries(memory), HeadCache: setup.ceiling / 8, Dir: filepath.Join(f.dir, "proofs"), Logger: log,
 		Fatal: func(error) { os.Exit(1) }, // it was logged; whoever started this process starts another
 	})
 	if err != nil {
 		return err
 	}
-	server, err := pgwire.New(pgwire.Config{Backend: gateway, Logger: log})
+	server, err := newWire(ctx, gateway, tables, setup.auth, log)
 	if err != nil {
 		return err
 	}
 	g := task.New(ctx, "gateway")
 	g.Go("catalog", tables.Run)
 	g.Go("sql", gateway.Run)
-	g.Go("wire", func(ctx context.Context) error { return server.Serve(ctx, ln) })
-	log.LogAttrs(ctx, slog.LevelInfo, "serving SQL", slog.String("address", ln.Addr().String()))
+	g.Go("wire", func(ctx context.Context) error { return server.Serve(ctx, setup.ln) })
+	log.LogAttrs(ctx, slog.LevelInfo, "serving SQL", slog.String("address", setup.ln.Addr().String()))
 	if err := supervise.Ready(); err != nil {
 		g.Cancel()
 		return errors.Join(err, g.Wait())
@@ -195,9 +227,6 @@ func limitMemory(ceiling int64) error {
 func listenSQL(address string) (net.Listener, error) {
 	text, handed := strings.CutPrefix(address, "fd:")
 	if !handed {
-		if err := loopbackOnly("sql-listen", address); err != nil {
-			return nil, err
-		}
 		return net.Listen("tcp", address)
 	}
 	fd, err := strconv.Atoi(text)

@@ -33,6 +33,7 @@ type serveFlags struct {
 	ack                        string
 	gatewayMemory              string
 	allowedHosts               []string
+	auth                       sqlAuthFlags
 	log                        logFlags
 }
 
@@ -56,6 +57,7 @@ It opens two TCP ports, gRPC and HTTP on one, Postgres on the other, and prints 
 	p.StringVar(&f.ack, "ack", "synced", "when an append is acknowledged: synced (it is on disk) or replicated (brokers hold it)")
 	p.StringVar(&f.gatewayMemory, "gateway.memory", "4GiB", "most memory of the SQL gateway's process")
 	p.StringSliceVar(&f.allowedHosts, "allowed-hosts", nil, "names by which HTTP may be asked for, besides localhost and addresses of loopback")
+	f.auth.add(p)
 	f.log.add(p)
 	bindEnv(cmd, ourVariable)
 	return cmd
@@ -68,8 +70,10 @@ const leaseTTL = 5 * time.Minute
 // node is the running server: what serve opens, in this order, and closes in reverse.
 type node struct {
 	flags *serveFlags
-	log   *slog.Logger
-	out   io.Writer
+	// trusts tells that Postgres clients prove nothing.
+	trusts bool
+	log    *slog.Logger
+	out    io.Writer
 
 	dir  *datadir.Dir
 	etcd *embedetcd.Server
@@ -88,10 +92,12 @@ func serve(ctx context.Context, f *serveFlags, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for name, address := range map[string]string{"listen": f.listen, "sql-listen": f.sqlListen} {
-		if err := loopbackOnly(name, address); err != nil {
-			return err
-		}
+	if err := loopbackOnly("listen", f.listen); err != nil {
+		return err
+	}
+	auth, err := f.auth.read(f.sqlListen, log)
+	if err != nil {
+		return err
 	}
 	if _, err := ackMode(f.ack); err != nil {
 		return err
@@ -99,7 +105,7 @@ func serve(ctx context.Context, f *serveFlags, out io.Writer) error {
 	if _, err := memoryCeiling("gateway.memory", f.gatewayMemory); err != nil {
 		return err
 	}
-	n := &node{flags: f, log: log, out: out, gatewayUp: make(chan struct{})}
+	n := &node{flags: f, trusts: auth.rules == nil, log: log, out: out, gatewayUp: make(chan struct{})}
 	if n.dir, err = datadir.Open(f.dataDir); err != nil {
 		return dataDirHint(err)
 	}
@@ -179,6 +185,9 @@ func (n *node) announce(ctx context.Context) error {
 	_, err := fmt.Fprintf(n.out, "broker %s\nsql %s\n", n.broker.Addr(), n.sql.Addr())
 	if err != nil {
 		return err
+	}
+	if n.trusts {
+		n.log.LogAttrs(ctx, slog.LevelInfo, "SQL clients of this machine are trusted: whoever isn't a role is the superuser; --sql-hba asks them for proof")
 	}
 	select {
 	case <-n.gatewayUp:
@@ -289,13 +298,13 @@ func (n *node) superviseGateway(ctx context.Context) error {
 		// The C library's arenas, one for each thread else, would take address space for nothing.
 		Env:  []string{"MALLOC_ARENA_MAX=2"},
 		Name: "gateway", Path: self, Files: []*os.File{file}, Stderr: os.Stderr, Logger: n.log,
-		Args: []string{
+		Args: append([]string{
 			"gateway", "--sql-listen", "fd:" + strconv.Itoa(supervise.FirstFile),
 			"--etcd.address", n.etcd.Endpoint(), "--etcd.prefix", defaultCatalogPrefix,
 			"--broker.address", "unix://" + n.brokerSocket(),
 			"--file-root", filepath.Join(n.dir.Path(), "fragments"), "--temp-dir", temp,
 			"--memory", n.flags.gatewayMemory, "--log.level", n.flags.log.level, "--log.format", n.flags.log.format,
-		},
+		}, n.flags.auth.args()...),
 		OnExit: func(int) { n.gatewayReady.Store(false) },
 		OnReady: func(pid int) {
 			n.gatewayReady.Store(true)
