@@ -74,6 +74,16 @@ func (s *session) createIn(snap *catalog.Snapshot, schemaName, onJournals string
 	return a.Role.ID, nil
 }
 
+// createObjectIn tells whether the session may make what isn't a table in a schema. Such things belong to the schema's
+// owner, who alone may replace them.
+func (s *session) createObjectIn(snap *catalog.Snapshot, schemaName string, replace bool) error {
+	if replace {
+		return s.ownSchema(snap, schemaName)
+	}
+	_, err := s.createIn(snap, schemaName, "")
+	return err
+}
+
 // createSchemaAs is whose a new schema will be. Databases are the superuser's, as in PostgreSQL.
 func (s *session) createSchemaAs(snap *catalog.Snapshot) (int64, error) {
 	a := s.actor(snap)

@@ -157,6 +157,9 @@ func (s *session) changeTable(ctx context.Context, n parse.Name, change func(*ca
 	if err != nil {
 		return err
 	}
+	if err := s.own(snap, t); err != nil {
+		return err
+	}
 	c, err := change(snap, t)
 	if err != nil {
 		return err
@@ -311,6 +314,9 @@ func (s *session) createObject(ctx context.Context, n parse.Name, o catalog.Obje
 	if o.Schema, err = s.targetSchema(snap, n); err != nil {
 		return err
 	}
+	if err := s.createObjectIn(snap, o.Schema, replace); err != nil {
+		return err
+	}
 	o.Name = n.Name
 	_, err = s.gateway.cfg.Catalog.CreateObject(ctx, o, replace)
 	return catalogError(err)
@@ -406,10 +412,15 @@ func (s *session) comment(ctx context.Context, w pgwire.ResultWriter, p *parse.C
 	}
 	switch p.Kind {
 	case "schema":
-		err = catalogError(s.gateway.cfg.Catalog.CommentSchema(ctx, p.Object.Name, text))
+		if err = s.ownSchema(snap, p.Object.Name); err == nil {
+			err = catalogError(s.gateway.cfg.Catalog.CommentSchema(ctx, p.Object.Name, text))
+		}
 	case "sequence", "function":
 		var o catalog.Object
 		if o, err = s.object(snap, catalog.ObjectKind(p.Kind), p.Object); err == nil {
+			err = s.ownSchema(snap, o.Schema)
+		}
+		if err == nil {
 			_, err = s.gateway.cfg.Catalog.CommentObject(ctx, o, text)
 			err = catalogError(err)
 		}
@@ -417,6 +428,9 @@ func (s *session) comment(ctx context.Context, w pgwire.ResultWriter, p *parse.C
 		var t catalog.Table
 		var x catalog.Index
 		if t, x, err = s.index(snap, p.Object); err == nil {
+			err = s.own(snap, t)
+		}
+		if err == nil {
 			_, err = s.gateway.cfg.Catalog.ChangeTable(ctx, t.Schema, t.Name, catalog.Change{Comment: &text, Index: x.ID})
 			err = catalogError(err)
 		}
@@ -470,9 +484,15 @@ func (s *session) dropDeclared(ctx context.Context, w pgwire.ResultWriter, p *pa
 func (s *session) dropOne(ctx context.Context, snap *catalog.Snapshot, kind string, n parse.Name) (func() error, error) {
 	if kind != "index" {
 		o, err := s.object(snap, catalog.ObjectKind(kind), n)
+		if err == nil {
+			err = s.ownSchema(snap, o.Schema)
+		}
 		return func() error { return s.gateway.cfg.Catalog.DropObject(ctx, o) }, err
 	}
 	t, x, err := s.index(snap, n)
+	if err == nil {
+		err = s.own(snap, t)
+	}
 	if slices.ContainsFunc(t.Constraints, func(c catalog.Constraint) bool { return err == nil && c.Index == x.ID }) {
 		return nil, sqlError("2BP01", "cannot drop index %s because constraint %s on table %s requires it", x.Name, x.Name, t.Name)
 	}

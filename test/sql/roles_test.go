@@ -106,8 +106,11 @@ func TestPrivileges(t *testing.T) {
 	require.Equal(t, "42501 permission denied for table hers", says(t, bob, "GRANT SELECT ON priv.hers TO PUBLIC"))
 	require.Equal(t, "42501 permission denied for table open", says(t, alice, "GRANT SELECT ON ALL TABLES IN SCHEMA priv TO priv_bob"))
 	require.Contains(t, says(t, alice, "CREATE TABLE priv.theirs (id bigint) ON JOURNALS 'priv/'"), "42501 permission denied to lay a table over journals")
+	for _, sql := range []string{"COMMENT ON TABLE priv.secrets IS 'x'", "CREATE INDEX ON priv.secrets (id)"} {
+		require.Equal(t, "42501 must be owner of table secrets", says(t, alice, sql), sql)
+	}
 	for sql, want := range map[string]string{
-		"CREATE SCHEMA other": "42501 permission denied for database postgres", "DROP SCHEMA priv": "42501 must be owner of schema priv",
+		"COMMENT ON SCHEMA priv IS 'x'": "42501 must be owner of schema priv", "CREATE SEQUENCE public.s": "42501 permission denied for schema public", "CREATE SCHEMA other": "42501 permission denied for database postgres", "DROP SCHEMA priv": "42501 must be owner of schema priv",
 		"GRANT USAGE ON SCHEMA priv TO priv_bob": "42501 permission denied for schema priv", "CREATE ROLE x": "42501 permission denied to create role",
 		"ALTER ROLE priv_bob PASSWORD 'x'": "42501 permission denied to alter role", "ALTER ROLE postgres PASSWORD 'x'": "42501 must be superuser to alter superusers",
 		"ALTER ROLE priv_alice SUPERUSER": "42501 must be superuser to alter superusers", "DROP ROLE priv_bob": "42501 permission denied to drop role",
