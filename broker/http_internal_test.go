@@ -1,13 +1,13 @@
 package broker
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"broadsheet.dev/broadsheet/protocol"
@@ -27,20 +27,23 @@ func TestHintsOfBrokersThatAreMissing(t *testing.T) {
 // TestPutIsNotBegunAgainOnceContentWasTaken: a PUT that another broker answered with a status, after it was
 // sent content, isn't tried again with an empty rest of its body, and so acknowledged without its content.
 func TestPutIsNotBegunAgainOnceContentWasTaken(t *testing.T) {
-	answered := make(chan struct{})
+	type taken struct {
+		before, after bool
+		content       string
+		err           error
+	}
+	answered := make(chan taken, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer close(answered)
 		s := &putSource{
 			journal: "a/journal", body: r.Body, control: http.NewResponseController(w),
 			patience: patience{wait: time.Minute, ctx: r.Context()},
 		}
-		_, err := s.Recv()
-		assert.NoError(t, err)
-		assert.True(t, s.whole(), "parameters alone were taken")
+		var got taken
+		_, first := s.Recv()
+		got.before = s.whole()
 		m, err := s.Recv()
-		assert.NoError(t, err)
-		assert.Equal(t, "content", string(m.GetContent()))
-		assert.False(t, s.whole(), "content was taken")
+		got.after, got.content, got.err = s.whole(), string(m.GetContent()), errors.Join(first, err)
+		answered <- got
 	}))
 	defer server.Close()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, server.URL, strings.NewReader("content"))
@@ -48,5 +51,5 @@ func TestPutIsNotBegunAgainOnceContentWasTaken(t *testing.T) {
 	resp, err := server.Client().Do(req)
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
-	<-answered
+	require.Equal(t, taken{before: true, content: "content"}, <-answered, "parameters alone can be taken again, content can't")
 }
