@@ -185,6 +185,15 @@ func TestRejects(t *testing.T) {
 	got := rows(t, conn, `SELECT "offset", length FROM bs_catalog.rejects WHERE table_name = '`+name+`' ORDER BY 1`)
 	require.Equal(t, []string{"20|10", "31|8", "41|13"}, got)
 	require.Equal(t, []string{`\x7b226964223a312e357d`}, rows(t, conn, `SELECT bytes FROM bs_catalog.rejects WHERE table_name = '`+name+`' AND "offset" = 20`))
+	// They are for those only who may read the table.
+	exec(t, conn, "CREATE ROLE rejects_reader LOGIN")
+	reader := as(t, "rejects_reader")
+	theirs := `SELECT count(*) FROM bs_catalog.rejects WHERE table_name = '` + name + `'`
+	require.Equal(t, []string{"0"}, rows(t, reader, theirs))
+	exec(t, conn, "GRANT SELECT ON "+name+" TO rejects_reader")
+	require.Equal(t, []string{"3"}, rows(t, reader, theirs))
+	exec(t, conn, "REVOKE SELECT ON "+name+" FROM rejects_reader")
+	exec(t, conn, "DROP ROLE rejects_reader")
 	// The rest of the torn line makes it a row.
 	exec(t, conn, "SELECT 1")
 	req, err = http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+server.Broker+"/"+j, strings.NewReader(`0}`+"\n"))
