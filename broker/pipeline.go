@@ -65,7 +65,7 @@ type pipeline struct {
 	last *sentGroup // last that was sent; of the tenure
 	told int64      // watermark that peers were told; of the tenure
 
-	settling chan struct{} // cap 1: the right to settle
+	settling chan struct{} // cap 1: the right to settle, and so to receive from peers
 
 	mu       sync.Mutex
 	inFlight []*sentGroup
@@ -188,10 +188,22 @@ func (p *pipeline) send(req *protocol.ReplicateRequest, content mem.Buffer) erro
 	out := &wire.Outgoing{Message: req, Content: content}
 	for _, peer := range p.peers {
 		if err := peer.stream.SendMsg(out); err != nil {
-			return peer.failed(err)
+			return p.broken(peer, err)
 		}
 	}
 	return nil
+}
+
+// broken says why nothing can be sent to a peer. The cause is told by Recv, which two may not wait in: gRPC would
+// wake one of them only. So who hasn't the right to settle leaves that to who has.
+func (p *pipeline) broken(peer *peer, err error) error {
+	select {
+	case p.settling <- struct{}{}:
+		defer func() { <-p.settling }()
+		return peer.failed(err)
+	default:
+		return peer.unavailable("its stream has ended")
+	}
 }
 
 // receive one answer of each peer, which has to be OK.
@@ -209,12 +221,16 @@ func (p *pipeline) receive() error {
 }
 
 // failed says why a stream broke, for the client of an append: whether it was applied isn't known. The
-// cause of a failed Send is told by Recv.
+// cause of a failed Send is told by Recv, which nobody else may be in.
 func (p *peer) failed(err error) error {
 	if err == io.EOF { //nolint:errorlint // it is what gRPC returns
 		if _, cause := p.stream.Recv(); cause != nil {
 			err = cause
 		}
 	}
-	return status.Errorf(codes.Unavailable, "replicate to broker %s: %s", memberID(p.id), status.Convert(err).Message())
+	return p.unavailable(status.Convert(err).Message())
+}
+
+func (p *peer) unavailable(why string) error {
+	return status.Errorf(codes.Unavailable, "replicate to broker %s: %s", memberID(p.id), why)
 }

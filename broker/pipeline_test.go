@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"broadsheet.dev/broadsheet/broker/epoch"
+	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/protocol"
 )
 
@@ -94,4 +98,38 @@ func (s *pipelineScenario) rest() string {
 		return "; idle"
 	}
 	return "; next is " + s.names[s.pipeline.next()]
+}
+
+// brokenStream can't be sent to, and tells why once it is let.
+type brokenStream struct {
+	replicateStream
+	entered chan struct{} // has one for each that receives
+	let     chan struct{}
+}
+
+func (s *brokenStream) SendMsg(any) error { return io.EOF }
+
+func (s *brokenStream) Recv() (*protocol.ReplicateResponse, error) {
+	s.entered <- struct{}{}
+	<-s.let
+	return nil, status.Error(codes.Internal, "it fell over")
+}
+
+// TestOneReceivesFromAPeer: while somebody settles, and so receives, who can't send doesn't receive as well to find out
+// why: gRPC would leave one of the two there for ever, with the tenure in hand.
+func TestOneReceivesFromAPeer(t *testing.T) {
+	s := &brokenStream{entered: make(chan struct{}, 2), let: make(chan struct{})}
+	p := newPipeline(protocol.EmptyRoute(), epoch.Epoch{Number: 1}, []*peer{{id: resolveID("peer"), stream: s, cancel: func() {}}})
+	g := task.New(t.Context(), "settle")
+	g.Go("receive", func(context.Context) error {
+		p.settling <- struct{}{}
+		defer func() { <-p.settling }()
+		return p.receive()
+	})
+	<-s.entered
+	require.ErrorContains(t, p.send(new(protocol.ReplicateRequest), nil), "replicate to broker zone#peer: its stream has ended")
+	require.Empty(t, s.entered)
+	close(s.let)
+	require.ErrorContains(t, g.Wait(), "replicate to broker zone#peer: it fell over")
+	require.ErrorContains(t, p.send(new(protocol.ReplicateRequest), nil), "replicate to broker zone#peer: it fell over", "nobody receives now")
 }
