@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,36 +11,9 @@ import (
 
 	"google.golang.org/grpc"
 
+	"broadsheet.dev/broadsheet/bench/bare"
 	"broadsheet.dev/broadsheet/protocol"
 )
-
-// discard is a Journal service that takes appends and keeps nothing: the limit of the path.
-type discard struct {
-	protocol.UnimplementedJournalServer
-}
-
-// Append reads the stream to its end and answers.
-func (discard) Append(stream grpc.ClientStreamingServer[protocol.AppendRequest, protocol.AppendResponse]) error {
-	n := int64(0)
-	for {
-		m, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		n += int64(len(m.GetContent()))
-	}
-	return stream.SendAndClose(&protocol.AppendResponse{
-		Header: &protocol.Header{
-			ProcessId: &protocol.ProcessSpec_ID{Zone: "local", Suffix: "discard"}, Route: protocol.EmptyRoute(),
-			Etcd: &protocol.Header_Etcd{ClusterId: 1, MemberId: 1, Revision: 1, RaftTerm: 1},
-		},
-		Commit:    &protocol.Fragment{Journal: "bench", End: n, Sum: protocol.SumOf(nil), CompressionCodec: protocol.CompressionCodec_NONE},
-		Registers: &protocol.LabelSet{},
-	})
-}
 
 // serveDiscard serves until its standard input ends. It prints its address.
 func serveDiscard() error {
@@ -50,7 +22,7 @@ func serveDiscard() error {
 		return err
 	}
 	s := grpc.NewServer()
-	protocol.RegisterJournalServer(s, discard{})
+	protocol.RegisterJournalServer(s, bare.Journal{})
 	fmt.Println(ln.Addr())
 	go func() { // ends the server when the parent is gone
 		_, _ = io.Copy(io.Discard, os.Stdin)

@@ -127,6 +127,8 @@ func makeStream(at string, replicas int) error {
 	if err != nil {
 		return err
 	}
+	again := time.NewTicker(100 * time.Millisecond) // until its servers have elected a leader
+	defer again.Stop()
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		_, err = js.AddStream(&nats.StreamConfig{
 			Name: stream, Subjects: []string{subject}, Replicas: replicas, Storage: nats.FileStorage, MaxBytes: 1 << 30, Discard: nats.DiscardOld,
@@ -134,7 +136,7 @@ func makeStream(at string, replicas int) error {
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}
-		time.Sleep(100 * time.Millisecond)
+		<-again.C
 	}
 }
 
