@@ -199,7 +199,7 @@ func TestReadingMeetsSequencer(t *testing.T) {
 		require.NoError(t, err)
 		var want, got []int64
 		for i, u := range j.uuids {
-			seq.Push(message.Envelope{Journal: "a/journal", Begin: j.bounds[i], End: j.bounds[i+1], Message: (*stub)(&u)})
+			seq.Push(message.Envelope{Journal: "a/journal", Begin: j.bounds[i], End: j.bounds[i+1], Message: (*bare)(&u)})
 			for {
 				env, err := seq.Next()
 				if errors.Is(err, io.EOF) {
@@ -222,12 +222,12 @@ func TestReadingMeetsSequencer(t *testing.T) {
 	})
 }
 
-// stub is a message that is a UUID.
-type stub message.UUID
+// bare is a message that is only its UUID.
+type bare message.UUID
 
-func (s *stub) GetUUID() message.UUID                   { return message.UUID(*s) }
-func (s *stub) SetUUID(u message.UUID)                  { *s = stub(u) }
-func (*stub) NewAcknowledgement(string) message.Message { return new(stub) }
+func (s *bare) GetUUID() message.UUID                   { return message.UUID(*s) }
+func (s *bare) SetUUID(u message.UUID)                  { *s = bare(u) }
+func (*bare) NewAcknowledgement(string) message.Message { return new(bare) }
 
 // uuid of one of the producers of scenarios.
 func uuid(p byte, clock message.Clock, f message.Flags) message.UUID {

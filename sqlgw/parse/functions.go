@@ -147,8 +147,13 @@ func arrayFunctions() map[string]*function {
 
 // int4 is a function that returns integer, where DuckDB's returns bigint.
 func int4(f *function) *function {
+	return returning(f, "int4", func(made *pg.Node) *pg.Node { return castTo(made, "int4") })
+}
+
+// returning is a function that returns a type, made by what wraps the call.
+func returning(f *function, typ string, wrap func(*pg.Node) *pg.Node) *function {
 	inner := f.rewrite
-	f.returns = "int4"
+	f.returns = typ
 	f.rewrite = func(c *pg.FuncCall) (*pg.Node, *Error) {
 		made := &pg.Node{Node: &pg.Node_FuncCall{FuncCall: c}}
 		if inner != nil {
@@ -160,7 +165,7 @@ func int4(f *function) *function {
 				made = changed
 			}
 		}
-		return castTo(made, "int4"), nil
+		return wrap(made), nil
 	}
 	return f
 }
@@ -180,22 +185,7 @@ func jsonFunctions() map[string]*function {
 
 // normalized is a function that returns jsonb, made of one that gives JSON.
 func normalized(f *function) *function {
-	inner := f.rewrite
-	f.returns = "jsonb"
-	f.rewrite = func(c *pg.FuncCall) (*pg.Node, *Error) {
-		made := &pg.Node{Node: &pg.Node_FuncCall{FuncCall: c}}
-		if inner != nil {
-			changed, err := inner(c)
-			if err != nil {
-				return nil, err
-			}
-			if changed != nil {
-				made = changed
-			}
-		}
-		return callNode("bs_jsonb", made), nil
-	}
-	return f
+	return returning(f, "jsonb", func(made *pg.Node) *pg.Node { return callNode("bs_jsonb", made) })
 }
 
 func aggregateFunctions() map[string]*function {
