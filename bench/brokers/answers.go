@@ -12,8 +12,8 @@ import (
 )
 
 // answer what a parent asks on standard input until that ends: "memory" is how many bytes
-// are in use after a collection, "profile FILE" begins a profile of the processor and
-// "profiled" ends it.
+// are in use after a collection, "heap FILE" writes what they are, "profile FILE" begins a
+// profile of the processor and "profiled" ends it.
 func answer() error {
 	in := bufio.NewReader(os.Stdin)
 	var profile *os.File
@@ -32,6 +32,11 @@ func answer() error {
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
 			fmt.Println(m.HeapInuse + m.StackInuse)
+		case "heap":
+			if err := writeHeap(operand); err != nil {
+				return err
+			}
+			fmt.Println("ok")
 		case "profile":
 			if profile, err = os.Create(operand); err == nil {
 				err = pprof.StartCPUProfile(profile)
@@ -50,4 +55,16 @@ func answer() error {
 			return fmt.Errorf("asked for %q", verb)
 		}
 	}
+}
+
+// writeHeap writes a profile of what is in use.
+func writeHeap(name string) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	if err := pprof.Lookup("heap").WriteTo(f, 0); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	return f.Close()
 }

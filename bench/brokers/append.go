@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"broadsheet.dev/broadsheet/bench/figures"
 	"broadsheet.dev/broadsheet/client"
@@ -158,6 +159,12 @@ func (s *stage) addFleet(ctx context.Context, replicas int, ack string) error {
 	}
 	s.ends = append([]func(){func() { _ = streams.Close() }}, s.ends...)
 	s.targets = append(s.targets, &target{name: ack + ", AppendStream", client: streams, journals: one, cpu: f.cpu, most: streamed})
+	s.targets = append(s.targets, &target{
+		name: ack + ", AppendStream, ahead", cpu: f.cpu, most: streamed,
+		load: func(ctx context.Context, l load, d time.Duration) (outcome, error) {
+			return loadAhead(ctx, f.brokers[0].address, one[0], l, d)
+		},
+	})
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -165,7 +166,7 @@ func deliver(ctx context.Context, replicas int, ack string, d time.Duration) ([]
 }
 
 // benchIdle measures the memory of journals that nothing is done with.
-func benchIdle(ctx context.Context, _ *options, r *figures.Report) error {
+func benchIdle(ctx context.Context, o *options, r *figures.Report) error {
 	f, err := startFleet(ctx, 1, "replicated")
 	if err != nil {
 		return err
@@ -184,6 +185,11 @@ func benchIdle(ctx context.Context, _ *options, r *figures.Report) error {
 	after, err := f.brokers[0].memory()
 	if err != nil {
 		return err
+	}
+	if o.profile != "" {
+		if _, err := f.brokers[0].ask("heap " + filepath.Join(o.profile, "idle.pprof")); err != nil {
+			return err
+		}
 	}
 	r.Section("Memory of an idle journal", "KiB", "target KiB")
 	r.Add(fmt.Sprintf("one of %d", many), (after-before)/many/1024, 32)
