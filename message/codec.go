@@ -5,7 +5,9 @@ import (
 	"encoding"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"strings"
 
@@ -117,7 +119,10 @@ func (csvCodec) Unmarshal(content []byte, m Message) error {
 	r := csv.NewReader(bytes.NewReader(content))
 	r.FieldsPerRecord = -1
 	fields, err := r.Read()
-	if err != nil {
+	switch {
+	case errors.Is(err, io.EOF): // csv reads over a line without a field
+		return errors.New("no record of comma-separated fields")
+	case err != nil:
 		return fmt.Errorf("record of comma-separated fields: %w", err)
 	}
 	return into.UnmarshalCSV(fields)

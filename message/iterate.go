@@ -125,7 +125,16 @@ func (u *Uncommitted) decode(frame []byte) (Message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a new one: %w", err)
 	}
-	return m, u.cfg.Codec.Unmarshal(u.cfg.Codec.Message(frame), m)
+	return m, notEOF(u.cfg.Codec.Unmarshal(u.cfg.Codec.Message(frame), m))
+}
+
+// notEOF is the error, but that it isn't io.EOF: content that ends too early for its codec
+// isn't the end of the journal, for which a caller would take it.
+func notEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return errors.New(err.Error())
+	}
+	return err
 }
 
 // Rereader opens a reader of a range of a journal, which ends at the range's end with

@@ -184,6 +184,80 @@ func TestIteratorsGoOnAfterWhatIsNoMessage(t *testing.T) {
 	require.ErrorIs(t, err, errFaulty)
 }
 
+// TestBlankLinesAreNoEnd: a line of CSV without a field is read over, as it stands and in a
+// replay, and what follows is delivered.
+func TestBlankLinesAreNoEnd(t *testing.T) {
+	codec, err := message.CodecOf(message.CSV)
+	require.NoError(t, err)
+	var journal []byte
+	for i := range message.Clock(5) {
+		f := message.ContinueTxn
+		if i == 4 {
+			f = message.AckTxn
+		}
+		r := &message.CSVRecord{"", "text"}
+		r.SetUUID(message.NewUUID(named('A'), 10+i, f))
+		journal, err = message.Encode(codec, journal, r)
+		require.NoError(t, err)
+		journal = append(journal, [...]string{"\n", "\r\n"}[i%2]...)
+	}
+	seq, err := message.NewSequencer(message.SequencerConfig{Messages: 1})
+	require.NoError(t, err)
+	cfg := message.IteratorConfig{Spec: specOf(message.CSV), New: func(*protocol.JournalSpec) (message.Message, error) { return new(message.CSVRecord), nil }}
+	all, err := message.ReadUncommitted(&content{r: bytes.NewReader(journal)}, cfg)
+	require.NoError(t, err)
+	replays, closed := 0, 0
+	committed := message.ReadCommitted(all, seq, func(r message.Range) (message.Reader, error) {
+		replays++
+		return &content{bytes.NewReader(journal[r.Begin:r.End]), r.Begin, &closed}, nil
+	})
+	var clocks []message.Clock
+	blank := map[int64]int{}
+	for {
+		env, err := committed.Next()
+		if skipped, is := errors.AsType[*message.SkippedError](err); is {
+			require.NotErrorIs(t, err, io.EOF)
+			require.ErrorContains(t, err, "no record of comma-separated fields")
+			blank[skipped.Range.Begin]++
+			continue
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		clocks = append(clocks, env.Message.GetUUID().Clock())
+	}
+	require.Equal(t, []message.Clock{10, 11, 12, 13, 14}, clocks)
+	require.Equal(t, 1, replays)
+	require.Len(t, blank, 5)
+	again := 0
+	for _, times := range blank {
+		again += times - 1
+	}
+	require.Equal(t, 3, again, "those before the message that the ring held")
+}
+
+// ending is a message whose content ends too early, as its type tells.
+type ending struct{ binary }
+
+func (*ending) UnmarshalBinary([]byte) error { return io.EOF }
+
+// TestDecodingNeverEndsAJournal, whatever a codec or a type takes for an end.
+func TestDecodingNeverEndsAJournal(t *testing.T) {
+	journal, err := message.Fixed.AppendFrame(nil, []byte("x"))
+	require.NoError(t, err)
+	all, err := message.ReadUncommitted(&content{r: bytes.NewReader(journal)}, message.IteratorConfig{
+		Spec: specOf(message.ProtobufFixed), New: func(*protocol.JournalSpec) (message.Message, error) { return new(ending), nil },
+	})
+	require.NoError(t, err)
+	_, err = all.Next()
+	_, is := errors.AsType[*message.SkippedError](err)
+	require.True(t, is)
+	require.NotErrorIs(t, err, io.EOF)
+	_, err = all.Next()
+	require.Equal(t, io.EOF, err)
+}
+
 // TestReplaysAreTriedAgain: a fault of a replay is reported, and nothing is lost by it, nor
 // delivered twice.
 func TestReplaysAreTriedAgain(t *testing.T) {
