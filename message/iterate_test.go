@@ -288,25 +288,31 @@ func TestReplaysAreTriedAgain(t *testing.T) {
 			return &content{bytes.NewReader(journal[r.End:]), r.End, &closed}, nil
 		case 4: // of nothing
 			return &content{bytes.NewReader(nil), r.Begin, &closed}, nil
+		case 5: // of two messages of its four
+			return &content{bytes.NewReader(journal[r.Begin : r.End/2]), r.Begin, &closed}, nil
 		}
 		return &content{bytes.NewReader(journal[r.Begin:r.End]), r.Begin, &closed}, nil
 	})
 	var clocks []message.Clock
-	failures := 0
+	var failures []error
 	for {
 		env, err := committed.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			failures++
+			failures = append(failures, err)
 			continue
 		}
 		clocks = append(clocks, env.Message.GetUUID().Clock())
 	}
 	require.Equal(t, []message.Clock{10, 11, 12, 13, 14, 15}, clocks)
-	require.Equal(t, 4, failures)
-	require.Equal(t, 4, closed)
+	require.Len(t, failures, 5)
+	for i, end := range []string{"ends at 0: ", "ends at 124: "} {
+		require.ErrorIs(t, failures[3+i], io.ErrUnexpectedEOF)
+		require.ErrorContains(t, failures[3+i], end)
+	}
+	require.Equal(t, 5, closed)
 	require.NoError(t, committed.Close())
 }
 

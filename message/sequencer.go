@@ -106,7 +106,7 @@ type delivery struct {
 	next    uint64 // slot
 	replay  Range  // to be read first; empty if nothing is
 	from    Iterator
-	begun   bool // something was read from it
+	reached int64 // offset up to which it was read
 }
 
 // NewSequencer returns one that knows nothing.
@@ -196,11 +196,11 @@ func (s *Sequencer) Next() (Envelope, error) {
 		if s.out.from == nil {
 			return Envelope{}, ErrReplay
 		}
-		switch env, err := s.replayed(); {
-		case err == nil:
-			return env, nil
-		case !errors.Is(err, io.EOF):
+		switch env, ended, err := s.replayed(); {
+		case err != nil:
 			return Envelope{}, fmt.Errorf("replay %s: %w", s.out.replay, err)
+		case !ended:
+			return env, nil
 		}
 		s.out.replay, s.out.from = Range{}, nil
 	}
@@ -232,24 +232,32 @@ func (s *Sequencer) commits(clock Clock, begin int64) bool {
 	}
 }
 
-// replayed returns the next message of the replay that is committed.
-func (s *Sequencer) replayed() (Envelope, error) {
+// replayed returns the next message of the replay that is committed, or that it has ended,
+// with all of its range.
+func (s *Sequencer) replayed() (Envelope, bool, error) {
+	r := s.out.replay
 	for {
 		env, err := s.out.from.Next()
+		if skipped, is := errors.AsType[*SkippedError](err); is {
+			s.out.reached = max(s.out.reached, skipped.Range.End)
+			return Envelope{}, false, err
+		}
 		switch {
-		case errors.Is(err, io.EOF) && !s.out.begun:
-			return Envelope{}, errors.New("it has no message")
+		case errors.Is(err, io.EOF) && s.out.reached < r.End:
+			return Envelope{}, false, fmt.Errorf("it ends at %d: %w", s.out.reached, io.ErrUnexpectedEOF)
+		case errors.Is(err, io.EOF):
+			return Envelope{}, true, nil
 		case err != nil:
-			return Envelope{}, err
+			return Envelope{}, false, err
 		}
-		r := s.out.replay
-		if env.Begin < r.Begin || env.End > r.End || env.Journal != r.Journal || (!s.out.begun && env.Begin != r.Begin) {
-			return Envelope{}, fmt.Errorf("it has a message of %s", Range{env.Journal, env.Begin, env.End})
+		begun := s.out.reached > r.Begin
+		if env.Begin < r.Begin || env.End > r.End || env.Journal != r.Journal || (!begun && env.Begin != r.Begin) {
+			return Envelope{}, false, fmt.Errorf("it has a message of %s", Range{env.Journal, env.Begin, env.End})
 		}
-		s.out.begun = true
+		s.out.reached = env.End
 		uuid := env.Message.GetUUID()
 		if uuid.Producer() == s.out.of.Producer && uuid.Flags() == ContinueTxn && s.commits(uuid.Clock(), env.Begin) {
-			return env, nil
+			return env, false, nil
 		}
 	}
 }
@@ -269,9 +277,9 @@ func (s *Sequencer) finish() Envelope {
 func (s *Sequencer) ReplayRange() (Range, bool) { return s.out.replay, s.out.replay.End != 0 }
 
 // StartReplay gives an iterator of all messages of the range, from its begin on, which
-// returns io.EOF at its end only. If there was another, it is no longer used, and what
-// was delivered isn't once more.
-func (s *Sequencer) StartReplay(it Iterator) { s.out.from, s.out.begun = it, false }
+// returns io.EOF at its end only: before, it is io.ErrUnexpectedEOF. If there was another,
+// it is no longer used, and what was delivered isn't once more.
+func (s *Sequencer) StartReplay(it Iterator) { s.out.from, s.out.reached = it, s.out.replay.Begin }
 
 // PendingFrom reports whether there is a pending span of a journal that begins at an
 // offset or after it.
