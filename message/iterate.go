@@ -27,7 +27,8 @@ type IteratorConfig struct {
 	Journal string
 	// Spec of the journal.
 	Spec *protocol.JournalSpec
-	// New returns a new message of the journal's type.
+	// New returns a new message of the journal's type. If it fails, the iterator has ended:
+	// that isn't about the bytes, which may be read once more by another one.
 	New func(spec *protocol.JournalSpec) (Message, error)
 	// Codec of the messages; nil is that of the spec's content type.
 	Codec Codec
@@ -104,31 +105,32 @@ func (u *Uncommitted) Next() (Envelope, error) {
 		return Envelope{}, u.err
 	}
 	env := Envelope{Journal: u.cfg.Journal, Spec: u.cfg.Spec, Begin: u.offset()}
+	var err error
+	if env.Message, err = u.cfg.New(u.cfg.Spec); err != nil { // whatever the bytes are
+		return Envelope{}, u.fail(env.Begin, fmt.Errorf("make a new one: %w", notEOF(err)))
+	}
 	frame, err := u.cfg.Codec.ReadFrame(u.br, u.cfg.MaxFrame)
 	env.End = u.offset()
 	if err == nil {
-		if env.Message, err = u.decode(frame); err == nil {
+		if err = u.cfg.Codec.Unmarshal(u.cfg.Codec.Message(frame), env.Message); err == nil {
 			return env, nil
 		}
 	} else if _, skipped := errors.AsType[*DesyncError](err); !skipped {
-		u.err = fmt.Errorf("message of %s at %d: %w", env.Journal, env.Begin, err)
-		return Envelope{}, u.err
+		return Envelope{}, u.fail(env.Begin, err)
 	}
-	return Envelope{}, &SkippedError{Range: Range{env.Journal, env.Begin, env.End}, Err: err}
+	return Envelope{}, &SkippedError{Range: Range{env.Journal, env.Begin, env.End}, Err: notEOF(err)}
+}
+
+// fail for good, at an offset.
+func (u *Uncommitted) fail(at int64, err error) error {
+	u.err = fmt.Errorf("message of %s at %d: %w", u.cfg.Journal, at, err)
+	return u.err
 }
 
 // offset of the next byte that isn't taken from the buffer.
 func (u *Uncommitted) offset() int64 { return u.r.Offset() - int64(u.br.Buffered()) }
 
-func (u *Uncommitted) decode(frame []byte) (Message, error) {
-	m, err := u.cfg.New(u.cfg.Spec)
-	if err != nil {
-		return nil, fmt.Errorf("make a new one: %w", err)
-	}
-	return m, notEOF(u.cfg.Codec.Unmarshal(u.cfg.Codec.Message(frame), m))
-}
-
-// notEOF is the error, but that it isn't io.EOF: content that ends too early for its codec
+// notEOF is the error, but that it isn't io.EOF: what ends too early for a codec or a type
 // isn't the end of the journal, for which a caller would take it.
 func notEOF(err error) error {
 	if errors.Is(err, io.EOF) {

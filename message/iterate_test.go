@@ -171,8 +171,18 @@ func TestIteratorsGoOnAfterWhatIsNoMessage(t *testing.T) {
 	cfg.New = func(*protocol.JournalSpec) (message.Message, error) { return nil, errFaulty }
 	it, err = message.ReadUncommitted(&content{r: bytes.NewReader([]byte(journal))}, cfg)
 	require.NoError(t, err)
+	for range 2 { // it is nothing that could be read over
+		_, err = it.Next()
+		require.ErrorIs(t, err, errFaulty)
+		require.ErrorContains(t, err, "message of a/journal;meta at 0: make a new one: ")
+	}
+	cfg.New = func(*protocol.JournalSpec) (message.Message, error) { return nil, io.EOF }
+	it, err = message.ReadUncommitted(&content{r: bytes.NewReader([]byte(journal))}, cfg)
+	require.NoError(t, err)
 	_, err = it.Next()
-	require.ErrorIs(t, err, errFaulty)
+	require.ErrorContains(t, err, "make a new one: EOF")
+	require.NotErrorIs(t, err, io.EOF)
+	cfg.New = func(*protocol.JournalSpec) (message.Message, error) { return new(note), nil }
 	cfg.MaxFrame = 5
 	it, err = message.ReadUncommitted(&content{r: bytes.NewReader([]byte(journal))}, cfg)
 	require.NoError(t, err)
