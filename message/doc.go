@@ -29,10 +29,11 @@
 //     input, and none is larger than the reader allows.
 //   - What a Ledger decides depends on the messages of the journal and on the state that
 //     it began with; on no wall clock, and on nobody's pace.
-//   - Nothing but a newer message of the same producer rolls back what is pending. An
-//     acknowledgement that is repeated, or late, does nothing, where Gazette's would
-//     roll back: it is of a transaction that was decided, and an append that was
-//     repeated must lose nothing.
+//   - Nothing but a newer message of the same producer rolls back what is pending, as long
+//     as the producer is remembered: what it has pending is gone once it is forgotten,
+//     beyond the bound, which Forgot tells, or by Prune. An acknowledgement that is
+//     repeated, or late, does nothing, where Gazette's would roll back: it is of a
+//     transaction that was decided, and an append that was repeated must lose nothing.
 //   - What a Sequencer delivers depends on the messages alone: not on the size of its ring,
 //     nor on where it was restarted from a checkpoint. The one exception is an
 //     acknowledgement with the very clock of a message that it commits, which no

@@ -157,6 +157,15 @@ func (s *Sequencer) Push(env Envelope) Outcome {
 	return d.Outcome
 }
 
+// Forgot returns the state of the producer that was forgotten by the last Push, since its
+// journal had too many. What it had pending can't be committed any more.
+func (s *Sequencer) Forgot() (ProducerState, bool) {
+	if s.last == nil {
+		return ProducerState{}, false
+	}
+	return s.last.ledger.Forgot()
+}
+
 // before returns the state of a message's producer before the message.
 func (l *Ledger) before(u UUID) ProducerState {
 	id := u.Producer()

@@ -162,6 +162,9 @@ func (l *log) restart(t *testing.T, b *strings.Builder) {
 
 func (l *log) push(b *strings.Builder, env message.Envelope, most int) {
 	fmt.Fprintf(b, "%s: %s\n", show(env), l.seq.Push(env))
+	if p, ok := l.seq.Forgot(); ok {
+		fmt.Fprintf(b, "  forgets %c acked %d seen %d begin %d\n", p.Producer[5], p.Acked, p.Seen, p.Begin)
+	}
 	l.drain(most, func(s string) { fmt.Fprintf(b, "  %s\n", s) })
 }
 
