@@ -18,7 +18,7 @@ type rewindable interface {
 }
 
 // replaySource keeps the messages of a source that were received, so that an append can be forwarded once more.
-// It gives up once they have more than limit bytes, or the budget has none left.
+// It gives up once they take more than limit bytes, or the budget has none left.
 type replaySource struct {
 	source appendSource
 	budget *budget
@@ -49,11 +49,14 @@ func (s *replaySource) Recv() (*protocol.AppendRequest, error) {
 	return m, nil
 }
 
+// messageToll is what a message that is kept counts for besides its content: it takes memory without any too.
+const messageToll = 256
+
 func (s *replaySource) keep(m *protocol.AppendRequest) {
 	if s.lost {
 		return
 	}
-	n := int64(len(m.GetContent()))
+	n := int64(messageToll + len(m.GetJournal()) + len(m.GetContent()))
 	if s.held+n > s.limit || !s.budget.take(n) {
 		s.close()
 		s.lost = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -47,8 +48,9 @@ func drainSource(t *testing.T, s appendSource) []string {
 
 // TestReplaySource: an append is yielded again as often as wanted, unless it has too much, or its client failed.
 func TestReplaySource(t *testing.T) {
-	all := newBudget(10)
-	s := &replaySource{source: &listed{contents: []string{"one", "two", ""}, end: io.EOF}, budget: all, limit: 8}
+	const limit, free = 3*messageToll + 8, 5*messageToll + 10
+	all := newBudget(free)
+	s := &replaySource{source: &listed{contents: []string{"one", "two", ""}, end: io.EOF}, budget: all, limit: limit}
 	m, err := s.Recv()
 	require.NoError(t, err)
 	require.Equal(t, "one", string(m.GetContent()))
@@ -56,25 +58,37 @@ func TestReplaySource(t *testing.T) {
 		require.True(t, s.rewind())
 		require.Equal(t, []string{"one", "two", ""}, drainSource(t, s))
 	}
-	require.EqualValues(t, 4, all.free.Load())
+	require.EqualValues(t, free-6-3*messageToll, all.free.Load())
 
 	// Another one is too large for what is left, and goes on.
-	large := &replaySource{source: &listed{contents: []string{"123", "45"}, end: io.EOF}, budget: all, limit: 8}
+	large := &replaySource{source: &listed{contents: []string{"123", "45"}, end: io.EOF}, budget: all, limit: limit}
 	require.Equal(t, []string{"123", "45"}, drainSource(t, large))
 	require.False(t, large.rewind())
 	large.close()
 	s.close()
-	require.EqualValues(t, 10, all.free.Load())
+	require.EqualValues(t, free, all.free.Load())
 
-	large = &replaySource{source: &listed{contents: []string{"12345", "6789"}, end: io.EOF}, budget: all, limit: 8}
-	require.Equal(t, []string{"12345", "6789"}, drainSource(t, large))
+	large = &replaySource{source: &listed{contents: []string{"12345", "6789", ""}, end: io.EOF}, budget: all, limit: limit}
+	require.Equal(t, []string{"12345", "6789", ""}, drainSource(t, large))
 	require.False(t, large.rewind(), "of one append")
-	require.EqualValues(t, 10, all.free.Load())
+	require.EqualValues(t, free, all.free.Load())
 
-	failed := &replaySource{source: &listed{end: context.Canceled}, budget: all, limit: 8}
+	failed := &replaySource{source: &listed{end: context.Canceled}, budget: all, limit: limit}
 	_, err = failed.Recv()
 	require.ErrorIs(t, err, context.Canceled)
 	require.False(t, failed.rewind())
+}
+
+// TestReplayChargesMessages: messages without any content, or with little, take of the budget too.
+func TestReplayChargesMessages(t *testing.T) {
+	for _, content := range []string{"", "x"} {
+		all := newBudget(1 << 20)
+		many := slices.Repeat([]string{content}, 1<<20/messageToll+1)
+		s := &replaySource{source: &listed{contents: many, end: io.EOF}, budget: all, limit: 1 << 20}
+		require.Equal(t, many, drainSource(t, s))
+		require.False(t, s.rewind(), "they are too many to be kept: %q", content)
+		require.EqualValues(t, 1<<20, all.free.Load())
+	}
 }
 
 // TestBodySource: what was gathered is yielded in messages, from memory and from a file.
