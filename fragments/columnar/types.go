@@ -258,6 +258,12 @@ var refusedNames = map[string]string{
 // with them in parentheses; mods are the modifiers as the grammar gives them.
 // A type that a column can't have is refused with a *TypeError.
 func TypeFromSQL(name string, mods []int32) (Type, error) {
+	if len(name) > maxTypeName {
+		return Type{}, &TypeError{
+			Code: codeUndefinedObject, Name: strings.ToValidUTF8(name[:maxTypeName], ""),
+			Message: fmt.Sprintf("a type's name has %d bytes at the most, not %d", maxTypeName, len(name)),
+		}
+	}
 	base, inline, err := splitModifiers(name)
 	if err != nil {
 		return Type{}, err
@@ -266,10 +272,23 @@ func TypeFromSQL(name string, mods []int32) (Type, error) {
 		mods = inline
 	}
 	base, inCatalog := strings.CutPrefix(base, "pg_catalog.")
-	if element, isArray := elementName(base); isArray {
-		t, err := TypeFromSQL(element, mods)
+	array := false
+	for element, ok := elementName(base); ok; element, ok = elementName(base) {
+		base, inCatalog = strings.CutPrefix(element, "pg_catalog.")
+		name, array = base, true
+	}
+	t, err := scalarFromSQL(name, base, inCatalog, mods)
+	if array {
 		return ArrayOf(t), err
 	}
+	return t, err
+}
+
+// maxTypeName is how many bytes the name of a type may have, with its modifiers.
+const maxTypeName = 256
+
+// scalarFromSQL maps a SQL type that is no array, with its name as it was given.
+func scalarFromSQL(name, base string, inCatalog bool, mods []int32) (Type, error) {
 	if hint, refused := refusedNames[base]; refused || (inCatalog && base == "char") {
 		return Type{}, &TypeError{Code: codeNotSupported, Name: name, Message: "type " + base + " is not supported", Hint: hint}
 	}

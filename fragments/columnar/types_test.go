@@ -6,9 +6,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 	"github.com/stretchr/testify/require"
+
+	"broadsheet.dev/broadsheet/internal/testenv"
 )
 
 // describe is a type in one line, or why there is none.
@@ -126,4 +129,30 @@ func TestFingerprint(t *testing.T) {
 	}
 	s.Version++
 	require.True(t, seen[s.Fingerprint()], "the version isn't part of it")
+}
+
+// TestTypeNames: what marks arrays may be there again and again, and names are bounded whatever they are made of.
+func TestTypeNames(t *testing.T) {
+	for name, want := range map[string]Type{
+		"int4[]":                          ArrayOf(Type{Kind: Int32}),
+		"___int4[][] array":               ArrayOf(Type{Kind: Int32}),
+		"pg_catalog._varchar(7)":          ArrayOf(Type{Kind: Varchar, Length: 7}),
+		"numeric(10, 2) array[] ":         ArrayOf(Type{Kind: Decimal, Precision: 10, Scale: 2}),
+		strings.Repeat("_", 252) + "int4": ArrayOf(Type{Kind: Int32}),
+	} {
+		typ, err := TypeFromSQL(name, nil)
+		require.NoError(t, err, name)
+		require.Equal(t, want, typ, name)
+	}
+	_, err := TypeFromSQL("nonsense[][]", nil)
+	require.EqualError(t, err, `type "nonsense" does not exist`)
+	start := testenv.Processor(t)
+	for _, mark := range []string{"_", "[]", " array", "é"} {
+		many := strings.Repeat(mark, 1<<20)
+		for _, name := range []string{many + "int4", "int4" + many} {
+			_, err := TypeFromSQL(name, nil)
+			require.ErrorContains(t, err, "a type's name has 256 bytes at the most, not ")
+		}
+	}
+	require.Less(t, testenv.Processor(t)-start, 5*time.Second)
 }
