@@ -84,7 +84,7 @@ type Config struct {
 	// AllowOrigins are the origins whose pages may use the JSON gateway ("*" is all).
 	AllowOrigins []string
 	// AllowedHosts are names, besides those of loopback and of the Endpoint, by which HTTP may be asked for on a
-	// loopback address of a broker that lets in everyone: no page that a browser shows is to reach it by another.
+	// loopback address of a port that lets in everyone: no page that a browser shows is to reach it by another.
 	AllowedHosts []string
 	// Debug says where diagnostics are served.
 	Debug Debug
@@ -192,7 +192,7 @@ func (c Config) validateParts() error {
 		c.Debug.Validate(),
 		validateOrigins(c.AllowOrigins),
 		validateHosts(c.AllowedHosts),
-		c.Security.check(c.Endpoint, append([]net.Listener{c.Debug.Listener}, c.Listeners...)),
+		c.Security.check(c.Endpoint, c.Listeners, c.Debug.Listener),
 	} {
 		if err != nil {
 			return fmt.Errorf("broker: %w", err)

@@ -15,8 +15,8 @@ import (
 // Debug says where a broker's diagnostics are served: /debug/ready, /debug/metrics, and of the process
 // itself /debug/pprof/, /debug/vars, /debug/requests and /debug/events.
 type Debug struct {
-	// Listener serves all of them, by HTTP, to everyone who can reach it. The broker
-	// closes it. Nil is none.
+	// Listener serves all of them, by HTTP, to everyone who can reach it, also of a broker that authenticates: unless
+	// Security.Insecure, at an address of loopback alone. The broker closes it. Nil is none.
 	Listener net.Listener
 	// Private leaves the shared port only /debug/ready. It needs a Listener.
 	Private bool

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// visitors tells who may come by HTTP to a broker that asks nobody who they are. A page of some other site, open in a
+// visitors tells who may come by HTTP to a port that asks nobody who they are. A page of some other site, open in a
 // browser on this machine, is nobody whom its user has sent: it can have a name of its own resolve to this
 // machine (DNS rebinding), which the header Host then tells, and it can ask across sites, which Origin does.
 type visitors struct {
@@ -51,7 +51,7 @@ func (v *visitors) guard(next http.Handler) http.Handler {
 		switch {
 		case isLoopback(local) && !v.knows(r.Host):
 			writeError(w, http.StatusForbidden, fmt.Sprintf("host %q isn't this broker", r.Host),
-				"use localhost or 127.0.0.1, or have the operator name the host by --allowed-hosts; a broker that asks nobody who they are answers to no other name")
+				"use localhost or 127.0.0.1, or have the operator name the host by --allowed-hosts; a port that asks nobody who they are answers to no other name")
 		case !v.mayAsk(r):
 			w.Header().Add("Vary", "Origin")
 			writeError(w, http.StatusForbidden, fmt.Sprintf("pages of %q may not use this broker", r.Header.Get("Origin")),

@@ -6,11 +6,13 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"broadsheet.dev/broadsheet/broker"
 	"broadsheet.dev/broadsheet/broker/brokertest"
+	"broadsheet.dev/broadsheet/protocol/auth"
 )
 
 // visit with headers, and return the code and the text. Those that are empty aren't sent.
@@ -83,6 +85,26 @@ func TestVisitors(t *testing.T) {
 			}
 			require.NotEqual(t, http.StatusForbidden, code, "%+v %+v: %s", c, r, text)
 		}
+	}
+	// The own port of diagnostics asks for none, also of a broker that does.
+	own, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	brokertest.New(t, brokertest.Config{
+		Token: token(t, auth.All, "", time.Hour),
+		Adjust: func(c *broker.Config) {
+			c.Security.Keys, c.Debug.Listener = parseKeys(t, sharedSecret), own
+		},
+	})
+	for _, c := range []struct {
+		host, origin string
+		want         int
+	}{
+		{"localhost", "", http.StatusOK},
+		{"evil.example", "", http.StatusForbidden},
+		{"localhost", "https://evil.example", http.StatusForbidden},
+	} {
+		code, text := visit(t, http.MethodGet, "http://"+own.Addr().String()+"/debug/metrics", c.host, c.origin)
+		require.Equal(t, c.want, code, "%+v: %s", c, text)
 	}
 	// Who shows a token is no page that happens to be open.
 	code, text := visit(t, http.MethodGet, guarded(t, sharedSecret).URL()+"/debug/ready", "evil.example", "https://evil.example")

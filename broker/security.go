@@ -75,8 +75,18 @@ func (s Security) CheckAddress(network, address string) error {
 	return &ExposedError{Address: address}
 }
 
-// check that listeners and the endpoint are as they have to be.
-func (s Security) check(endpoint string, listeners []net.Listener) error {
+// CheckDebugAddress is CheckAddress of a port of diagnostics, which asks nobody who they are, whatever other ports do.
+func (s Security) CheckDebugAddress(network, address string) error {
+	return Security{Insecure: s.Insecure}.CheckAddress(network, address)
+}
+
+// check that listeners, that of diagnostics if there is one, and the endpoint are as they have to be.
+func (s Security) check(endpoint string, listeners []net.Listener, debug net.Listener) error {
+	if debug != nil {
+		if err := s.CheckDebugAddress(debug.Addr().Network(), debug.Addr().String()); err != nil {
+			return fmt.Errorf("security: debug: %w", err)
+		}
+	}
 	for _, ln := range listeners {
 		if ln == nil {
 			continue

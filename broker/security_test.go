@@ -84,8 +84,11 @@ func TestRefusedConfigs(t *testing.T) {
 		change func(*broker.Config)
 		want   string
 	}{
-		"an exposed listener":        {func(c *broker.Config) { c.Listeners = []net.Listener{open} }, "isn't a loopback address"},
-		"an exposed debug listener":  {func(c *broker.Config) { c.Debug.Listener = open }, "isn't a loopback address"},
+		"an exposed listener":       {func(c *broker.Config) { c.Listeners = []net.Listener{open} }, "isn't a loopback address"},
+		"an exposed debug listener": {func(c *broker.Config) { c.Debug.Listener = open }, "isn't a loopback address"},
+		"one of a broker with keys": {func(c *broker.Config) {
+			c.Security.Keys, c.Debug.Listener = parseKeys(t, sharedSecret), open
+		}, "security: debug: " + open.Addr().String() + " isn't a loopback address, and clients aren't authenticated"},
 		"private without a listener": {func(c *broker.Config) { c.Debug.Private = true }, "debug: Private needs a Listener"},
 		"private profiling": {func(c *broker.Config) {
 			c.Debug = broker.Debug{Listener: c.Listeners[0], Private: true, Profiling: true}

@@ -54,14 +54,15 @@ func newServers(b *Broker) *servers {
 	)...)
 	protocol.RegisterJournalServer(g, &service{broker: b})
 	streaming.RegisterJournalServer(g, &streamingService{broker: b})
-	visitors := newVisitors(b.cfg)
+	shared, own := newVisitors(b.cfg), newVisitors(b.cfg)
+	own.everyone = false // Nobody is asked there.
 	h := &handler{broker: b, json: newJSONGateway(b), debug: newSharedDebug(b)}
 	return &servers{
 		broker:  b,
 		grpc:    g,
 		handler: h,
-		http:    newHTTPServer(b, visitors.guard(h)),
-		debug:   newHTTPServer(b, visitors.guard(newOwnDebug(b))),
+		http:    newHTTPServer(b, shared.guard(h)),
+		debug:   newHTTPServer(b, own.guard(newOwnDebug(b))),
 	}
 }
 

@@ -100,21 +100,36 @@ func (m *member) listen(security broker.Security) error {
 		return withHint(fmt.Errorf("--broker.bind: %w", err),
 			"give --broker.auth-keys or --broker.server-ca-file, or listen on 127.0.0.1, or say that you want it with --broker.insecure")
 	}
-	var err error
+	debug, err := m.debugAddress(security)
+	if err != nil {
+		return err
+	}
 	if m.listener, err = net.Listen(network, address); err != nil {
 		return withHint(fmt.Errorf("--broker.port: %w", err), "choose another with --broker.port, or 0 for any that is free")
 	}
-	if m.flags.debug.port == "" {
+	if debug == "" {
 		return nil
 	}
-	address = m.flags.debug.port
-	if !strings.Contains(address, ":") {
-		address = net.JoinHostPort(m.flags.bind, address)
-	}
-	if m.debug, err = net.Listen("tcp", address); err != nil {
+	if m.debug, err = net.Listen("tcp", debug); err != nil {
 		return errors.Join(withHint(fmt.Errorf("--debug.port: %w", err), "choose another with --debug.port"), m.listener.Close())
 	}
 	return nil
+}
+
+// debugAddress is where diagnostics get a port of their own, which asks nobody who they are: "" is nowhere.
+func (m *member) debugAddress(security broker.Security) (string, error) {
+	address := m.flags.debug.port
+	if address == "" {
+		return "", nil
+	}
+	if !strings.Contains(address, ":") {
+		address = net.JoinHostPort("127.0.0.1", address)
+	}
+	if err := security.CheckDebugAddress("tcp", address); err != nil {
+		return "", withHint(fmt.Errorf("--debug.port: %w", err),
+			"give the port alone, which is of 127.0.0.1, or say that you want it with --broker.insecure")
+	}
+	return address, nil
 }
 
 // removeStale removes a socket on which nobody listens, as a broker that was killed leaves it.
