@@ -151,19 +151,27 @@ func (d *disk) awaitRoom(ctx context.Context) error {
 		default:
 		}
 		err := d.try()
-		if err == nil {
-			d.mu.Lock()
-			d.reason = nil
-			d.full.Set(0)
-			d.mu.Unlock()
+		if err == nil && d.clear() {
 			d.log.LogAttrs(ctx, slog.LevelInfo, "the disk has room again", slog.Duration("took", time.Since(began)))
 			return nil
 		}
-		if time.Since(reminded) >= diskReminder {
+		if err != nil && time.Since(reminded) >= diskReminder {
 			reminded = time.Now()
 			d.log.LogAttrs(ctx, slog.LevelError, "the disk is full still", slog.Any("error", err))
 		}
 	}
+}
+
+// clear forgets that the disk was full, unless it was found to be since it was tried last. It tells which.
+func (d *disk) clear() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.found) > 0 {
+		return false
+	}
+	d.reason = nil
+	d.full.Set(0)
+	return true
 }
 
 // try to write a file, and remove it.

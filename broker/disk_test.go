@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"broadsheet.dev/broadsheet/broker/brokertest"
+	"broadsheet.dev/broadsheet/fragments/spool"
 	"broadsheet.dev/broadsheet/protocol"
 )
 
@@ -21,7 +22,8 @@ import (
 type fullDisk struct {
 	vfs.FS
 
-	full atomic.Bool
+	full     atomic.Bool
+	unsynced atomic.Bool // it has no room for what is to be durable
 }
 
 func (d *fullDisk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
@@ -59,6 +61,46 @@ func (f *fullFile) WriteAt(p []byte, at int64) (int, error) {
 		return 0, syscall.ENOSPC
 	}
 	return f.File.WriteAt(p, at)
+}
+
+func (f *fullFile) Sync() error     { return f.sync(f.File.Sync) }
+func (f *fullFile) SyncData() error { return f.sync(f.File.SyncData) }
+
+func (f *fullFile) sync(do func() error) error {
+	if f.disk.unsynced.Load() {
+		return syscall.ENOSPC
+	}
+	return do()
+}
+
+// TestDiskWasFull: a spool that a full disk has made fail says so to everybody who asks, ever after. The disk is taken
+// to be full until it has room, and no longer.
+func TestDiskWasFull(t *testing.T) {
+	disk := &fullDisk{FS: vfs.NewMem()}
+	b := brokertest.New(t, brokertest.Config{FS: disk, Mode: spool.Synced})
+	ctx := bounded(t)
+	b.Create(brokertest.Spec("a/journal"), brokertest.Spec("b/journal"))
+	mustAppend(ctx, t, b, "a/journal", "first ")
+	fails := func() {
+		_, err := appendWith(ctx, b.Client(), &protocol.AppendRequest{Journal: "a/journal"}, "lost")
+		require.Equal(t, codes.ResourceExhausted, status.Code(err), "%v", err)
+	}
+	disk.unsynced.Store(true)
+	fails()
+	require.InDelta(t, 1, b.Metric("broadsheet_broker_disk_full"), 0)
+	disk.unsynced.Store(false)
+	awaitCondition(ctx, t, func() bool { return b.Metric("broadsheet_broker_disk_full") == 0 })
+	before := b.Metric("broadsheet_broker_disk_full_errors_total")
+	for range 3 {
+		fails()
+	}
+	require.InDelta(t, before, b.Metric("broadsheet_broker_disk_full_errors_total"), 0)
+	require.Zero(t, b.Metric("broadsheet_broker_disk_full"))
+	mustAppend(ctx, t, b, "b/journal", "others go on")
+	b.Kill() // To stop in order would fail, as the spool has.
+	b.Restart()
+	mustAppend(ctx, t, b, "a/journal", "then ")
+	require.Contains(t, []string{"first then ", "first lostthen "}, mustRead(ctx, t, b, "a/journal", 0))
 }
 
 // TestDiskFull: a broker whose disk is full says so to everybody who asks, by which none of what is refused is

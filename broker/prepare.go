@@ -82,7 +82,7 @@ func (r *replica) roll(begin int64) error {
 		Begin: begin,
 	})
 	if err != nil {
-		return r.env.disk.failed(fmt.Errorf("journal %s: close its open fragment: %w", r.id.Journal, err))
+		return r.diskFailed(fmt.Errorf("journal %s: close its open fragment: %w", r.id.Journal, err))
 	}
 	r.publish(0)
 	notify(r.full)

@@ -98,15 +98,16 @@ type replica struct {
 	queue  queue         // appends that wait for it
 	opened chan struct{} // closed once spool is set
 	spool  *spool.Journal
-	failed chan struct{} // closed when the first attempt to open failed
-	closed chan struct{} // closed first of all when the replica is given up
-	done   chan struct{} // closed last of all
-	full   chan struct{} // cap 1: a fragment was completed
-	tended chan struct{} // cap 1: spec or route changed
-	leads  atomic.Bool   // the tenure has a pipeline
+	failed chan struct{}                     // closed when the first attempt to open failed
+	closed chan struct{}                     // closed first of all when the replica is given up
+	done   chan struct{}                     // closed last of all
+	full   chan struct{}                     // cap 1: a fragment was completed
+	tended chan struct{}                     // cap 1: spec or route changed
+	leads  atomic.Bool                       // the tenure has a pipeline
 
 	acked   atomic.Pointer[ackedHead]          // what every member has; nil until that is known
 	missing atomic.Pointer[epoch.MissingError] // why no epoch can be formed; nil if one can
+	broken  atomic.Pointer[spool.FailedError]  // why the spool failed, as far as that was noted
 	listing *listing                           // of the stores
 	holes   holes                              // that readers may go over
 
@@ -119,7 +120,7 @@ type replica struct {
 
 	mu      sync.Mutex
 	spec    *protocol.JournalSpec
-	openErr error              // of the last attempt
+	openErr error              // of the last attempt that failed
 	retry   context.CancelFunc // ends the attempt to persist, to begin it anew; or nil
 }
 
@@ -192,9 +193,6 @@ func (r *replica) open(ctx context.Context) error {
 			Codec: r.currentSpec().GetFragment().GetCompressionCodec(),
 		})
 		if err == nil {
-			r.mu.Lock()
-			r.openErr = nil
-			r.mu.Unlock()
 			r.spool = s
 			if err := r.adoptSpool(); err != nil {
 				return errors.Join(err, s.Close())
@@ -211,7 +209,7 @@ func (r *replica) open(ctx context.Context) error {
 		r.log.LogAttrs(ctx, slog.LevelError, "spool not opened: the journal is not served",
 			slog.Any("error", err), slog.Duration("retry_in", pause))
 		r.mu.Lock()
-		r.openErr = fmt.Errorf("journal %s: open its spool: %w", r.id.Journal, err)
+		r.openErr = r.env.disk.failed(fmt.Errorf("journal %s: open its spool: %w", r.id.Journal, err))
 		r.mu.Unlock()
 		closeOnce(r.failed)
 		r.env.openTried()
@@ -248,12 +246,20 @@ func (r *replica) awaitOpen(ctx context.Context) error {
 	case <-r.failed:
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return r.env.disk.failed(r.openErr)
+		return r.openErr
 	case <-r.closed:
 		return errReplicaClosed
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// diskFailed is disk.failed of the spool. Why it failed for good it says ever after, and that was noted when it did.
+func (r *replica) diskFailed(err error) error {
+	if failure, ok := errors.AsType[*spool.FailedError](err); ok && r.broken.Swap(failure) == failure {
+		return &diskError{err}
+	}
+	return r.env.disk.failed(err)
 }
 
 // isClosed tells whether the replica was given up.

@@ -163,7 +163,7 @@ func (l *leader) send(g *group) bool {
 // no peer, and the spool doesn't have it.
 func (r *replica) rollBack(err error) error {
 	if rollback := r.spool.Rollback(); rollback != nil {
-		return errors.Join(err, r.env.disk.failed(rollback))
+		return errors.Join(err, r.diskFailed(rollback))
 	}
 	return &notAppliedError{err}
 }
@@ -198,7 +198,7 @@ func (l *leader) write(s *sentGroup) error {
 	}
 	commit, err := r.spool.Commit(registers)
 	if err != nil {
-		return r.rollBack(r.env.disk.failed(fmt.Errorf("journal %s: append to its spool: %w", r.id.Journal, err)))
+		return r.rollBack(r.diskFailed(fmt.Errorf("journal %s: append to its spool: %w", r.id.Journal, err)))
 	}
 	s.commit = commit
 	if !s.asked {
@@ -209,7 +209,7 @@ func (l *leader) write(s *sentGroup) error {
 
 func (r *replica) writeSpool(p []byte) error {
 	if err := r.spool.Write(p); err != nil {
-		return r.env.disk.failed(fmt.Errorf("journal %s: append to its spool: %w", r.id.Journal, err))
+		return r.diskFailed(fmt.Errorf("journal %s: append to its spool: %w", r.id.Journal, err))
 	}
 	return nil
 }
@@ -326,7 +326,7 @@ func (r *replica) settle(p *pipeline, g *sentGroup) {
 // await until every member has the group, and what was before it.
 func (r *replica) await(p *pipeline, g *sentGroup) error {
 	if err := g.commit.Durable(context.Background()); err != nil {
-		return r.env.disk.failed(fmt.Errorf("journal %s: append up to offset %d: %w", r.id.Journal, g.head.end, err))
+		return r.diskFailed(fmt.Errorf("journal %s: append up to offset %d: %w", r.id.Journal, g.head.end, err))
 	}
 	if g.asked {
 		if err := p.receive(); err != nil {
@@ -336,7 +336,7 @@ func (r *replica) await(p *pipeline, g *sentGroup) error {
 	if !r.env.leaseIsValid() {
 		return status.Error(codes.Unavailable, fmt.Sprintf("journal %s: the lease of this broker has run out", r.id.Journal))
 	}
-	return r.env.disk.failed(r.acknowledge(&ackedHead{end: g.head.end, registers: g.head.registers, codec: g.head.codec, epoch: p.epoch.Number, sole: len(p.peers) == 0}))
+	return r.diskFailed(r.acknowledge(&ackedHead{end: g.head.end, registers: g.head.registers, codec: g.head.codec, epoch: p.epoch.Number, sole: len(p.peers) == 0}))
 }
 
 // complete a group that every member has.

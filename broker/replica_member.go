@@ -38,7 +38,7 @@ func (r *replica) makeDurable(ctx context.Context) error {
 		err = commit.Durable(ctx)
 	}
 	if err != nil {
-		return r.env.disk.failed(fmt.Errorf("journal %s: make its spool durable: %w", r.id.Journal, err))
+		return r.diskFailed(fmt.Errorf("journal %s: make its spool durable: %w", r.id.Journal, err))
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func (r *replica) align(l epoch.List) error {
 		Codec: r.currentSpec().GetFragment().GetCompressionCodec(),
 	})
 	if err != nil {
-		return r.env.disk.failed(fmt.Errorf("journal %s: align its spool to epoch %d: %w", r.id.Journal, a.Epoch.Number, err))
+		return r.diskFailed(fmt.Errorf("journal %s: align its spool to epoch %d: %w", r.id.Journal, a.Epoch.Number, err))
 	}
 	r.fencing.Lock()
 	r.fence.Aligned(a.Epoch.Number)

@@ -128,7 +128,7 @@ func (f *follower) run(ctx context.Context) error {
 	}
 	err = errors.Join(err, group.Wait())
 	if f.replica.spool.Delta() > 0 {
-		err = errors.Join(err, f.replica.env.disk.failed(f.replica.spool.Rollback()))
+		err = errors.Join(err, f.replica.diskFailed(f.replica.spool.Rollback()))
 	}
 	return err
 }
@@ -207,7 +207,7 @@ func (f *follower) apply(ctx context.Context, req *protocol.ReplicateRequest) er
 			return fmt.Errorf("journal %s: invalid ContentDelta (%d; expected %d)", r.id.Journal, req.GetContentDelta(), d)
 		}
 		if err := r.spool.Write(req.GetContent()); err != nil {
-			return r.env.disk.failed(fmt.Errorf("journal %s: append to its spool: %w", r.id.Journal, err))
+			return r.diskFailed(fmt.Errorf("journal %s: append to its spool: %w", r.id.Journal, err))
 		}
 	}
 	if req.GetProposal() == nil {
@@ -225,7 +225,7 @@ func (f *follower) acknowledge(watermark int64) error {
 	if watermark > s.Durable {
 		return fmt.Errorf("journal %s: watermark %d is above what is durable here (%d)", f.replica.id.Journal, watermark, s.Durable)
 	}
-	return f.replica.env.disk.failed(f.replica.acknowledge(&ackedHead{end: watermark, registers: s.Registers, codec: s.Codec, epoch: f.epoch}))
+	return f.replica.diskFailed(f.replica.acknowledge(&ackedHead{end: watermark, registers: s.Registers, codec: s.Codec, epoch: f.epoch}))
 }
 
 // propose applies a proposal, and answers it if that is asked for.
@@ -233,7 +233,7 @@ func (f *follower) propose(ctx context.Context, req *protocol.ReplicateRequest) 
 	r, p := f.replica, req.GetProposal()
 	commit, action, err := f.applyProposal(p, presentSet(req.GetRegisters()))
 	if err != nil {
-		return r.env.disk.failed(fmt.Errorf("journal %s: apply a proposal: %w", r.id.Journal, err))
+		return r.diskFailed(fmt.Errorf("journal %s: apply a proposal: %w", r.id.Journal, err))
 	}
 	resp := new(protocol.ReplicateResponse)
 	if action == proposalMismatch {
@@ -307,7 +307,7 @@ func (f *follower) answer(ctx context.Context) error {
 	for a := range f.answers {
 		if a.commit != nil {
 			if err := a.commit.Durable(ctx); err != nil {
-				return f.replica.env.disk.failed(fmt.Errorf("journal %s: append up to offset %d: %w", f.replica.id.Journal, a.commit.End, err))
+				return f.replica.diskFailed(fmt.Errorf("journal %s: append up to offset %d: %w", f.replica.id.Journal, a.commit.End, err))
 			}
 		}
 		if err := f.stream.Send(a.resp); err != nil {

@@ -104,7 +104,7 @@ func resetTo(offset int64) former {
 func (r *replica) sync(n *tenure, e *entry, form former) error {
 	r.retire(n)
 	if err := r.spool.Failed(); err != nil {
-		return r.env.disk.failed(fmt.Errorf("journal %s: %w", r.id.Journal, err))
+		return r.diskFailed(fmt.Errorf("journal %s: %w", r.id.Journal, err))
 	}
 	ctx, cancel := context.WithTimeout(r.group.Context(), syncTimeout)
 	defer cancel()
@@ -132,7 +132,7 @@ func (r *replica) sync(n *tenure, e *entry, form former) error {
 		return err
 	}
 	state := r.spool.State()
-	return r.env.disk.failed(r.acknowledge(&ackedHead{end: state.End, registers: state.Registers, codec: state.Codec, epoch: p.epoch.Number, sole: len(p.peers) == 0}))
+	return r.diskFailed(r.acknowledge(&ackedHead{end: state.End, registers: state.Registers, codec: state.Codec, epoch: p.epoch.Number, sole: len(p.peers) == 0}))
 }
 
 // noteSync keeps what stands in the way of an epoch, for readers and operators, and logs when
