@@ -109,7 +109,7 @@ func (d *appendDriver) gather(ctx context.Context) (bool, error) {
 	delay, err := r.throttle(ctx, d.broker.cfg.appendRate(d.fsm.resolved.spec.GetMaxAppendRate()), int64(len(content)))
 	if err == nil {
 		if err = d.broker.disk.failed(d.body.write(content, true)); err != nil {
-			err = &notAppliedError{err}
+			err = &notAppliedError{err: err}
 		}
 	}
 	return delay, err

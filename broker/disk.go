@@ -47,23 +47,34 @@ func (e *diskError) GRPCStatus() *status.Status {
 }
 
 // notAppliedError is of an append that failed and left nothing behind.
-type notAppliedError struct{ err error }
+type notAppliedError struct {
+	err  error
+	said bool // by err itself: it is of the broker that the append was forwarded to
+}
 
 // Error says so.
-func (e *notAppliedError) Error() string { return e.err.Error() + "; nothing was appended" }
+func (e *notAppliedError) Error() string {
+	if e.said {
+		return e.err.Error()
+	}
+	return e.err.Error() + "; nothing was appended"
+}
 
 // Unwrap is why it failed.
 func (e *notAppliedError) Unwrap() error { return e.err }
 
 // GRPCStatus as of status.FromError.
 func (e *notAppliedError) GRPCStatus() *status.Status {
+	if e.said {
+		return status.Convert(e.err)
+	}
 	return status.New(status.Code(e.err), e.Error())
 }
 
 // beforeWrite is the error of an append of which nothing was written yet. Of a full disk clients are told so.
 func beforeWrite(err error) error {
 	if isFull(err) {
-		return &notAppliedError{err}
+		return &notAppliedError{err: err}
 	}
 	return err
 }

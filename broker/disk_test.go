@@ -138,6 +138,24 @@ func TestDiskFull(t *testing.T) {
 	require.Equal(t, "first then then then ", mustRead(ctx, t, b, "a/journal", 0))
 }
 
+// TestDiskOfThePrimaryIsFull: who asks a broker that forwards an append is told by it what the primary tells.
+func TestDiskOfThePrimaryIsFull(t *testing.T) {
+	disk := &fullDisk{FS: vfs.NewMem()}
+	fleet := brokertest.NewFleet(t, brokertest.Config{FS: disk}, "a", "b")
+	ctx := bounded(t)
+	fleet[0].Create(brokertest.Spec("a/journal"))
+	for _, b := range fleet {
+		awaitCondition(ctx, t, func() bool { // It may not know the journal yet.
+			r, err := appendWith(ctx, b.Client(), &protocol.AppendRequest{Journal: "a/journal"}, "first ")
+			return err == nil && r.GetStatus() == protocol.Status_OK
+		})
+		disk.full.Store(true)
+		requireDiskFull(ctx, t, b, "lost")
+		disk.full.Store(false)
+	}
+	require.Equal(t, "first first ", mustRead(ctx, t, fleet[1], "a/journal", 0))
+}
+
 // requireDiskFull appends by each door, and is told that nothing was appended.
 func requireDiskFull(ctx context.Context, t *testing.T, b *brokertest.Broker, content string) {
 	t.Helper()
@@ -151,6 +169,8 @@ func requireDiskFull(ctx context.Context, t *testing.T, b *brokertest.Broker, co
 	_, err = stream.CloseAndRecv()
 	require.Equal(t, codes.ResourceExhausted, status.Code(err), "%v", err)
 	require.ErrorContains(t, err, "no space left on device; nothing was appended")
+	require.Equal(t, 1, strings.Count(err.Error(), "nothing was appended"), "%v", err)
+	require.Equal(t, 1, strings.Count(err.Error(), "rpc error"), "%v", err)
 	require.Equal(t, []string{"true"}, stream.Trailer().Get("broadsheet-not-applied"))
 
 	code, text := send(t, b, http.MethodPut, "/a/journal", "", content)

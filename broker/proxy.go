@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -57,13 +58,13 @@ func (b *Broker) proxyAppend(ctx context.Context, res resolution, first *protoco
 			if !errors.Is(err, io.EOF) {
 				return nil, false, err
 			}
-			r, err := stream.CloseAndRecv() // It has answered, or broken off.
+			r, err := outcomeOf(stream) // It has answered, or broken off.
 			return r, false, err
 		}
 		req, err = source.Recv()
 		switch {
 		case errors.Is(err, io.EOF):
-			r, err := stream.CloseAndRecv()
+			r, err := outcomeOf(stream)
 			return r, true, err
 		case err != nil:
 			return nil, false, err
@@ -72,6 +73,15 @@ func (b *Broker) proxyAppend(ctx context.Context, res resolution, first *protoco
 			return nil, false, errors.New("append stream: only the first message may name a journal")
 		}
 	}
+}
+
+// outcomeOf an append that was forwarded: an error is a *notAppliedError if the primary says that it left nothing behind.
+func outcomeOf(stream grpc.ClientStreamingClient[protocol.AppendRequest, protocol.AppendResponse]) (*protocol.AppendResponse, error) {
+	r, err := stream.CloseAndRecv()
+	if err != nil && len(stream.Trailer().Get(trailerNotApplied)) > 0 {
+		err = &notAppliedError{err: err, said: true}
+	}
+	return r, err
 }
 
 // memberToRead picks the member that a read is forwarded to: one of our own zone, if there is any.

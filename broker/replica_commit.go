@@ -165,7 +165,7 @@ func (r *replica) rollBack(err error) error {
 	if rollback := r.spool.Rollback(); rollback != nil {
 		return errors.Join(err, r.diskFailed(rollback))
 	}
-	return &notAppliedError{err}
+	return &notAppliedError{err: err}
 }
 
 // write the contents of a group to the spool and to the peers. The error is a *notAppliedError if nothing
