@@ -76,7 +76,7 @@ func (c *Catalog) createOver(ctx context.Context, spec TableSpec) (Table, error)
 
 func (c *Catalog) tableKey(t Table) string { return c.keys.table(c.database, t.Schema, t.Name) }
 
-// readNames checks that the schema is there and the table isn't.
+// readNames checks that the schema is there, and is the one that is meant, and that the table isn't.
 func (c *Catalog) readNames(ctx context.Context, spec TableSpec) (state, error) {
 	s, err := c.read(ctx, c.keys.schema(c.database, spec.Schema), c.keys.table(c.database, spec.Schema, spec.Name))
 	switch {
@@ -86,6 +86,10 @@ func (c *Catalog) readNames(ctx context.Context, spec TableSpec) (state, error) 
 		return state{}, &Error{Code: ErrNotFound, Kind: "schema", Name: spec.Schema}
 	case s.kvs[1] != nil:
 		return state{}, &Error{Code: ErrExists, Kind: "table", Name: spec.Name}
+	case spec.SchemaID != 0:
+		if _, err := schemaOf(s.kvs[0].GetValue(), Schema{ID: spec.SchemaID, Name: spec.Schema}); err != nil {
+			return state{}, err
+		}
 	}
 	return s, nil
 }

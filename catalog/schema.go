@@ -18,6 +18,18 @@ type Schema struct {
 	Access Access
 }
 
+// schemaOf reads the entry of a schema, which has to be the one that a caller has looked at.
+func schemaOf(value []byte, want Schema) (nameEntry, error) {
+	e, err := decodeEntry[nameEntry](value)
+	if err != nil {
+		return e, &Error{Code: ErrUnreadable, Kind: "schema", Name: want.Name, Err: err}
+	}
+	if e.ID != want.ID {
+		return e, &Error{Code: ErrNotFound, Kind: "schema", Name: want.Name}
+	}
+	return e, nil
+}
+
 // reservedSchema tells whether PostgreSQL or we keep a schema name for the system.
 func reservedSchema(name string) bool {
 	return strings.HasPrefix(name, "pg_") || name == "information_schema" || name == "bs_catalog"

@@ -83,7 +83,10 @@ func (t Table) RowSchema() columnar.Schema {
 // TableSpec is what CreateTable makes a table of.
 type TableSpec struct {
 	Schema, Name string
-	Columns      []Column // IDs are given by CreateTable
+	// SchemaID is that of the schema which the caller has looked at: one that was made in its place since isn't meant.
+	// With 0 any is.
+	SchemaID int64
+	Columns  []Column // IDs are given by CreateTable
 	// Constraints and Indexes that are declared; their IDs are given by CreateTable.
 	Constraints []Constraint
 	Indexes     []Index

@@ -19,8 +19,9 @@ func (s *session) actor(snap *catalog.Snapshot) catalog.Actor {
 // permit tells whether the session may do something with a table that a statement names.
 func (s *session) permit(snap *catalog.Snapshot, t catalog.Table, p catalog.Privilege, n parse.Name) error {
 	a := s.actor(snap)
-	if schema, ok := snap.Schema(t.Schema); ok && !a.May(schema.Access, catalog.Usage) {
-		if n.Schema == "" { // which PostgreSQL doesn't look for there
+	// A schema that can't be read is as the superuser's.
+	if schema, ok := snap.Schema(t.Schema); !a.May(schema.Access, catalog.Usage) {
+		if n.Schema == "" || !ok { // which PostgreSQL doesn't look for there
 			return undefinedTable(n)
 		}
 		return sqlError("42501", "permission denied for schema %s", t.Schema)
@@ -47,11 +48,17 @@ func (s *session) own(snap *catalog.Snapshot, t catalog.Table) error {
 
 // ownSchema tells whether the session may drop or change a schema.
 func (s *session) ownSchema(snap *catalog.Snapshot, name string) error {
-	if schema, ok := snap.Schema(name); ok && !s.actor(snap).Owns(schema.Access) {
+	schema, ok := snap.Schema(name)
+	switch {
+	case !ok:
+		return noSchema(name)
+	case !s.actor(snap).Owns(schema.Access):
 		return sqlError("42501", "must be owner of schema %s", name)
 	}
 	return nil
 }
+
+func noSchema(name string) *pgwire.Error { return sqlError("3F000", "schema %q does not exist", name) }
 
 // mayActOn tells whether the session may end another, and see what it asks: it is a superuser, or a member of the other's
 // role. Superusers' sessions are theirs.
@@ -61,17 +68,31 @@ func (v viewState) mayActOn(of *activity) bool {
 	return a.Role.Superuser || of.user == v.session.user || ok && !theirs.Superuser && a.Is(theirs.ID)
 }
 
-// createIn tells whether the session may make a table in a schema, and whose it will be. Journals that
-// exist may have anybody's rows, so that only a superuser lays a table over them.
-func (s *session) createIn(snap *catalog.Snapshot, schemaName, onJournals string) (int64, error) {
+// createIn finds the schema in which something is to be made, if the session may do that.
+func (s *session) createIn(snap *catalog.Snapshot, name string) (catalog.Schema, error) {
+	schema, ok := snap.Schema(name)
+	switch {
+	case !ok:
+		return schema, noSchema(name)
+	case !s.actor(snap).May(schema.Access, catalog.Create):
+		return schema, sqlError("42501", "permission denied for schema %s", name)
+	}
+	return schema, nil
+}
+
+// createTableIn puts into the spec of a table where it is to be made and whose it will be, if the session may make it.
+// Journals that exist may have anybody's rows, so that only a superuser lays a table over them.
+func (s *session) createTableIn(snap *catalog.Snapshot, spec *catalog.TableSpec) error {
+	schema, err := s.createIn(snap, spec.Schema)
+	if err != nil {
+		return err
+	}
 	a := s.actor(snap)
-	if schema, ok := snap.Schema(schemaName); ok && !a.May(schema.Access, catalog.Create) {
-		return 0, sqlError("42501", "permission denied for schema %s", schemaName)
+	if spec.OnJournals != "" && !a.Role.Superuser {
+		return hinted(sqlError("42501", "permission denied to lay a table over journals %q", spec.OnJournals), "Only superusers may: the journals may have rows of others.")
 	}
-	if onJournals != "" && !a.Role.Superuser {
-		return 0, hinted(sqlError("42501", "permission denied to lay a table over journals %q", onJournals), "Only superusers may: the journals may have rows of others.")
-	}
-	return a.Role.ID, nil
+	spec.SchemaID, spec.Owner = schema.ID, a.Role.ID
+	return nil
 }
 
 // createObjectIn tells whether the session may make what isn't a table in a schema. Such things belong to the schema's
@@ -80,7 +101,7 @@ func (s *session) createObjectIn(snap *catalog.Snapshot, schemaName string, repl
 	if replace {
 		return s.ownSchema(snap, schemaName)
 	}
-	_, err := s.createIn(snap, schemaName, "")
+	_, err := s.createIn(snap, schemaName)
 	return err
 }
 

@@ -72,7 +72,7 @@ func (s *session) createTable(ctx context.Context, w pgwire.ResultWriter, p *par
 	if err := s.declareTable(ctx, snap, p, &spec); err != nil {
 		return err
 	}
-	if spec.Owner, err = s.createIn(snap, schema, p.Journals); err != nil {
+	if err := s.createTableIn(snap, &spec); err != nil {
 		return err
 	}
 	options := map[string]string{}
@@ -169,7 +169,7 @@ func (s *session) dropTables(ctx context.Context, w pgwire.ResultWriter, p *pars
 func missingTable(snap *catalog.Snapshot, n parse.Name) *pgwire.Error {
 	e := sqlError("42P01", "table %q does not exist", n.Name)
 	if n.Schema != "" && !slices.ContainsFunc(snap.Schemas(), func(x catalog.Schema) bool { return x.Name == n.Schema }) {
-		e = sqlError("3F000", "schema %q does not exist", n.Schema)
+		e = noSchema(n.Schema)
 	}
 	e.Position = n.Position
 	return e
@@ -214,7 +214,7 @@ func (s *session) dropSchemas(ctx context.Context, w pgwire.ResultWriter, p *par
 		case p.IfExists:
 			s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "00000", Message: fmt.Sprintf("schema %q does not exist, skipping", name)})
 		default:
-			return sqlError("3F000", "schema %q does not exist", name)
+			return noSchema(name)
 		}
 	}
 	for _, name := range names {

@@ -359,7 +359,7 @@ func (s *session) things(snap *catalog.Snapshot, p *parse.Grant) ([]catalog.Thin
 	var out []catalog.Thing
 	for _, name := range append(slices.Clone(p.Schemas), p.InSchemas...) {
 		if _, ok := snap.Schema(name); !ok {
-			return nil, sqlError("3F000", "schema %q does not exist", name)
+			return nil, noSchema(name)
 		}
 	}
 	for _, name := range p.Schemas {

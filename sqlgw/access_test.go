@@ -1,0 +1,69 @@
+package sqlgw
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"broadsheet.dev/broadsheet/catalog"
+	"broadsheet.dev/broadsheet/internal/embedetcd/etcdtest"
+	"broadsheet.dev/broadsheet/internal/task"
+	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/sqlgw/parse"
+)
+
+// noJournals are brokers that have none, and make what is asked for.
+type noJournals struct{}
+
+func (noJournals) Apply(context.Context, []*protocol.ApplyRequest_Change) (*protocol.ApplyResponse, error) {
+	return &protocol.ApplyResponse{}, nil
+}
+
+func (noJournals) List(context.Context, *protocol.LabelSelector) ([]*protocol.ListResponse_Journal, error) {
+	return nil, nil
+}
+
+// testCatalog runs a catalog of its own until the test ends.
+func testCatalog(t *testing.T) *catalog.Catalog {
+	t.Helper()
+	c, err := catalog.Open(t.Context(), catalog.Config{
+		Etcd: etcdtest.New(t).Client(t), Prefix: "/bs", Journals: noJournals{}, Stores: []string{"file:///"}, CreateTimeout: time.Minute, Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	g := task.New(context.Background(), "test")
+	g.Go("catalog", c.Run)
+	t.Cleanup(func() {
+		g.Cancel()
+		require.NoError(t, g.Wait())
+	})
+	return c
+}
+
+func testSnapshot(t *testing.T, c *catalog.Catalog) *catalog.Snapshot {
+	t.Helper()
+	snap, err := c.Snapshot(t.Context())
+	require.NoError(t, err)
+	return snap
+}
+
+// TestSchemaThatIsNotThere is nobody's: what is allowed in a snapshot is done later, when there may be one of its name.
+func TestSchemaThatIsNotThere(t *testing.T) {
+	c := testCatalog(t)
+	_, err := c.CreateRole(t.Context(), catalog.Role{Name: "alice", Login: true})
+	require.NoError(t, err)
+	snap := testSnapshot(t, c)
+	s := &session{gateway: &Gateway{cfg: Config{Catalog: c}}, user: "alice"}
+	want := &pgwire.Error{Code: "3F000", Message: `schema "gone" does not exist`}
+	require.Equal(t, want, s.createTableIn(snap, &catalog.TableSpec{Schema: "gone", Name: "t"}))
+	require.Equal(t, want, s.createObjectIn(snap, "gone", false))
+	require.Equal(t, want, s.createObjectIn(snap, "gone", true))
+	require.Equal(t, want, s.ownSchema(snap, "gone"))
+	public := catalog.Access{Owner: catalog.SuperuserID, Grants: []catalog.Grant{{Role: catalog.PublicID, Privileges: catalog.TablePrivileges}}}
+	table := catalog.Table{Schema: "gone", Name: "t", Access: public}
+	require.Equal(t, &pgwire.Error{Code: "42P01", Message: `relation "gone.t" does not exist`},
+		s.permit(snap, table, catalog.Select, parse.Name{Schema: "gone", Name: "t"}))
+}
