@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -104,8 +105,12 @@ func (a *Access) grant(g Grant, all string, revoke bool) {
 	}
 }
 
-// Thing is what privileges are granted on: a table, or with no Table a schema.
-type Thing struct{ Schema, Table string }
+// Thing is what privileges are granted on: a table, or with no Table a schema. ID is its own: another of its name isn't
+// meant.
+type Thing struct {
+	Schema, Table string
+	ID            int64
+}
 
 func (t Thing) kind() (string, string) {
 	if t.Table != "" {
@@ -126,12 +131,9 @@ func (c *Catalog) Grant(ctx context.Context, on Thing, grants []Grant, revoke bo
 		if err != nil {
 			return fmt.Errorf("catalog: change the privileges of %s %q: %w", kind, name, err)
 		}
-		if s.kvs[0] == nil {
-			return &Error{Code: ErrNotFound, Kind: kind, Name: name}
-		}
-		value, err := granted(on, s.kvs[0].GetValue(), grants, revoke)
+		value, err := granted(on, s.kvs[0], grants, revoke)
 		if err != nil {
-			return &Error{Code: ErrUnreadable, Kind: kind, Name: name, Err: err}
+			return err
 		}
 		if len(value) > maxEntry {
 			return &Error{Code: ErrInvalid, Kind: kind, Name: name, Detail: fmt.Sprintf("with its privileges it has %d bytes, at most %d work", len(value), maxEntry)}
@@ -147,9 +149,9 @@ func (c *Catalog) Grant(ctx context.Context, on Thing, grants []Grant, revoke bo
 }
 
 // granted is the entry of a thing whose privileges are changed.
-func granted(on Thing, value []byte, grants []Grant, revoke bool) (string, error) {
+func granted(on Thing, kv *mvccpb.KeyValue, grants []Grant, revoke bool) (string, error) {
 	if on.Table == "" {
-		e, err := decodeEntry[nameEntry](value)
+		e, err := schemaOf(kv, Schema{ID: on.ID, Name: on.Schema})
 		if err != nil {
 			return "", err
 		}
@@ -159,7 +161,7 @@ func granted(on Thing, value []byte, grants []Grant, revoke bool) (string, error
 		}
 		return encode(e.with(a)), nil
 	}
-	t, err := decodeTable(value)
+	t, err := tableOf(kv, Table{ID: on.ID, Schema: on.Schema, Name: on.Table})
 	if err != nil {
 		return "", err
 	}

@@ -99,10 +99,10 @@ func TestDropAndMakeAgain(t *testing.T) {
 	first, err := c.CreateTable(t.Context(), testSpec("clicks"))
 	require.NoError(t, err)
 	before := w.snapshot(other)
-	require.NoError(t, other.DropTable(t.Context(), "public", "clicks"))
+	require.NoError(t, other.DropTable(t.Context(), w.table("public", "clicks")))
 	require.Empty(t, w.clean(c).Tables())
 	require.Len(t, before.Tables(), 1, "a snapshot never changes")
-	require.ErrorIs(t, c.DropTable(t.Context(), "public", "clicks"), ErrNotFound)
+	require.ErrorIs(t, c.DropTable(t.Context(), w.table("public", "clicks")), ErrNotFound)
 
 	second, err := c.CreateTable(t.Context(), testSpec("clicks"))
 	require.NoError(t, err)
@@ -121,7 +121,7 @@ func TestManyJournals(t *testing.T) {
 	require.NoError(t, err)
 	w.clean(c)
 	require.Len(t, w.brokers.names(), 1000)
-	require.NoError(t, c.DropTable(t.Context(), "public", "wide"))
+	require.NoError(t, c.DropTable(t.Context(), w.table("public", "wide")))
 	require.Empty(t, w.clean(c).Tables())
 	require.Empty(t, w.brokers.names())
 }
@@ -163,7 +163,7 @@ func TestTableOverJournals(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEqual(t, made.Version, again.Version, "two tables over the same journals have different versions")
 
-	require.NoError(t, c.DropTable(t.Context(), "public", "rides"))
+	require.NoError(t, c.DropTable(t.Context(), w.table("public", "rides")))
 	w.clean(c)
 	require.Len(t, w.brokers.names(), 5, "its journals stay")
 }
@@ -274,12 +274,12 @@ func TestSchemas(t *testing.T) {
 	table, err := c.CreateTable(t.Context(), spec)
 	require.NoError(t, err)
 	require.Equal(t, fmt.Sprintf("Sales+2FEU/orders.%d/", table.ID), table.Journals)
-	err = other.DropSchema(t.Context(), "Sales/EU")
+	err = other.DropSchema(t.Context(), w.schema("Sales/EU"))
 	require.ErrorIs(t, err, ErrNotEmpty)
 	require.ErrorContains(t, err, "Sales/EU")
-	require.NoError(t, c.DropTable(t.Context(), "Sales/EU", "orders"))
-	require.NoError(t, other.DropSchema(t.Context(), "Sales/EU"))
-	require.ErrorIs(t, other.DropSchema(t.Context(), "Sales/EU"), ErrNotFound)
+	require.NoError(t, c.DropTable(t.Context(), w.table("Sales/EU", "orders")))
+	require.NoError(t, other.DropSchema(t.Context(), w.schema("Sales/EU")))
+	require.ErrorIs(t, other.DropSchema(t.Context(), w.schema("Sales/EU")), ErrNotFound)
 	require.Equal(t, []Schema{{ID: 16385, Name: "public", Access: nameEntry{Name: PublicSchema}.access()}}, w.clean(c).Schemas())
 }
 
@@ -301,9 +301,9 @@ func TestRaces(t *testing.T) {
 				case 1:
 					_, err = c.CreateTable(t.Context(), spec)
 				case 2:
-					err = c.DropTable(t.Context(), "s", spec.Name)
+					err = c.DropTable(t.Context(), w.table("s", spec.Name))
 				default:
-					err = c.DropSchema(t.Context(), "s")
+					err = c.DropSchema(t.Context(), w.schema("s"))
 				}
 				var e *Error
 				if err != nil && (!errors.As(err, &e) || e.Code == ErrUnknownOutcome) {

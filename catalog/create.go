@@ -82,12 +82,12 @@ func (c *Catalog) readNames(ctx context.Context, spec TableSpec) (state, error) 
 	switch {
 	case err != nil:
 		return state{}, fmt.Errorf("catalog: create table %q.%q: %w", spec.Schema, spec.Name, err)
-	case s.kvs[0] == nil:
+	case s.kvs[0] == nil: // here, since with no id any schema will do
 		return state{}, &Error{Code: ErrNotFound, Kind: "schema", Name: spec.Schema}
 	case s.kvs[1] != nil:
 		return state{}, &Error{Code: ErrExists, Kind: "table", Name: spec.Name}
 	case spec.SchemaID != 0:
-		if _, err := schemaOf(s.kvs[0].GetValue(), Schema{ID: spec.SchemaID, Name: spec.Schema}); err != nil {
+		if _, err := schemaOf(s.kvs[0], Schema{ID: spec.SchemaID, Name: spec.Schema}); err != nil {
 			return state{}, err
 		}
 	}

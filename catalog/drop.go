@@ -14,20 +14,18 @@ import (
 )
 
 // DropTable removes a table, and the journals that it made. The table is gone when
-// it returns nil; if the brokers can't be asked at the moment, its journals follow.
-func (c *Catalog) DropTable(ctx context.Context, schemaName, name string) error {
-	key := c.keys.table(c.database, schemaName, name)
+// it returns nil; if the brokers can't be asked at the moment, its journals follow. Another table that was made
+// in its place isn't meant.
+func (c *Catalog) DropTable(ctx context.Context, table Table) error {
+	key, name := c.tableKey(table), table.Name
 	for {
 		s, err := c.read(ctx, key)
 		if err != nil {
-			return fmt.Errorf("catalog: drop table %q.%q: %w", schemaName, name, err)
+			return fmt.Errorf("catalog: drop table %q.%q: %w", table.Schema, name, err)
 		}
-		if s.kvs[0] == nil {
-			return &Error{Code: ErrNotFound, Kind: "table", Name: name}
-		}
-		t, err := decodeTable(s.kvs[0].GetValue())
+		t, err := tableOf(s.kvs[0], table)
 		if err != nil {
-			return &Error{Code: ErrUnreadable, Kind: "table", Name: name, Err: err}
+			return err
 		}
 		ops := []clientv3.Op{clientv3.OpDelete(key), c.putVersion()}
 		r := record{

@@ -195,15 +195,15 @@ func TestFaultAtEachRequest(t *testing.T) {
 	w := newWorld(t)
 	spec := testSpec("clicks")
 	spec.Options.Journals = applyBatch + 3 // in two requests
-	operations := map[string]func(context.Context, *Catalog) error{
-		"create": func(ctx context.Context, c *Catalog) error {
+	operations := map[string]func(context.Context, *Catalog, Table) error{
+		"create": func(ctx context.Context, c *Catalog, _ Table) error {
 			made, err := c.CreateTable(ctx, spec)
 			if err == nil && made.ID == 0 {
 				return errors.New("no table and no error")
 			}
 			return err
 		},
-		"drop": func(ctx context.Context, c *Catalog) error { return c.DropTable(ctx, "public", "clicks") },
+		"drop": func(ctx context.Context, c *Catalog, table Table) error { return c.DropTable(ctx, table) },
 	}
 	var all []*sabotaged // all are broken before one is looked at: their bounds pass together
 	for name, operation := range operations {
@@ -225,35 +225,37 @@ func TestFaultAtEachRequest(t *testing.T) {
 }
 
 // requestsOf counts the requests of an operation without a fault.
-func (w *world) requestsOf(t *testing.T, name string, spec TableSpec, operation func(context.Context, *Catalog) error) int {
+func (w *world) requestsOf(t *testing.T, name string, spec TableSpec, operation func(context.Context, *Catalog, Table) error) int {
 	t.Helper()
 	s := &saboteur{}
 	own := w.fork(t, "/count-"+name)
 	c := own.sabotaged(s)
-	own.prepare(name, spec, c)
+	table := own.prepare(name, spec, c)
 	s.arm(true)
-	require.NoError(t, operation(t.Context(), c))
+	require.NoError(t, operation(t.Context(), c, table))
 	require.GreaterOrEqual(t, s.n, 4)
 	return s.n
 }
 
-func (w *world) prepare(name string, spec TableSpec, c *Catalog) {
+func (w *world) prepare(name string, spec TableSpec, c *Catalog) Table {
 	w.t.Helper()
-	if name == "drop" {
-		_, err := c.CreateTable(w.t.Context(), spec)
-		require.NoError(w.t, err)
+	if name != "drop" {
+		return Table{}
 	}
+	table, err := c.CreateTable(w.t.Context(), spec)
+	require.NoError(w.t, err)
+	return table
 }
 
-func (x *sabotaged) breakIt(t *testing.T, spec TableSpec, operation func(context.Context, *Catalog) error) {
+func (x *sabotaged) breakIt(t *testing.T, spec TableSpec, operation func(context.Context, *Catalog, Table) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	x.s.cancel = cancel
 	victim := x.w.sabotaged(x.s)
-	x.w.prepare(x.name, spec, victim)
+	table := x.w.prepare(x.name, spec, victim)
 	x.s.arm(true)
-	x.err = operation(ctx, victim)
+	x.err = operation(ctx, victim, table)
 	x.s.arm(false)
 	for _, send := range x.s.later {
 		send() // within the bound: a request has no effect beyond
@@ -338,7 +340,7 @@ func TestSweepGoesOnWhileBrokersAreAway(t *testing.T) {
 			return nil
 		}}
 	})
-	require.NoError(t, c.DropTable(t.Context(), "public", "clicks"), "the table is gone, whatever becomes of its journals")
+	require.NoError(t, c.DropTable(t.Context(), w.table("public", "clicks")), "the table is gone, whatever becomes of its journals")
 	require.Empty(t, w.snapshot(c).Tables())
 	require.Eventually(t, func() bool {
 		mu.Lock()

@@ -181,6 +181,34 @@ func (w *world) snapshot(c *Catalog) *Snapshot {
 	return s
 }
 
+// table is the one that has a name now, as its entry says; one without an id if there is none.
+func (w *world) table(schemaName, name string) Table {
+	w.t.Helper()
+	r, err := w.client.Get(w.t.Context(), newKeys(w.prefix).table(DefaultDatabase, schemaName, name))
+	require.NoError(w.t, err)
+	t := Table{Schema: schemaName, Name: name}
+	for _, kv := range r.Kvs {
+		if found, err := decodeTable(kv.Value); err == nil {
+			t = found
+		}
+	}
+	return t
+}
+
+// schema is as table, of schemas.
+func (w *world) schema(name string) Schema {
+	w.t.Helper()
+	r, err := w.client.Get(w.t.Context(), newKeys(w.prefix).schema(DefaultDatabase, name))
+	require.NoError(w.t, err)
+	s := Schema{Name: name}
+	for _, kv := range r.Kvs {
+		e, err := decodeEntry[nameEntry](kv.Value)
+		require.NoError(w.t, err)
+		s.ID = e.ID
+	}
+	return s
+}
+
 // clean waits until no create or drop is left, and holds that tables and journals
 // are then each other's.
 func (w *world) clean(c *Catalog) *Snapshot {

@@ -13,7 +13,7 @@ func TestSchemaInThePlaceOfAnother(t *testing.T) {
 	w.brokers.add(t, "logs/a")
 	first, err := c.CreateSchema(t.Context(), "s")
 	require.NoError(t, err)
-	require.NoError(t, c.DropSchema(t.Context(), "s"))
+	require.NoError(t, c.DropSchema(t.Context(), w.schema("s")))
 	second, err := c.CreateSchema(t.Context(), "s")
 	require.NoError(t, err)
 	for _, on := range []string{"", "logs/"} {
@@ -25,6 +25,79 @@ func TestSchemaInThePlaceOfAnother(t *testing.T) {
 		spec.SchemaID = second.ID
 		table, err := c.CreateTable(t.Context(), spec)
 		require.NoError(t, err)
-		require.NoError(t, c.DropTable(t.Context(), table.Schema, table.Name))
+		require.NoError(t, c.DropTable(t.Context(), table))
 	}
+}
+
+// TestWhatWasMadeInItsPlace isn't changed, granted or dropped: who may do that was asked of what had the name before, and
+// the other may be another's.
+func TestWhatWasMadeInItsPlace(t *testing.T) {
+	w := newWorld(t)
+	c := w.run()
+	ctx := t.Context()
+	alice, err := c.CreateRole(ctx, Role{Name: "alice"})
+	require.NoError(t, err)
+	type made struct {
+		schema Schema
+		table  Table
+		object Object
+		role   Role
+	}
+	makeAll := func() (m made) {
+		var err error
+		m.schema, err = c.CreateSchemaFor(ctx, "s", alice.ID)
+		require.NoError(t, err)
+		spec := testSpec("t")
+		spec.Schema = "s"
+		m.table, err = c.CreateTable(ctx, spec)
+		require.NoError(t, err)
+		m.object, err = c.CreateObject(ctx, m.schema, Object{Kind: SequenceObject, Name: "q", Sequence: &Sequence{Type: "int8"}}, false)
+		require.NoError(t, err)
+		m.role, err = c.CreateRole(ctx, Role{Name: "r"})
+		require.NoError(t, err)
+		return m
+	}
+	dropAll := func(m made) {
+		require.NoError(t, c.DropTable(ctx, m.table))
+		require.NoError(t, c.DropObject(ctx, m.object))
+		require.NoError(t, c.DropSchema(ctx, m.schema))
+		require.NoError(t, c.DropRole(ctx, m.role))
+	}
+	looked := makeAll()
+	dropAll(looked)
+	now := makeAll()
+	before := w.dump()
+	grants := []Grant{{Role: alice.ID, Privileges: "raUC"}}
+	for kind, do := range map[string]map[string]func() error{
+		"table": {
+			"drop":   func() error { return c.DropTable(ctx, looked.table) },
+			"change": func() error { _, err := c.ChangeTable(ctx, looked.table, Change{Comment: new(string)}); return err },
+			"grant":  func() error { return c.Grant(ctx, Thing{Schema: "s", Table: "t", ID: looked.table.ID}, grants, false) },
+		},
+		"schema": {
+			"drop":    func() error { return c.DropSchema(ctx, looked.schema) },
+			"comment": func() error { return c.CommentSchema(ctx, looked.schema, "x") },
+			"grant":   func() error { return c.Grant(ctx, Thing{Schema: "s", ID: looked.schema.ID}, grants, false) },
+			"replace": func() error { _, err := c.CreateObject(ctx, looked.schema, looked.object, true); return err },
+		},
+		"sequence": {
+			"drop":    func() error { return c.DropObject(ctx, looked.object) },
+			"comment": func() error { _, err := c.CommentObject(ctx, looked.object, "x"); return err },
+		},
+		"role": {
+			"drop": func() error { return c.DropRole(ctx, looked.role) },
+			"alter": func() error {
+				return c.AlterRole(ctx, looked.role, func(r *Role) error { r.Password = "x"; return nil })
+			},
+		},
+	} {
+		for what, change := range do {
+			err := change()
+			require.ErrorIs(t, err, ErrNotFound, "%s %s", what, kind)
+			require.ErrorContains(t, err, kind, what)
+			require.Equal(t, before, w.dump(), "%s %s", what, kind)
+		}
+	}
+	w.clean(c)
+	dropAll(now)
 }

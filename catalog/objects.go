@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -86,20 +87,23 @@ func decodeObject(value []byte) (Object, error) {
 	return e.Object, nil
 }
 
-// CreateObject makes an object; with replace, in the place of one that is there. Its ID is given.
-func (c *Catalog) CreateObject(ctx context.Context, o Object, replace bool) (Object, error) {
+// CreateObject makes an object in a schema, and not in another that was made in the schema's place; with replace, in the
+// place of one that is there. Its ID is given.
+func (c *Catalog) CreateObject(ctx context.Context, in Schema, o Object, replace bool) (Object, error) {
+	o.Schema = in.Name
 	if err := validateIdentifier(string(o.Kind), o.Name); err != nil {
 		return o, err
 	}
 	key, schemaKey := c.keys.object(c.database, o.Schema, o.Kind, o.key()), c.keys.schema(c.database, o.Schema)
 	for {
 		s, err := c.read(ctx, schemaKey, key, c.keys.table(c.database, o.Schema, o.Name))
-		switch {
-		case err != nil:
+		if err != nil {
 			return o, fmt.Errorf("catalog: create %s %q: %w", o.Kind, o.Name, err)
-		case s.kvs[0] == nil:
-			return o, &Error{Code: ErrNotFound, Kind: "schema", Name: o.Schema}
-		case s.kvs[1] != nil && !replace, s.kvs[2] != nil && o.Function == nil:
+		}
+		if _, err := schemaOf(s.kvs[0], in); err != nil {
+			return o, err
+		}
+		if s.kvs[1] != nil && !replace || s.kvs[2] != nil && o.Function == nil {
 			return o, &Error{Code: ErrExists, Kind: string(o.Kind), Name: o.Name}
 		}
 		o.ID = s.nextID
@@ -131,12 +135,9 @@ func (c *Catalog) CommentObject(ctx context.Context, o Object, comment string) (
 		if err != nil {
 			return o, fmt.Errorf("catalog: comment on %s %q: %w", o.Kind, o.Name, err)
 		}
-		if s.kvs[0] == nil {
-			return o, &Error{Code: ErrNotFound, Kind: string(o.Kind), Name: o.Name}
-		}
-		found, err := decodeObject(s.kvs[0].GetValue())
+		found, err := objectOf(s.kvs[0], o)
 		if err != nil {
-			return o, &Error{Code: ErrUnreadable, Kind: string(o.Kind), Name: o.Name, Err: err}
+			return o, err
 		}
 		found.Comment = comment
 		ok, err := c.commit(ctx, []clientv3.Cmp{unchanged(key, s.kvs[0].GetModRevision())},
@@ -150,17 +151,40 @@ func (c *Catalog) CommentObject(ctx context.Context, o Object, comment string) (
 	}
 }
 
-// DropObject removes an object.
+// DropObject removes an object. Another that was made in its place isn't meant.
 func (c *Catalog) DropObject(ctx context.Context, o Object) error {
-	ok, err := c.commit(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(c.objectKey(&o)), ">", 0)},
-		clientv3.OpDelete(c.objectKey(&o)), c.putVersion())
+	key := c.objectKey(&o)
+	for {
+		s, err := c.read(ctx, key)
+		if err != nil {
+			return fmt.Errorf("catalog: drop %s %q: %w", o.Kind, o.Name, err)
+		}
+		if _, err := objectOf(s.kvs[0], o); err != nil {
+			return err
+		}
+		ok, err := c.commit(ctx, []clientv3.Cmp{unchanged(key, s.kvs[0].GetModRevision())}, clientv3.OpDelete(key), c.putVersion())
+		if err != nil {
+			return c.unknown(string(o.Kind), o.Name, err)
+		}
+		if ok {
+			return nil
+		}
+	}
+}
+
+// objectOf reads the entry of an object, which has to be the one that a caller has looked at.
+func objectOf(kv *mvccpb.KeyValue, want Object) (Object, error) {
+	if kv == nil {
+		return want, &Error{Code: ErrNotFound, Kind: string(want.Kind), Name: want.Name}
+	}
+	o, err := decodeObject(kv.GetValue())
 	if err != nil {
-		return c.unknown(string(o.Kind), o.Name, err)
+		return want, &Error{Code: ErrUnreadable, Kind: string(want.Kind), Name: want.Name, Err: err}
 	}
-	if !ok {
-		return &Error{Code: ErrNotFound, Kind: string(o.Kind), Name: o.Name}
+	if o.ID != want.ID {
+		return want, &Error{Code: ErrNotFound, Kind: string(want.Kind), Name: want.Name}
 	}
-	return nil
+	return o, nil
 }
 
 func (c *Catalog) objectKey(o *Object) string {
@@ -180,20 +204,18 @@ type Change struct {
 	Index   int64
 }
 
-// ChangeTable changes what is declared of a table. What its rows are stays as it is.
-func (c *Catalog) ChangeTable(ctx context.Context, schemaName, name string, change Change) (Table, error) {
-	key := c.keys.table(c.database, schemaName, name)
+// ChangeTable changes what is declared of a table. What its rows are stays as it is. Another table that was made in its
+// place isn't meant.
+func (c *Catalog) ChangeTable(ctx context.Context, table Table, change Change) (Table, error) {
+	key, name := c.tableKey(table), table.Name
 	for {
 		s, err := c.read(ctx, key)
 		if err != nil {
-			return Table{}, fmt.Errorf("catalog: change table %q.%q: %w", schemaName, name, err)
+			return Table{}, fmt.Errorf("catalog: change table %q.%q: %w", table.Schema, name, err)
 		}
-		if s.kvs[0] == nil {
-			return Table{}, &Error{Code: ErrNotFound, Kind: "table", Name: name}
-		}
-		t, err := decodeTable(s.kvs[0].GetValue())
+		t, err := tableOf(s.kvs[0], table)
 		if err != nil {
-			return Table{}, &Error{Code: ErrUnreadable, Kind: "table", Name: name, Err: err}
+			return Table{}, err
 		}
 		last := s.nextID - 1
 		if err := t.apply(change, func() int64 { last++; return last }); err != nil {
@@ -251,20 +273,17 @@ func (t *Table) apply(change Change, next func() int64) error {
 	return nil
 }
 
-// CommentSchema gives a schema its comment.
-func (c *Catalog) CommentSchema(ctx context.Context, name, comment string) error {
-	key := c.keys.schema(c.database, name)
+// CommentSchema gives a schema its comment. Another that was made in its place isn't meant.
+func (c *Catalog) CommentSchema(ctx context.Context, on Schema, comment string) error {
+	key, name := c.keys.schema(c.database, on.Name), on.Name
 	for {
 		s, err := c.read(ctx, key)
 		if err != nil {
 			return fmt.Errorf("catalog: comment on schema %q: %w", name, err)
 		}
-		if s.kvs[0] == nil {
-			return &Error{Code: ErrNotFound, Kind: "schema", Name: name}
-		}
-		e, err := decodeEntry[nameEntry](s.kvs[0].GetValue())
+		e, err := schemaOf(s.kvs[0], on)
 		if err != nil {
-			return &Error{Code: ErrUnreadable, Kind: "schema", Name: name, Err: err}
+			return err
 		}
 		e.Comment = comment
 		ok, err := c.commit(ctx, []clientv3.Cmp{unchanged(key, s.kvs[0].GetModRevision())}, clientv3.OpPut(key, encode(e)), c.putVersion())

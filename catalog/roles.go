@@ -112,9 +112,9 @@ func (c *Catalog) CreateRole(ctx context.Context, r Role) (Role, error) {
 }
 
 // AlterRole changes a role by a function, which may be called more than once and changes neither
-// its ID nor its Name. The superuser stays one that may log in.
-func (c *Catalog) AlterRole(ctx context.Context, name string, change func(*Role) error) error {
-	key := c.keys.role(name)
+// its ID nor its Name. Another role that was made in its place isn't meant. The superuser stays one that may log in.
+func (c *Catalog) AlterRole(ctx context.Context, role Role, change func(*Role) error) error {
+	key, name := c.keys.role(role.Name), role.Name
 	for {
 		s, err := c.read(ctx, key)
 		if err != nil {
@@ -128,6 +128,9 @@ func (c *Catalog) AlterRole(ctx context.Context, name string, change func(*Role)
 				return &Error{Code: ErrUnreadable, Kind: "role", Name: name, Err: err}
 			}
 		case name != Superuser:
+			return &Error{Code: ErrNotFound, Kind: "role", Name: name}
+		}
+		if r.ID != role.ID {
 			return &Error{Code: ErrNotFound, Kind: "role", Name: name}
 		}
 		r.MemberOf = slices.Clone(r.MemberOf)
@@ -149,8 +152,10 @@ func (c *Catalog) AlterRole(ctx context.Context, name string, change func(*Role)
 	}
 }
 
-// DropRole removes a role that owns nothing, and to which nothing is granted.
-func (c *Catalog) DropRole(ctx context.Context, name string) error {
+// DropRole removes a role that owns nothing, and to which nothing is granted. Another that was made in its place isn't
+// meant.
+func (c *Catalog) DropRole(ctx context.Context, drop Role) error {
+	name := drop.Name
 	if name == Superuser {
 		return &Error{Code: ErrReserved, Kind: "role", Name: name, Detail: "it is required by the database system"}
 	}
@@ -171,6 +176,9 @@ func (c *Catalog) DropRole(ctx context.Context, name string) error {
 		role, err := decodeRole(kvs[0].GetValue())
 		if err != nil {
 			return &Error{Code: ErrUnreadable, Kind: "role", Name: name, Err: err}
+		}
+		if role.ID != drop.ID {
+			return &Error{Code: ErrNotFound, Kind: "role", Name: name}
 		}
 		for _, answer := range r.Responses[1:] {
 			for _, kv := range answer.GetResponseRange().GetKvs() {

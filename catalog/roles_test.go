@@ -48,19 +48,19 @@ func TestRoles(t *testing.T) {
 	_, err = c.CreateRole(ctx, Role{Name: Superuser})
 	require.ErrorIs(t, err, ErrExists)
 
-	require.NoError(t, c.AlterRole(ctx, Superuser, func(r *Role) error { r.Password, r.ID, r.Name = "x", 3, "y"; return nil }))
+	require.NoError(t, c.AlterRole(ctx, firstRole(), func(r *Role) error { r.Password, r.ID, r.Name = "x", 3, "y"; return nil }))
 	s := w.snapshot(c)
 	first, ok := s.Role(Superuser)
 	require.True(t, ok)
 	require.Equal(t, int64(SuperuserID), first.ID)
 	require.Equal(t, "x", first.Password)
 	require.Equal(t, []Role{first, group, alice}, s.Roles())
-	require.ErrorIs(t, c.AlterRole(ctx, Superuser, func(r *Role) error { r.Superuser = false; return nil }), ErrInvalid)
-	require.ErrorIs(t, c.AlterRole(ctx, "nobody", func(*Role) error { return nil }), ErrNotFound)
+	require.ErrorIs(t, c.AlterRole(ctx, firstRole(), func(r *Role) error { r.Superuser = false; return nil }), ErrInvalid)
+	require.ErrorIs(t, c.AlterRole(ctx, Role{Name: "nobody"}, func(*Role) error { return nil }), ErrNotFound)
 
-	require.ErrorIs(t, c.DropRole(ctx, Superuser), ErrReserved)
-	require.ErrorIs(t, c.DropRole(ctx, "nobody"), ErrNotFound)
-	require.NoError(t, c.DropRole(ctx, "Group/1"))
+	require.ErrorIs(t, c.DropRole(ctx, firstRole()), ErrReserved)
+	require.ErrorIs(t, c.DropRole(ctx, Role{Name: "nobody"}), ErrNotFound)
+	require.NoError(t, c.DropRole(ctx, group))
 	again, err := c.CreateRole(ctx, Role{Name: "Group/1"})
 	require.NoError(t, err)
 	actor, ok := w.snapshot(c).Actor("alice")
@@ -85,7 +85,7 @@ func TestGrants(t *testing.T) {
 	spec.Owner = alice.ID
 	_, err = c.CreateTable(ctx, spec)
 	require.NoError(t, err)
-	_, err = c.CreateTable(ctx, testSpec("of the superuser"))
+	others, err := c.CreateTable(ctx, testSpec("of the superuser"))
 	require.NoError(t, err)
 	may := func(who, table string) string {
 		s := w.snapshot(c)
@@ -101,16 +101,16 @@ func TestGrants(t *testing.T) {
 		}, TablePrivileges)
 	}
 	require.Equal(t, []string{"ar", "", "ar", "ar"}, []string{may("alice", "t"), may("group", "t"), may("root", "t"), may(Superuser, "t")})
-	on := Thing{Schema: PublicSchema, Table: "of the superuser"}
+	on := Thing{Schema: PublicSchema, Table: "of the superuser", ID: others.ID}
 	require.Empty(t, may("alice", on.Table))
 	require.NoError(t, c.Grant(ctx, on, []Grant{{Role: group.ID, Privileges: "r"}}, false))
 	require.NoError(t, c.Grant(ctx, on, []Grant{{Role: PublicID, Privileges: "a"}}, false))
 	require.Equal(t, "ar", may("alice", on.Table))
-	require.ErrorIs(t, c.DropRole(ctx, "group"), ErrNotEmpty)
-	require.ErrorIs(t, c.DropRole(ctx, "alice"), ErrNotEmpty)
+	require.ErrorIs(t, c.DropRole(ctx, group), ErrNotEmpty)
+	require.ErrorIs(t, c.DropRole(ctx, alice), ErrNotEmpty)
 	require.NoError(t, c.Grant(ctx, on, []Grant{{Role: group.ID, Privileges: "ar"}}, true))
 	require.Equal(t, "a", may("alice", on.Table))
-	require.NoError(t, c.DropRole(ctx, "group"))
+	require.NoError(t, c.DropRole(ctx, group))
 
 	usage := func() bool {
 		s := w.snapshot(c)
@@ -120,7 +120,7 @@ func TestGrants(t *testing.T) {
 		return a.May(public.Access, Usage)
 	}
 	require.True(t, usage())
-	require.NoError(t, c.Grant(ctx, Thing{Schema: PublicSchema}, []Grant{{Role: PublicID, Privileges: "U"}}, true))
+	require.NoError(t, c.Grant(ctx, Thing{Schema: PublicSchema, ID: w.schema(PublicSchema).ID}, []Grant{{Role: PublicID, Privileges: "U"}}, true))
 	require.False(t, usage())
 	require.ErrorIs(t, c.Grant(ctx, Thing{Schema: "nowhere"}, nil, false), ErrNotFound)
 	require.ErrorIs(t, c.Grant(ctx, Thing{Schema: PublicSchema, Table: "nothing"}, nil, false), ErrNotFound)
@@ -130,7 +130,7 @@ func TestGrants(t *testing.T) {
 	s, ok := w.snapshot(c).Schema("hers")
 	require.True(t, ok)
 	require.Equal(t, made, s)
-	_, err = c.ChangeTable(ctx, PublicSchema, "t", Change{})
+	_, err = c.ChangeTable(ctx, w.table(PublicSchema, "t"), Change{})
 	require.NoError(t, err)
 	require.Equal(t, "ar", may("alice", "t"), "a change keeps the owner")
 }

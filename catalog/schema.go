@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -19,8 +20,11 @@ type Schema struct {
 }
 
 // schemaOf reads the entry of a schema, which has to be the one that a caller has looked at.
-func schemaOf(value []byte, want Schema) (nameEntry, error) {
-	e, err := decodeEntry[nameEntry](value)
+func schemaOf(kv *mvccpb.KeyValue, want Schema) (nameEntry, error) {
+	if kv == nil {
+		return nameEntry{}, &Error{Code: ErrNotFound, Kind: "schema", Name: want.Name}
+	}
+	e, err := decodeEntry[nameEntry](kv.GetValue())
 	if err != nil {
 		return e, &Error{Code: ErrUnreadable, Kind: "schema", Name: want.Name, Err: err}
 	}
@@ -69,9 +73,10 @@ func (c *Catalog) CreateSchemaFor(ctx context.Context, name string, owner int64)
 	}
 }
 
-// DropSchema removes a schema that has no tables, and none that are being made.
-func (c *Catalog) DropSchema(ctx context.Context, name string) error {
-	key := c.keys.schema(c.database, name)
+// DropSchema removes a schema that has no tables, and none that are being made. Another that was made in its place
+// isn't meant.
+func (c *Catalog) DropSchema(ctx context.Context, drop Schema) error {
+	key, name := c.keys.schema(c.database, drop.Name), drop.Name
 	for {
 		r, err := c.etcd.Txn(ctx).Then(
 			clientv3.OpGet(key),
@@ -82,10 +87,12 @@ func (c *Catalog) DropSchema(ctx context.Context, name string) error {
 		if err != nil {
 			return fmt.Errorf("catalog: drop schema %q: %w", name, err)
 		}
+		entry := first(r.Responses[0])
+		if _, err := schemaOf(entry, drop); err != nil {
+			return err
+		}
 		tables, making := r.Responses[1].GetResponseRange().GetCount(), r.Responses[2].GetResponseRange().GetCount()
-		switch kvs := r.Responses[0].GetResponseRange().GetKvs(); {
-		case len(kvs) == 0:
-			return &Error{Code: ErrNotFound, Kind: "schema", Name: name}
+		switch {
 		case tables > 0:
 			return &Error{Code: ErrNotEmpty, Kind: "schema", Name: name, Detail: fmt.Sprintf("it has %d tables", tables)}
 		case r.Responses[3].GetResponseRange().GetCount() > 0:
@@ -96,7 +103,7 @@ func (c *Catalog) DropSchema(ctx context.Context, name string) error {
 			// A compare over a prefix holds if it holds for every key below it: with
 			// create revision 0, if there is none.
 			ok, err := c.commit(ctx, []clientv3.Cmp{
-				unchanged(key, kvs[0].GetModRevision()),
+				unchanged(key, entry.GetModRevision()),
 				absent(c.keys.tablesOf(c.database, name)).WithPrefix(),
 				absent(c.keys.creatingOf(c.database, name)).WithPrefix(),
 				absent(c.keys.objectsOf(c.database, name)).WithPrefix(),

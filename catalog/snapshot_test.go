@@ -22,7 +22,7 @@ func TestSnapshotSeesWhatWasMadeBefore(t *testing.T) {
 		require.NoError(t, err)
 		_, ok := w.snapshot(b).Table("public", table.Name)
 		require.True(t, ok)
-		require.NoError(t, b.DropTable(t.Context(), "public", table.Name))
+		require.NoError(t, b.DropTable(t.Context(), table))
 		_, ok = w.snapshot(a).Table("public", table.Name)
 		require.False(t, ok)
 	}
@@ -146,7 +146,7 @@ func TestUnreadableEntries(t *testing.T) {
 			_, err = c.CreateTable(t.Context(), testSpec("clicks"))
 			require.ErrorIs(t, err, ErrExists)
 			if name != "another key" {
-				require.ErrorIs(t, c.DropTable(t.Context(), "public", "clicks"), ErrUnreadable)
+				require.ErrorIs(t, c.DropTable(t.Context(), w.table("public", "clicks")), ErrUnreadable)
 			}
 			got, err := w.client.Get(t.Context(), key)
 			require.NoError(t, err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
@@ -198,6 +199,21 @@ func (s TableSpec) table(id int64, stores []string) Table {
 // enforced of new tables.
 func (s TableSpec) isPrimary(id int64) bool {
 	return slices.ContainsFunc(s.Constraints, func(x Constraint) bool { return x.Kind == PrimaryKey && slices.Contains(x.Columns, id) })
+}
+
+// tableOf reads the entry of a table, which has to be the one that a caller has looked at.
+func tableOf(kv *mvccpb.KeyValue, want Table) (Table, error) {
+	if kv == nil {
+		return Table{}, &Error{Code: ErrNotFound, Kind: "table", Name: want.Name}
+	}
+	t, err := decodeTable(kv.GetValue())
+	if err != nil {
+		return Table{}, &Error{Code: ErrUnreadable, Kind: "table", Name: want.Name, Err: err}
+	}
+	if t.ID != want.ID {
+		return Table{}, &Error{Code: ErrNotFound, Kind: "table", Name: want.Name}
+	}
+	return t, nil
 }
 
 // fits tells whether etcd takes the table's entry.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -25,6 +26,14 @@ type state struct {
 	counter int64 // its mod revision
 }
 
+// first is the entry of a key that was asked for, nil if it isn't there.
+func first(r *etcdserverpb.ResponseOp) *mvccpb.KeyValue {
+	if kvs := r.GetResponseRange().GetKvs(); len(kvs) > 0 {
+		return kvs[0]
+	}
+	return nil
+}
+
 // read reads the counter and the keys at one revision.
 func (c *Catalog) read(ctx context.Context, wanted ...string) (state, error) {
 	ops := []clientv3.Op{clientv3.OpGet(c.keys.counter())}
@@ -37,10 +46,7 @@ func (c *Catalog) read(ctx context.Context, wanted ...string) (state, error) {
 	}
 	s := state{keys: c.keys}
 	for i, x := range r.Responses {
-		var kv *mvccpb.KeyValue
-		if kvs := x.GetResponseRange().GetKvs(); len(kvs) > 0 {
-			kv = kvs[0]
-		}
+		kv := first(x)
 		if i > 0 {
 			s.kvs = append(s.kvs, kv)
 			continue

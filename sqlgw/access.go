@@ -46,16 +46,16 @@ func (s *session) own(snap *catalog.Snapshot, t catalog.Table) error {
 	return nil
 }
 
-// ownSchema tells whether the session may drop or change a schema.
-func (s *session) ownSchema(snap *catalog.Snapshot, name string) error {
+// ownSchema finds a schema, if the session may drop or change it.
+func (s *session) ownSchema(snap *catalog.Snapshot, name string) (catalog.Schema, error) {
 	schema, ok := snap.Schema(name)
 	switch {
 	case !ok:
-		return noSchema(name)
+		return schema, noSchema(name)
 	case !s.actor(snap).Owns(schema.Access):
-		return sqlError("42501", "must be owner of schema %s", name)
+		return schema, sqlError("42501", "must be owner of schema %s", name)
 	}
-	return nil
+	return schema, nil
 }
 
 func noSchema(name string) *pgwire.Error { return sqlError("3F000", "schema %q does not exist", name) }
@@ -95,14 +95,13 @@ func (s *session) createTableIn(snap *catalog.Snapshot, spec *catalog.TableSpec)
 	return nil
 }
 
-// createObjectIn tells whether the session may make what isn't a table in a schema. Such things belong to the schema's
+// createObjectIn finds the schema in which what isn't a table is to be made, if the session may do that. Such things belong to the schema's
 // owner, who alone may replace them.
-func (s *session) createObjectIn(snap *catalog.Snapshot, schemaName string, replace bool) error {
+func (s *session) createObjectIn(snap *catalog.Snapshot, name string, replace bool) (catalog.Schema, error) {
 	if replace {
-		return s.ownSchema(snap, schemaName)
+		return s.ownSchema(snap, name)
 	}
-	_, err := s.createIn(snap, schemaName)
-	return err
+	return s.createIn(snap, name)
 }
 
 // createSchemaAs is whose a new schema will be. Databases are the superuser's, as in PostgreSQL.

@@ -157,7 +157,7 @@ func (s *session) dropTables(ctx context.Context, w pgwire.ResultWriter, p *pars
 		}
 	}
 	for _, t := range tables {
-		if err := s.gateway.cfg.Catalog.DropTable(ctx, t.Schema, t.Name); err != nil {
+		if err := s.gateway.cfg.Catalog.DropTable(ctx, t); err != nil {
 			return catalogError(err)
 		}
 	}
@@ -217,13 +217,14 @@ func (s *session) dropSchemas(ctx context.Context, w pgwire.ResultWriter, p *par
 			return noSchema(name)
 		}
 	}
-	for _, name := range names {
-		if err := s.ownSchema(snap, name); err != nil {
+	schemas := make([]catalog.Schema, len(names))
+	for i, name := range names {
+		if schemas[i], err = s.ownSchema(snap, name); err != nil {
 			return err
 		}
 	}
-	for _, name := range names {
-		err := s.gateway.cfg.Catalog.DropSchema(ctx, name)
+	for _, schema := range schemas {
+		err := s.gateway.cfg.Catalog.DropSchema(ctx, schema)
 		if errors.Is(err, catalog.ErrNotFound) && p.IfExists { // somebody else did, meanwhile
 			continue
 		}

@@ -164,7 +164,7 @@ func (s *session) changeTable(ctx context.Context, n parse.Name, change func(*ca
 	if err != nil {
 		return err
 	}
-	_, err = s.gateway.cfg.Catalog.ChangeTable(ctx, t.Schema, t.Name, c)
+	_, err = s.gateway.cfg.Catalog.ChangeTable(ctx, t, c)
 	return catalogError(err)
 }
 
@@ -311,14 +311,16 @@ func (s *session) createObject(ctx context.Context, n parse.Name, o catalog.Obje
 	if err != nil {
 		return err
 	}
-	if o.Schema, err = s.targetSchema(snap, n); err != nil {
+	name, err := s.targetSchema(snap, n)
+	if err != nil {
 		return err
 	}
-	if err := s.createObjectIn(snap, o.Schema, replace); err != nil {
+	schema, err := s.createObjectIn(snap, name, replace)
+	if err != nil {
 		return err
 	}
 	o.Name = n.Name
-	_, err = s.gateway.cfg.Catalog.CreateObject(ctx, o, replace)
+	_, err = s.gateway.cfg.Catalog.CreateObject(ctx, schema, o, replace)
 	return catalogError(err)
 }
 
@@ -412,13 +414,14 @@ func (s *session) comment(ctx context.Context, w pgwire.ResultWriter, p *parse.C
 	}
 	switch p.Kind {
 	case "schema":
-		if err = s.ownSchema(snap, p.Object.Name); err == nil {
-			err = catalogError(s.gateway.cfg.Catalog.CommentSchema(ctx, p.Object.Name, text))
+		var schema catalog.Schema
+		if schema, err = s.ownSchema(snap, p.Object.Name); err == nil {
+			err = catalogError(s.gateway.cfg.Catalog.CommentSchema(ctx, schema, text))
 		}
 	case "sequence", "function":
 		var o catalog.Object
 		if o, err = s.object(snap, catalog.ObjectKind(p.Kind), p.Object); err == nil {
-			err = s.ownSchema(snap, o.Schema)
+			_, err = s.ownSchema(snap, o.Schema)
 		}
 		if err == nil {
 			_, err = s.gateway.cfg.Catalog.CommentObject(ctx, o, text)
@@ -431,7 +434,7 @@ func (s *session) comment(ctx context.Context, w pgwire.ResultWriter, p *parse.C
 			err = s.own(snap, t)
 		}
 		if err == nil {
-			_, err = s.gateway.cfg.Catalog.ChangeTable(ctx, t.Schema, t.Name, catalog.Change{Comment: &text, Index: x.ID})
+			_, err = s.gateway.cfg.Catalog.ChangeTable(ctx, t, catalog.Change{Comment: &text, Index: x.ID})
 			err = catalogError(err)
 		}
 	default:
@@ -485,7 +488,7 @@ func (s *session) dropOne(ctx context.Context, snap *catalog.Snapshot, kind stri
 	if kind != "index" {
 		o, err := s.object(snap, catalog.ObjectKind(kind), n)
 		if err == nil {
-			err = s.ownSchema(snap, o.Schema)
+			_, err = s.ownSchema(snap, o.Schema)
 		}
 		return func() error { return s.gateway.cfg.Catalog.DropObject(ctx, o) }, err
 	}
@@ -497,7 +500,7 @@ func (s *session) dropOne(ctx context.Context, snap *catalog.Snapshot, kind stri
 		return nil, sqlError("2BP01", "cannot drop index %s because constraint %s on table %s requires it", x.Name, x.Name, t.Name)
 	}
 	return func() error {
-		_, err := s.gateway.cfg.Catalog.ChangeTable(ctx, t.Schema, t.Name, catalog.Change{DropIndex: x.ID})
+		_, err := s.gateway.cfg.Catalog.ChangeTable(ctx, t, catalog.Change{DropIndex: x.ID})
 		return err
 	}, err
 }

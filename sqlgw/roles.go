@@ -201,7 +201,7 @@ func (s *session) createRole(ctx context.Context, snap *catalog.Snapshot, p *par
 		if slices.ContainsFunc(in, func(x catalog.Role) bool { return x.ID == m.ID }) {
 			return sqlError("0LP01", "role %q is a member of role %q", r.Name, m.Name)
 		}
-		if err := s.gateway.cfg.Catalog.AlterRole(ctx, m.Name, func(x *catalog.Role) error {
+		if err := s.gateway.cfg.Catalog.AlterRole(ctx, m, func(x *catalog.Role) error {
 			x.MemberOf = append(x.MemberOf, r.ID)
 			return nil
 		}); err != nil {
@@ -227,7 +227,12 @@ func (s *session) alterRole(ctx context.Context, snap *catalog.Snapshot, p *pars
 	if err != nil {
 		return err
 	}
-	return s.gateway.cfg.Catalog.AlterRole(ctx, r.Name, func(x *catalog.Role) error {
+	return s.gateway.cfg.Catalog.AlterRole(ctx, r, func(x *catalog.Role) error {
+		if x.Superuser && !r.Superuser { // meanwhile
+			if err := s.mayManage(snap, "alter", true); err != nil {
+				return err
+			}
+		}
 		applyOptions(x, p.Options, verifier)
 		return nil
 	})
@@ -253,7 +258,7 @@ func (s *session) dropRoles(ctx context.Context, w pgwire.ResultWriter, snap *ca
 		roles = append(roles, r)
 	}
 	for _, r := range roles {
-		if err := s.gateway.cfg.Catalog.DropRole(ctx, r.Name); err != nil {
+		if err := s.gateway.cfg.Catalog.DropRole(ctx, r); err != nil {
 			return err
 		}
 	}
@@ -292,7 +297,7 @@ func (s *session) grantRoles(ctx context.Context, w pgwire.ResultWriter, snap *c
 		}
 	}
 	for _, m := range members {
-		err := s.gateway.cfg.Catalog.AlterRole(ctx, m.Name, func(x *catalog.Role) error {
+		err := s.gateway.cfg.Catalog.AlterRole(ctx, m, func(x *catalog.Role) error {
 			for _, r := range roles {
 				had := slices.Contains(x.MemberOf, r.ID)
 				x.MemberOf = slices.DeleteFunc(x.MemberOf, func(id int64) bool { return id == r.ID })
@@ -363,10 +368,11 @@ func (s *session) things(snap *catalog.Snapshot, p *parse.Grant) ([]catalog.Thin
 		}
 	}
 	for _, name := range p.Schemas {
-		if err := s.ownSchema(snap, name); err != nil {
+		schema, err := s.ownSchema(snap, name)
+		if err != nil {
 			return nil, denied("schema", name)
 		}
-		out = append(out, catalog.Thing{Schema: name})
+		out = append(out, catalog.Thing{Schema: name, ID: schema.ID})
 	}
 	var tables []catalog.Table
 	for _, n := range p.Tables {
@@ -385,7 +391,7 @@ func (s *session) things(snap *catalog.Snapshot, p *parse.Grant) ([]catalog.Thin
 		if s.own(snap, t) != nil {
 			return nil, denied("table", t.Name)
 		}
-		out = append(out, catalog.Thing{Schema: t.Schema, Table: t.Name})
+		out = append(out, catalog.Thing{Schema: t.Schema, Table: t.Name, ID: t.ID})
 	}
 	return out, nil
 }

@@ -48,7 +48,7 @@ func (u Users) SetFirstPassword(ctx context.Context, password string) (bool, err
 		return false, err
 	}
 	set := false
-	err = u.Catalog.AlterRole(ctx, catalog.Superuser, func(r *catalog.Role) error {
+	err = u.Catalog.AlterRole(ctx, catalog.Role{ID: catalog.SuperuserID, Name: catalog.Superuser}, func(r *catalog.Role) error {
 		if set = r.Password == ""; !set {
 			return errHasPassword
 		}
