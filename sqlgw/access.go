@@ -36,14 +36,20 @@ func denied(kind, name string) *pgwire.Error {
 	return sqlError("42501", "permission denied for %s %s", kind, name)
 }
 
-// own tells whether the session may drop or change a table: it is its owner, or that of its schema.
+// own tells whether the session may change a table, and say who else may use it: it is its owner.
 func (s *session) own(snap *catalog.Snapshot, t catalog.Table) error {
-	a := s.actor(snap)
-	schema, ok := snap.Schema(t.Schema)
-	if !a.Owns(t.Access) && (!ok || !a.Owns(schema.Access)) {
+	if !s.actor(snap).Owns(t.Access) {
 		return sqlError("42501", "must be owner of table %s", t.Name)
 	}
 	return nil
+}
+
+// mayDrop tells whether the session may drop a table, or an index of one: as in PostgreSQL the schema's owner may, too.
+func (s *session) mayDrop(snap *catalog.Snapshot, t catalog.Table) error {
+	if schema, ok := snap.Schema(t.Schema); ok && s.actor(snap).Owns(schema.Access) {
+		return nil
+	}
+	return s.own(snap, t)
 }
 
 // ownSchema finds a schema, if the session may drop or change it.

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"broadsheet.dev/broadsheet/catalog"
+	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/internal/embedetcd/etcdtest"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/pgwire"
@@ -67,4 +68,47 @@ func TestSchemaThatIsNotThere(t *testing.T) {
 	table := catalog.Table{Schema: "gone", Name: "t", Access: public}
 	require.Equal(t, &pgwire.Error{Code: "42P01", Message: `relation "gone.t" does not exist`},
 		s.permit(snap, table, catalog.Select, parse.Name{Schema: "gone", Name: "t"}))
+}
+
+// TestSchemaOwner may drop what others have in the schema, as in PostgreSQL, and that is all.
+func TestSchemaOwner(t *testing.T) {
+	c := testCatalog(t)
+	ctx := t.Context()
+	alice, err := c.CreateRole(ctx, catalog.Role{Name: "alice", Login: true})
+	require.NoError(t, err)
+	bob, err := c.CreateRole(ctx, catalog.Role{Name: "bob", Login: true})
+	require.NoError(t, err)
+	schema, err := c.CreateSchemaFor(ctx, "hers", alice.ID)
+	require.NoError(t, err)
+	_, err = c.CreateTable(ctx, catalog.TableSpec{
+		Schema: "hers", SchemaID: schema.ID, Name: "his", Owner: bob.ID, Columns: []catalog.Column{{Name: "id", Type: columnar.Type{Kind: columnar.Int64}}},
+		Indexes: []catalog.Index{{Name: "i", Method: "btree", Columns: []int64{1}}},
+	})
+	require.NoError(t, err)
+	snap := testSnapshot(t, c)
+	his := parse.Name{Schema: "hers", Name: "his"}
+	as := func(user string) *session {
+		s := (&Gateway{cfg: Config{Catalog: c}}).testSession()
+		s.user = user
+		return s
+	}
+	s := as("alice")
+	no, denied := &pgwire.Error{Code: "42501", Message: "must be owner of table his"}, &pgwire.Error{Code: "42501", Message: "permission denied for table his"}
+	everybody := []parse.RoleName{{Public: true}}
+	require.Equal(t, denied, s.grant(ctx, snap, &parse.Grant{Tables: []parse.Name{his}, Roles: everybody}))
+	require.Equal(t, denied, s.grant(ctx, snap, &parse.Grant{InSchemas: []string{"hers"}, Roles: everybody}))
+	require.Equal(t, no, s.comment(ctx, nil, &parse.Comment{Kind: "table", Object: his}))
+	require.Equal(t, no, s.comment(ctx, nil, &parse.Comment{Kind: "index", Object: parse.Name{Schema: "hers", Name: "i"}}))
+	require.Equal(t, no, s.createIndex(ctx, nil, &parse.CreateIndex{Table: his, Columns: []string{"id"}}))
+	require.Equal(t, no, s.addConstraints(ctx, nil, &parse.AddConstraints{Table: his}))
+	require.NoError(t, as("bob").grant(ctx, snap, &parse.Grant{Tables: []parse.Name{his}, Roles: everybody}))
+
+	table, ok := snap.Table("hers", "his")
+	require.True(t, ok)
+	for _, may := range []string{"alice", "bob", "postgres"} {
+		require.NoError(t, as(may).mayDrop(snap, table), may)
+		_, err := as(may).dropOne(ctx, snap, "index", parse.Name{Schema: "hers", Name: "i"})
+		require.NoError(t, err, may)
+	}
+	require.Equal(t, no, as("carl").mayDrop(snap, table))
 }

@@ -152,7 +152,7 @@ func (s *session) dropTables(ctx context.Context, w pgwire.ResultWriter, p *pars
 		s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "00000", Message: e.Message + ", skipping"})
 	}
 	for _, t := range tables {
-		if err := s.own(snap, t); err != nil {
+		if err := s.mayDrop(snap, t); err != nil {
 			return err
 		}
 	}

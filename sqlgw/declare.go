@@ -494,7 +494,7 @@ func (s *session) dropOne(ctx context.Context, snap *catalog.Snapshot, kind stri
 	}
 	t, x, err := s.index(snap, n)
 	if err == nil {
-		err = s.own(snap, t)
+		err = s.mayDrop(snap, t)
 	}
 	if slices.ContainsFunc(t.Constraints, func(c catalog.Constraint) bool { return err == nil && c.Index == x.ID }) {
 		return nil, sqlError("2BP01", "cannot drop index %s because constraint %s on table %s requires it", x.Name, x.Name, t.Name)
