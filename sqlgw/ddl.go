@@ -106,7 +106,7 @@ func (s *session) declareTable(ctx context.Context, snap *catalog.Snapshot, p *p
 	for i, c := range p.Columns {
 		column := catalog.Column{ID: int64(i + 1), Name: c.Name, Type: c.Type, NotNull: c.NotNull, Default: c.Default}
 		if c.Default != "" {
-			if err := s.checkDefault(ctx, column); err != nil {
+			if err := s.checkDefault(ctx, spec.Name, column); err != nil {
 				return err
 			}
 		}

@@ -50,20 +50,13 @@ func (d *defaults) values(ctx context.Context, n int) ([]columnar.Vector, error)
 	for i, c := range d.cols {
 		expressions[i] = "(" + d.table.Columns[c].Default + ")"
 	}
-	rows, err := d.session.evaluate(ctx, "SELECT "+strings.Join(expressions, ", ")+" FROM generate_series(1, "+strconv.Itoa(n)+")", d.table, d.cols)
-	if err != nil {
-		return nil, err
-	}
-	return rows, nil
+	return d.session.evaluate(ctx, strings.Join(expressions, ", "), d.table, d.cols, n)
 }
 
-// evaluate runs a query that reads no tables, and gives the rows of its result the types of columns.
-func (s *session) evaluate(ctx context.Context, sql string, t catalog.Table, cols []int) ([]columnar.Vector, error) {
-	builders := make([]*columnar.VectorBuilder, len(cols))
-	for i, c := range cols {
-		builders[i] = columnar.NewVectorBuilder(t.Columns[c].Type)
-	}
-	source, err := s.prepareText(ctx, sql)
+// evaluate computes expressions that read no tables for a number of rows, and gives their values the types of
+// columns.
+func (s *session) evaluate(ctx context.Context, expressions string, t catalog.Table, cols []int, want int) ([]columnar.Vector, error) {
+	source, err := s.prepareText(ctx, "SELECT "+expressions+" FROM generate_series(1, "+strconv.Itoa(want)+")")
 	if err != nil {
 		return nil, err
 	}
@@ -72,21 +65,58 @@ func (s *session) evaluate(ctx context.Context, sql string, t catalog.Table, col
 		return nil, err
 	}
 	defer e.close()
-	err = e.(*queryExecution).each(ctx, func(b *columnar.Batch) error {
-		for i, c := range cols {
-			for row := range b.Len {
-				if err := assign(t.Columns[c], &b.Cols[i], row, builders[i]); err != nil {
-					return err
-				}
+	values := newDefaultValues(t, cols, want)
+	if err := e.(*queryExecution).each(ctx, values.add); err != nil {
+		return nil, err
+	}
+	return values.vectors()
+}
+
+// defaultValues collects the values of columns for a number of rows, and takes no other number: an aggregate
+// or a function that returns a set gives one.
+type defaultValues struct {
+	table    catalog.Table
+	cols     []int
+	builders []*columnar.VectorBuilder
+	want, n  int // rows
+}
+
+func newDefaultValues(t catalog.Table, cols []int, want int) *defaultValues {
+	v := &defaultValues{table: t, cols: cols, want: want}
+	for _, c := range cols {
+		v.builders = append(v.builders, columnar.NewVectorBuilder(t.Columns[c].Type))
+	}
+	return v
+}
+
+func (v *defaultValues) add(b *columnar.Batch) error {
+	if v.n += b.Len; v.n > v.want {
+		return v.miscounted()
+	}
+	for i, c := range v.cols {
+		for row := range b.Len {
+			if err := assign(v.table.Columns[c], &b.Cols[i], row, v.builders[i]); err != nil {
+				return err
 			}
 		}
-		return nil
-	})
-	out := make([]columnar.Vector, len(builders))
-	for i, v := range builders {
-		out[i] = v.Vector()
 	}
-	return out, err
+	return nil
+}
+
+func (v *defaultValues) vectors() ([]columnar.Vector, error) {
+	if v.n != v.want {
+		return nil, v.miscounted()
+	}
+	out := make([]columnar.Vector, len(v.builders))
+	for i, b := range v.builders {
+		out[i] = b.Vector()
+	}
+	return out, nil
+}
+
+func (v *defaultValues) miscounted() error {
+	return hinted(sqlError("42803", "the defaults of table %q don't have one value for each row", v.table.Name),
+		"Aggregate functions, and functions that return sets, are not allowed in DEFAULT expressions.")
 }
 
 // prepareText prepares the text of one query, which is the catalog's.
@@ -109,9 +139,9 @@ func (s *session) prepareText(ctx context.Context, sql string) (*statement, erro
 	return s.prepareSelect(ctx, query, nil)
 }
 
-// checkDefault tells whether a column can have a default: whether its expression gives a value that
-// the column takes. It has to be known before a table is made with it.
-func (s *session) checkDefault(ctx context.Context, c catalog.Column) error {
-	_, err := s.evaluate(ctx, "SELECT ("+c.Default+")", catalog.Table{Columns: []catalog.Column{c}}, []int{0})
+// checkDefault tells whether a column of a table can have a default: whether its expression gives a value that
+// the column takes, for each of several rows. It has to be known before a table is made with it.
+func (s *session) checkDefault(ctx context.Context, table string, c catalog.Column) error {
+	_, err := s.evaluate(ctx, "("+c.Default+")", catalog.Table{Name: table, Columns: []catalog.Column{c}}, []int{0}, 2)
 	return err
 }
