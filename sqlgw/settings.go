@@ -14,15 +14,34 @@ import (
 // said in this session, else its initial one.
 type settings struct {
 	table  []setting
-	values settingValues
+	values *settingValues
+	shared bool // values were handed out: they are copied before they change
 	sink   pgwire.ParameterSink
 }
 
-// settingValues are what was set, by lower-case name.
+// settingValues are what was set, by lower-case name. Those that were handed out never change.
 type settingValues struct{ session, local map[string]string }
 
+// chargedSetting is what a value costs beside its texts.
+const chargedSetting = 64
+
+func newSettingValues() *settingValues {
+	return &settingValues{session: map[string]string{}, local: map[string]string{}}
+}
+
+// bytes that they take.
+func (v *settingValues) bytes() int {
+	n := 0
+	for _, m := range []map[string]string{v.session, v.local} {
+		for name, value := range m {
+			n += chargedSetting + len(name) + len(value)
+		}
+	}
+	return n
+}
+
 func newSettings(sink pgwire.ParameterSink) *settings {
-	return &settings{table: settingTable(), sink: sink, values: settingValues{session: map[string]string{}, local: map[string]string{}}}
+	return &settings{table: settingTable(), sink: sink, values: newSettingValues()}
 }
 
 // start takes the parameters of a startup packet.
@@ -113,10 +132,12 @@ func (s *settings) value(name string) string {
 	return v
 }
 
-// maxCustom bounds the parameters that a session makes, and maxSetting the length of a value.
+// maxCustom bounds the parameters that a session makes, maxSetting the length of a value, and maxSettings the
+// bytes of all values together, beyond which no parameter is made.
 const (
-	maxCustom  = 1000
-	maxSetting = 64 << 10
+	maxCustom   = 1000
+	maxSetting  = 64 << 10
+	maxSettings = 1 << 20
 )
 
 // set changes a parameter for the session, or for the transaction if local. A value that wouldn't be
@@ -130,11 +151,7 @@ func (s *settings) set(name, value string, local bool) error {
 	if err != nil {
 		return err
 	}
-	if len(normal) > maxSetting || (e.custom && len(s.values.session)+len(s.values.local) >= maxCustom) {
-		return sqlError("53400", "a session may set %d parameters, each to %d bytes", maxCustom, maxSetting)
-	}
-	s.put(e, normal, local)
-	return nil
+	return s.put(e, normal, local)
 }
 
 // reset gives a parameter its first value, or all of them with the name "".
@@ -147,16 +164,19 @@ func (s *settings) reset(name string, local bool) error {
 		if e.check == nil {
 			return fixedParameter(e)
 		}
-		s.put(e, e.initial, local)
-		return nil
+		return s.put(e, e.initial, local)
 	}
-	s.restore(settingValues{session: map[string]string{}, local: map[string]string{}})
+	s.restore(newSettingValues())
 	return nil
 }
 
-func (s *settings) put(e *setting, value string, local bool) {
+func (s *settings) put(e *setting, value string, local bool) error {
 	key := strings.ToLower(e.name)
+	if err := s.admit(e, key, value, local); err != nil {
+		return err
+	}
 	was := s.value(e.name)
+	s.own()
 	if local {
 		s.values.local[key] = value
 	} else {
@@ -166,17 +186,48 @@ func (s *settings) put(e *setting, value string, local bool) {
 	if e.report && was != value {
 		s.sink.SetParameter(e.name, value)
 	}
+	return nil
 }
 
-// saved is what is set now, for restore.
-func (s *settings) saved() settingValues {
-	return settingValues{session: maps.Clone(s.values.session), local: maps.Clone(s.values.local)}
+// admit tells whether there is room for a value.
+func (s *settings) admit(e *setting, key, value string, local bool) error {
+	if len(value) > maxSetting {
+		return sqlError("53400", "parameter %q may be set to %d bytes at most", e.name, maxSetting)
+	}
+	if !e.custom {
+		return nil // there are as many as the table has
+	}
+	of := s.values.session
+	if local {
+		of = s.values.local
+	}
+	was, again := of[key]
+	n, size := len(s.values.session)+len(s.values.local), s.values.bytes()+chargedSetting+len(key)+len(value)
+	if again {
+		n, size = n-1, size-chargedSetting-len(key)-len(was)
+	}
+	if n >= maxCustom || size > maxSettings {
+		return sqlError("53400", "a session may set %d parameters, of %d bytes together", maxCustom, maxSettings)
+	}
+	return nil
+}
+
+// own makes the values the session's alone, so that they can be changed.
+func (s *settings) own() {
+	if s.shared {
+		s.values = &settingValues{session: maps.Clone(s.values.session), local: maps.Clone(s.values.local)}
+		s.shared = false
+	}
+}
+
+// saved is what is set now, for restore. It is the same as before if nothing was set since.
+func (s *settings) saved() *settingValues {
+	s.shared = true
+	return s.values
 }
 
 // restore what was set before.
-func (s *settings) restore(v settingValues) {
-	s.change(func() { s.values = settingValues{session: maps.Clone(v.session), local: maps.Clone(v.local)} })
-}
+func (s *settings) restore(v *settingValues) { s.change(func() { s.values, s.shared = v, true }) }
 
 // change values, and report those that are told.
 func (s *settings) change(do func()) {
@@ -197,7 +248,10 @@ func (s *settings) change(do func()) {
 // endLocal forgets what SET LOCAL said.
 func (s *settings) endLocal() {
 	if len(s.values.local) > 0 {
-		s.change(func() { clear(s.values.local) })
+		s.change(func() {
+			s.own()
+			clear(s.values.local)
+		})
 	}
 }
 

@@ -27,6 +27,7 @@ type transaction struct {
 
 	stage  *staging.Stage // what is to be appended; nil if that is nothing
 	saves  []savepoint
+	saved  int             // bytes of settings that saves keep
 	was    *settingValues  // what was set when it began; nil if nothing was since
 	at     *transactionCut // nil until it is fixed
 	speech speech
@@ -69,7 +70,8 @@ func (m modes) with(p parse.TransactionModes) modes {
 type savepoint struct {
 	name   string
 	mark   staging.Mark
-	values settingValues
+	values *settingValues
+	size   int // of values; zero if those of the savepoint before are the same
 	speech speechMark
 }
 
@@ -94,19 +96,40 @@ func (t *transaction) mark() staging.Mark {
 }
 
 // save makes a savepoint.
-func (t *transaction) save(name string, values settingValues) error {
+func (t *transaction) save(name string, values *settingValues) error {
 	if !t.block {
 		return sqlError("25P01", "SAVEPOINT can only be used in transaction blocks")
 	}
 	if len(t.saves) == maxSavepoints {
 		return hinted(sqlError("53400", "a transaction may have %d savepoints", maxSavepoints), "Release those that are no longer used.")
 	}
-	t.saves = append(t.saves, savepoint{name: name, mark: t.mark(), values: values, speech: t.speech.mark()})
+	size := 0
+	if n := len(t.saves); n == 0 || t.saves[n-1].values != values {
+		size = values.bytes()
+	}
+	if t.saved+size > maxSaved {
+		return hinted(sqlError("53400", "the savepoints of a transaction may keep %d bytes of settings", maxSaved),
+			"Release those that are no longer used, or set less between them.")
+	}
+	t.saved += size
+	t.saves = append(t.saves, savepoint{name: name, mark: t.mark(), values: values, size: size, speech: t.speech.mark()})
 	return nil
 }
 
-// maxSavepoints of a transaction.
-const maxSavepoints = 10_000
+// maxSavepoints bounds those of a transaction, and maxSaved the bytes of settings that they keep.
+const (
+	maxSavepoints = 10_000
+	maxSaved      = 4 << 20
+)
+
+// forget all savepoints but the first.
+func (t *transaction) forget(first int) {
+	for _, x := range t.saves[first:] {
+		t.saved -= x.size
+	}
+	clear(t.saves[first:])
+	t.saves = t.saves[:first]
+}
 
 // find the latest savepoint of a name.
 func (t *transaction) find(command, name string) (int, error) {
@@ -125,19 +148,19 @@ func (t *transaction) find(command, name string) (int, error) {
 func (t *transaction) release(name string) error {
 	i, err := t.find("RELEASE SAVEPOINT", name)
 	if err == nil {
-		t.saves = t.saves[:i]
+		t.forget(i)
 	}
 	return err
 }
 
 // rollbackTo goes back to a savepoint, which stays, and returns what was set then.
-func (t *transaction) rollbackTo(name string) (settingValues, error) {
+func (t *transaction) rollbackTo(name string) (*settingValues, error) {
 	i, err := t.find("ROLLBACK TO SAVEPOINT", name)
 	if err != nil {
-		return settingValues{}, err
+		return nil, err
 	}
 	x := t.saves[i]
-	t.saves = t.saves[:i+1]
+	t.forget(i + 1)
 	if t.stage != nil {
 		t.stage.Rollback(x.mark)
 	}

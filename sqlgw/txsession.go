@@ -78,7 +78,7 @@ func (s *session) finish(committed bool) {
 		s.settings.endLocal()
 		s.speak(&tx.speech)
 	case tx.was != nil:
-		s.settings.restore(*tx.was)
+		s.settings.restore(tx.was)
 	}
 }
 
@@ -97,8 +97,7 @@ func (s *session) stage() (*staging.Stage, error) {
 // remember what is set, before the transaction changes it.
 func (s *session) remember() {
 	if tx := s.inTransaction(); tx.was == nil {
-		saved := s.settings.saved()
-		tx.was = &saved
+		tx.was = s.settings.saved()
 	}
 }
 
