@@ -13,6 +13,8 @@
 //     snapshot may be read by another goroutine while the stage goes on.
 //   - A stage holds at most Config.Limit bytes, all stages of a Budget at most what that has, and
 //     in memory at most about twice Config.Memory. What was rolled back counts until the end.
+//   - It is of at most 262,144 extents, which are always in memory (64 bytes each): a mark ends those that grow, and so
+//     does, in the file, content for another journal.
 //   - Nothing of it is left on disk when the process ends, however it ends.
 //   - The file is closed when the stage and all of its snapshots are.
 //

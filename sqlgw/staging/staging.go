@@ -76,6 +76,9 @@ type extent struct {
 // chargedExtent is what an extent costs beside its content.
 const chargedExtent = 64
 
+// maxExtents bounds those of a stage, which are in memory wherever their content is.
+const maxExtents = 256 << 10
+
 // longestInMemory is where an extent in memory ends: growing it copies it.
 const longestInMemory = 64 << 10
 
@@ -111,7 +114,7 @@ func (s *Stage) Append(journal string, p []byte) error {
 	if fresh {
 		cost += chargedExtent
 	}
-	if s.used+cost > s.cfg.Limit {
+	if s.used+cost > s.cfg.Limit || (fresh && len(s.order) == maxExtents) {
 		return ErrFull
 	}
 	if !s.cfg.Budget.take(cost) {
@@ -176,10 +179,11 @@ func (s *Stage) Rollback(to Mark) {
 		s.order = s.order[:len(s.order)-1]
 		list := s.journals[journal]
 		s.memory -= int64(len(list[len(list)-1].memory))
+		list[len(list)-1] = extent{} // or its memory would stay
 		if list = list[:len(list)-1]; len(list) == 0 {
 			delete(s.journals, journal)
 		} else {
-			s.journals[journal] = slices.Clip(list)
+			s.journals[journal] = list
 		}
 	}
 	s.floor = to.step

@@ -128,3 +128,45 @@ func must(t *testing.T, s *Snapshot) []byte {
 	require.NoError(t, err)
 	return b
 }
+
+// TestExtentsAreBounded: many small pieces take memory, wherever their content is.
+func TestExtentsAreBounded(t *testing.T) {
+	for name, memory := range map[string]int64{"in memory": 1 << 20, "in the file": 1 << 10} {
+		t.Run(name, func(t *testing.T) {
+			s, err := New(Config{Dir: t.TempDir(), Memory: memory, Limit: 1 << 30})
+			require.NoError(t, err)
+			defer s.Close()
+			mark := s.Mark()
+			for i := range maxExtents {
+				if i == maxExtents/2 {
+					mark = s.Mark()
+				}
+				s.Mark()
+				require.NoError(t, s.Append("j", []byte{byte(i)}))
+			}
+			require.NoError(t, s.Append("j", []byte{1}), "the last one grows")
+			require.ErrorIs(t, s.Append("k", []byte{1}), ErrFull)
+			s.Mark()
+			require.ErrorIs(t, s.Append("j", []byte{1}), ErrFull)
+			s.Rollback(mark)
+			require.NoError(t, s.Append("k", []byte{1}))
+			require.Len(t, s.order, maxExtents/2+1)
+		})
+	}
+}
+
+// TestRollbackLetsGoOfMemory: of each journal's extents, though it keeps some.
+func TestRollbackLetsGoOfMemory(t *testing.T) {
+	s, err := New(Config{Memory: 1 << 20, Limit: 1 << 20})
+	require.NoError(t, err)
+	defer s.Close()
+	require.NoError(t, s.Append("j", []byte{1}))
+	mark := s.Mark()
+	require.NoError(t, s.Append("j", make([]byte, 1000)))
+	s.Rollback(mark)
+	list := s.journals["j"]
+	for _, e := range list[len(list):cap(list)] {
+		require.Nil(t, e.memory)
+	}
+	require.Equal(t, int64(1), s.memory)
+}
