@@ -77,11 +77,18 @@ func (q *query) unchanged(snap *catalog.Snapshot) error {
 	}
 	for i, x := range now {
 		was := q.sources[i]
-		if x.view != was.view || x.table.ID != was.table.ID || x.table.Version != was.table.Version {
-			return sqlError("0A000", "cached plan must not change result type: table %q was changed", x.table.Name)
+		if x.view != was.view || !sameTable(x.table, was.table) {
+			return errChangedTable(x.table)
 		}
 	}
 	return nil
+}
+
+// sameTable tells whether two tables of a name are one, and have the same columns.
+func sameTable(a, b catalog.Table) bool { return a.ID == b.ID && a.Version == b.Version }
+
+func errChangedTable(t catalog.Table) error {
+	return sqlError("0A000", "cached plan must not change result type: table %q was changed", t.Name)
 }
 
 // queryExecution is a query that runs.

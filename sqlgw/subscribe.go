@@ -14,14 +14,19 @@ import (
 // prepareSubscribe makes a statement of SUBSCRIBE TO t: the rows of the table at the cut at
 // which it begins, then every row as it is appended, until it is cancelled.
 func (s *session) prepareSubscribe(ctx context.Context, p *parse.Subscribe) (*statement, error) {
-	t, err := s.subscribedTable(ctx, p)
+	if p.Table == nil {
+		e := hinted(sqlError("0A000", "SUBSCRIBE TO a query is not supported"), "Subscribe to a table.")
+		e.Position = p.Position()
+		return nil, e
+	}
+	_, t, err := s.subscribedTable(ctx, *p.Table)
 	if err != nil {
 		return nil, err
 	}
 	return &statement{
 		session: s, columns: describe(t.RowSchema().Columns),
 		begin: func(ctx context.Context, _ *columnar.Batch) (execution, error) {
-			from, err := s.subscriptionStart(ctx, t)
+			from, err := s.subscriptionStart(ctx, *p.Table, t)
 			if err != nil {
 				return nil, err
 			}
@@ -30,34 +35,28 @@ func (s *session) prepareSubscribe(ctx context.Context, p *parse.Subscribe) (*st
 	}, nil
 }
 
-// subscribedTable is the table of a subscription.
-func (s *session) subscribedTable(ctx context.Context, p *parse.Subscribe) (catalog.Table, error) {
-	if p.Table == nil {
-		e := hinted(sqlError("0A000", "SUBSCRIBE TO a query is not supported"), "Subscribe to a table.")
-		e.Position = p.Position()
-		return catalog.Table{}, e
-	}
+// subscribedTable is the table of a subscription, which the session may read.
+func (s *session) subscribedTable(ctx context.Context, n parse.Name) (*catalog.Snapshot, catalog.Table, error) {
 	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
 	if err != nil {
-		return catalog.Table{}, err
+		return nil, catalog.Table{}, err
 	}
-	t, err := s.table(snap, *p.Table)
-	if err != nil {
-		return t, err
+	t, err := s.table(snap, n)
+	if err == nil {
+		err = s.permit(snap, t, catalog.Select, n)
 	}
-	return t, s.permit(snap, t, catalog.Select, *p.Table)
+	return snap, t, err
 }
 
-// subscriptionStart is where each journal of a table begins.
-func (s *session) subscriptionStart(ctx context.Context, t catalog.Table) ([]position, error) {
-	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
+// subscriptionStart is where each journal of a table begins, if the name still means that table, and the session
+// may still read it.
+func (s *session) subscriptionStart(ctx context.Context, n parse.Name, t catalog.Table) ([]position, error) {
+	snap, now, err := s.subscribedTable(ctx, n)
 	if err != nil {
 		return nil, err
 	}
-	if now, ok := snap.Table(t.Schema, t.Name); ok { // it may have been granted or revoked since
-		if err := s.permit(snap, now, catalog.Select, parse.Name{Schema: t.Schema, Name: t.Name}); err != nil {
-			return nil, err
-		}
+	if !sameTable(t, now) {
+		return nil, errChangedTable(now)
 	}
 	journals, err := snap.Journals(ctx, t)
 	if err != nil {

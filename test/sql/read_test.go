@@ -44,20 +44,25 @@ func TestPreparedStatementAfterDrop(t *testing.T) {
 	name := table(t, conn, "(id BIGINT)")
 	_, err := conn.Prepare(t.Context(), "q", "SELECT id FROM "+name)
 	require.NoError(t, err)
+	_, err = conn.Prepare(t.Context(), "s", "SUBSCRIBE TO "+name)
+	require.NoError(t, err)
 	exec(t, conn, "INSERT INTO "+name+" VALUES (1)")
 	r, err := conn.Query(t.Context(), "q")
 	require.NoError(t, err)
 	_, err = pgx.CollectRows(r, pgx.RowTo[int64])
 	require.NoError(t, err)
+	fails := func(code string) {
+		for _, prepared := range []string{"q", "s"} {
+			_, err = conn.Exec(t.Context(), prepared)
+			var e *pgconn.PgError
+			require.ErrorAs(t, err, &e, prepared)
+			require.Equal(t, code, e.Code, prepared)
+		}
+	}
 	exec(t, conn, "DROP TABLE "+name)
-	_, err = conn.Exec(t.Context(), "q")
-	var e *pgconn.PgError
-	require.ErrorAs(t, err, &e)
-	require.Equal(t, "42P01", e.Code)
+	fails("42P01")
 	exec(t, conn, "CREATE TABLE "+name+" (id TEXT)")
-	_, err = conn.Exec(t.Context(), "q")
-	require.ErrorAs(t, err, &e)
-	require.Equal(t, "0A000", e.Code)
+	fails("0A000")
 }
 
 func TestCancelAndTimeout(t *testing.T) {

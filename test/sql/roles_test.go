@@ -77,9 +77,13 @@ func TestPrivileges(t *testing.T) {
 	// What was prepared is asked for again.
 	_, err := alice.Prepare(t.Context(), "read", "SELECT id FROM priv.secrets")
 	require.NoError(t, err)
+	_, err = alice.Prepare(t.Context(), "follow", "SUBSCRIBE TO priv.secrets")
+	require.NoError(t, err)
 	exec(t, root, "REVOKE priv_readers FROM priv_alice")
-	_, err = alice.Exec(t.Context(), "read")
-	require.ErrorContains(t, err, "permission denied for table secrets")
+	for _, prepared := range []string{"read", "follow"} {
+		_, err = alice.Exec(t.Context(), prepared)
+		require.ErrorContains(t, err, "permission denied for table secrets", prepared)
+	}
 
 	// The system's catalogs tell of it.
 	exec(t, root, "GRANT priv_readers TO priv_alice")
