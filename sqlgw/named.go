@@ -162,7 +162,7 @@ func (s *session) discard(p *parse.Discard) *statement {
 		if p.What == "ALL" {
 			s.names.DropPortals(func(string, pgwire.Portal) bool { return true })
 			s.names.DropStatements()
-			if err := s.inTransaction().speech.listen(ear{}); err != nil {
+			if err := s.inTransaction().speech.listen(ear{}, nil); err != nil {
 				return err
 			}
 			if err := s.settings.reset("", false); err != nil {

@@ -72,7 +72,7 @@ func (o *postOffice) send(list []pgwire.Notification) {
 	woken := map[*letterBox]bool{}
 	for _, n := range list {
 		for b := range o.boxes[n.Channel] {
-			cost := letterCost + len(n.Channel) + len(n.Payload)
+			cost := utterance{n.Channel, n.Payload}.cost()
 			if b.full || b.bytes+cost > maxWaiting {
 				if !b.full {
 					b.full, b.waiting = true, nil

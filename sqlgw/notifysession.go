@@ -15,10 +15,10 @@ func (s *session) prepareSpeech(p parse.Statement) *statement {
 		switch p := p.(type) {
 		case *parse.Listen:
 			command = "LISTEN"
-			err = speech.listen(ear{channel: p.Channel, open: true})
+			err = speech.listen(ear{channel: p.Channel, open: true}, s.heard())
 		case *parse.Unlisten:
 			command = "UNLISTEN"
-			err = speech.listen(ear{channel: p.Channel})
+			err = speech.listen(ear{channel: p.Channel}, s.heard())
 		case *parse.Notify:
 			err = speech.notify(p.Channel, p.Payload)
 		}
@@ -27,6 +27,14 @@ func (s *session) prepareSpeech(p parse.Statement) *statement {
 		}
 		return err
 	})
+}
+
+// heard are the channels that the session listens to.
+func (s *session) heard() map[string]bool {
+	if s.box == nil {
+		return nil
+	}
+	return s.box.channels
 }
 
 // speak does what a transaction that was committed had to say.

@@ -14,6 +14,9 @@ type speech struct {
 // utterance is a notification that isn't sent yet.
 type utterance struct{ channel, payload string }
 
+// cost is what it takes of a transaction, and of each listener's letter box.
+func (u utterance) cost() int { return letterCost + len(u.channel) + len(u.payload) }
+
 // ear is a LISTEN, or an UNLISTEN; of all channels with the name "".
 type ear struct {
 	channel string
@@ -27,8 +30,9 @@ const (
 	// maxPayload and maxChannel are PostgreSQL's: the one is below this, the other up to it.
 	maxPayload = 8000
 	maxChannel = 63
-	// maxSpeech bounds the bytes of a transaction's notifications, and maxEars its LISTENs.
-	maxSpeech = 8 << 20
+	// maxSpeech bounds what a transaction's notifications cost: no transaction fills the box of a listener
+	// that takes its letters. maxEars bounds its LISTENs, and the channels of a session.
+	maxSpeech = maxWaiting / 2
 	maxEars   = 10_000
 )
 
@@ -46,21 +50,25 @@ func (s *speech) notify(channel, payload string) error {
 	if s.said[n] {
 		return nil
 	}
-	if s.bytes += len(channel) + len(payload); s.bytes > maxSpeech {
-		return sqlError("54000", "a transaction may send notifications of %d bytes", maxSpeech)
+	if s.bytes+n.cost() > maxSpeech {
+		return sqlError("54000", "a transaction may send notifications of %d bytes, of which each takes %d beside its texts", maxSpeech, letterCost)
 	}
 	if s.said == nil {
 		s.said = map[utterance]bool{}
 	}
+	s.bytes += n.cost()
 	s.said[n] = true
 	s.notes = append(s.notes, n)
 	return nil
 }
 
-// listen adds a LISTEN or UNLISTEN.
-func (s *speech) listen(e ear) error {
-	if len(s.ears) == maxEars {
+// listen adds a LISTEN or UNLISTEN of a session that hears channels already.
+func (s *speech) listen(e ear, heard map[string]bool) error {
+	switch {
+	case len(s.ears) == maxEars:
 		return sqlError("54000", "a transaction may have %d LISTENs and UNLISTENs", maxEars)
+	case e.open && !heard[e.channel] && len(heard)+len(s.ears) >= maxEars:
+		return sqlError("54000", "a session may listen to %d channels", maxEars)
 	}
 	s.ears = append(s.ears, e)
 	return nil
@@ -71,7 +79,7 @@ func (s *speech) mark() speechMark { return speechMark{len(s.notes), len(s.ears)
 func (s *speech) rollback(to speechMark) {
 	for _, n := range s.notes[to.notes:] {
 		delete(s.said, n)
-		s.bytes -= len(n.channel) + len(n.payload)
+		s.bytes -= n.cost()
 	}
 	s.notes, s.ears = slices.Clip(s.notes[:to.notes]), slices.Clip(s.ears[:to.ears])
 }
