@@ -45,15 +45,31 @@ type Publisher struct {
 	codecs map[string]message.Codec
 	open   map[string]*journal // with messages of the transaction
 	unsent map[string]bool     // with acknowledgements that Acknowledge wasn't called with
-	last   map[string]*async.Future
+	writes uint64              // that were released, or are about to be
+	last   map[string]write
 	heads  map[string]int64
+}
+
+// write is one that was released, with its place among all: in each journal, that is the order of appends.
+type write struct {
+	*async.Future
+	place uint64
+}
+
+// newest of two writes to a journal. Those who released them come to compare them in any
+// order; but the outcome of the newest is known only if those before it have theirs.
+func newest(a, b write) write {
+	if a.place > b.place {
+		return a
+	}
+	return b
 }
 
 // journal that has messages of the transaction.
 type journal struct {
 	codec message.Codec
 	ack   message.Message
-	last  *async.Future
+	last  write
 }
 
 // New returns a publisher over a run, which should be used for nothing else.
@@ -67,7 +83,7 @@ func New(run *async.Run, cfg Config) *Publisher {
 	return &Publisher{
 		run: run, cfg: cfg, single: cfg.NewProducer(), txn: cfg.NewProducer(),
 		codecs: make(map[string]message.Codec), open: make(map[string]*journal), unsent: make(map[string]bool),
-		last: make(map[string]*async.Future), heads: make(map[string]int64),
+		last: make(map[string]write), heads: make(map[string]int64),
 	}
 }
 
@@ -78,7 +94,8 @@ func (p *Publisher) PublishCommitted(ctx context.Context, to Mapping, m message.
 	if err != nil {
 		return nil, err
 	}
-	return p.write(ctx, part.Journal, codec, m, message.OutsideTxn)
+	w, err := p.write(ctx, part.Journal, codec, m, message.OutsideTxn)
+	return w.Future, err
 }
 
 // PublishUncommitted appends a message of the transaction. Its future need not be waited
@@ -94,18 +111,18 @@ func (p *Publisher) PublishUncommitted(ctx context.Context, to Mapping, m messag
 	if unsent {
 		return nil, fmt.Errorf("publish to %s: %w", part.Journal, ErrUnacknowledged)
 	}
-	f, err := p.write(ctx, part.Journal, codec, m, message.ContinueTxn)
+	w, err := p.write(ctx, part.Journal, codec, m, message.ContinueTxn)
 	if err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if j := p.open[part.Journal]; j != nil {
-		j.last = f
+		j.last = newest(j.last, w)
 	} else {
-		p.open[part.Journal] = &journal{codec: codec, ack: m.NewAcknowledgement(part.Journal), last: f}
+		p.open[part.Journal] = &journal{codec: codec, ack: m.NewAcknowledgement(part.Journal), last: w}
 	}
-	return f, nil
+	return w.Future, nil
 }
 
 // route a message to its journal, and find how messages of that are encoded.
@@ -128,34 +145,42 @@ func (p *Publisher) route(to Mapping, m message.Message) (mapping.Partition, mes
 
 // write a message. Between Start and Release no other write to the journal begins, so that
 // clocks are in the order of the journal.
-func (p *Publisher) write(ctx context.Context, to string, codec message.Codec, m message.Message, f message.Flags) (*async.Future, error) {
+func (p *Publisher) write(ctx context.Context, to string, codec message.Codec, m message.Message, f message.Flags) (write, error) {
 	w, err := p.run.Start(ctx, client.AppendParams{Journal: to})
 	if err != nil {
-		return nil, fmt.Errorf("publish: %w", err)
+		return write{}, fmt.Errorf("publish: %w", err)
 	}
 	defer w.Discard()
 	m.SetUUID(p.uuid(f))
 	frame, err := message.Encode(codec, nil, m)
 	if err != nil {
-		return nil, fmt.Errorf("publish to %s: %w", to, err)
+		return write{}, fmt.Errorf("publish to %s: %w", to, err)
 	}
 	return p.release(w, to, frame)
 }
 
-// release a write of a frame.
-func (p *Publisher) release(w *async.Write, to string, frame []byte) (*async.Future, error) {
+// release a write of a frame. It has its place while no other to the journal can.
+func (p *Publisher) release(w *async.Write, to string, frame []byte) (write, error) {
 	if _, err := w.Write(frame); err != nil {
-		return nil, fmt.Errorf("publish: %w", err)
+		return write{}, fmt.Errorf("publish: %w", err)
 	}
-	f, err := w.Release()
-	if err != nil {
-		return nil, fmt.Errorf("publish: %w", err)
+	out := write{place: p.place()}
+	var err error
+	if out.Future, err = w.Release(); err != nil {
+		return write{}, fmt.Errorf("publish: %w", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.note(to)
-	p.last[to] = f
-	return f, nil
+	p.last[to] = newest(p.last[to], out)
+	return out, nil
+}
+
+func (p *Publisher) place() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.writes++
+	return p.writes
 }
 
 func (p *Publisher) uuid(f message.Flags) message.UUID {
@@ -184,7 +209,7 @@ func (p *Publisher) BuildAckIntents() ([]message.AckIntent, []async.Operation, e
 		if err != nil {
 			return nil, nil, fmt.Errorf("acknowledge in %s: %w", name, err)
 		}
-		intents, appends = append(intents, message.AckIntent{Journal: name, Frame: frame}), append(appends, j.last)
+		intents, appends = append(intents, message.AckIntent{Journal: name, Frame: frame}), append(appends, j.last.Future)
 	}
 	for name := range p.open {
 		p.unsent[name] = true
@@ -216,14 +241,14 @@ func (p *Publisher) acknowledge(ctx context.Context, intent message.AckIntent, w
 		return nil, err
 	}
 	defer w.Discard()
-	f, err := p.release(w, intent.Journal, intent.Frame)
+	released, err := p.release(w, intent.Journal, intent.Frame)
 	if err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.unsent, intent.Journal)
-	return f, nil
+	return released.Future, nil
 }
 
 // Rollback gives up the transaction, and that whose acknowledgements Acknowledge wasn't
@@ -252,7 +277,7 @@ func (p *Publisher) WriteHeads() map[string]int64 {
 // note the outcome of the last append to a journal, if there is one.
 func (p *Publisher) note(name string) {
 	f := p.last[name]
-	if f == nil {
+	if f.Future == nil {
 		return
 	}
 	select {

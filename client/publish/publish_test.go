@@ -2,10 +2,12 @@ package publish_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -237,6 +239,45 @@ func TestConcurrentClocksAscend(t *testing.T) {
 	}
 	slices.Sort(all)
 	require.Len(t, slices.Compact(all), 400)
+}
+
+// TestATransactionWaitsForItsNewestAppend, whoever of those that published at once comes last.
+func TestATransactionWaitsForItsNewestAppend(t *testing.T) {
+	b := &brokers{journals: make(map[string][]byte)}
+	p := publish.New(newRun(t, b), publish.Config{Now: func() time.Time {
+		runtime.Gosched() // while the others wait for what this one holds
+		return time.Now()
+	}})
+	type published struct {
+		*async.Future
+		clock message.Clock
+	}
+	for range 2000 {
+		all := make([]published, 8)
+		var wg sync.WaitGroup
+		for i := range all {
+			wg.Go(func() {
+				m := &note{To: "a/journal", N: i}
+				f, err := p.PublishUncommitted(t.Context(), byName, m)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				all[i] = published{f, m.UUID.Clock()}
+			})
+		}
+		wg.Wait()
+		require.False(t, t.Failed())
+		intents, appends, err := p.BuildAckIntents()
+		require.NoError(t, err)
+		require.Len(t, appends, 1)
+		newest := slices.MaxFunc(all, func(a, b published) int { return cmp.Compare(a.clock, b.clock) })
+		require.Same(t, newest.Future, appends[0])
+		acks, err := p.Acknowledge(t.Context(), intents, appends...)
+		require.NoError(t, err)
+		require.NoError(t, acks[0].Err())
+		require.Equal(t, int64(len(b.journals["a/journal"])), p.WriteHeads()["a/journal"])
+	}
 }
 
 func TestPublishersRefuse(t *testing.T) {
