@@ -176,7 +176,8 @@ func (c *cluster) serveProxies(group *task.Group) {
 	}
 }
 
-// awaitReady waits until the broker serves. One that ended because etcd was away is started again.
+// awaitReady waits until the broker serves. One that ended is started again, so that the run goes on; check
+// tells of it, if nobody asked for it.
 func (m *member) awaitReady(ctx context.Context) error {
 	for {
 		if !m.running() {

@@ -98,10 +98,12 @@ func (n *nemesis) rest(ctx context.Context, least, most time.Duration) error {
 
 func (n *nemesis) any() *member { return n.cluster.brokers[n.rand.IntN(len(n.cluster.brokers))] }
 
+// kill a broker. It counts if the broker ran.
 func (n *nemesis) kill(m *member) {
 	m.usable.Store(false)
-	m.kill()
-	n.kills++
+	if m.kill() {
+		n.kills++
+	}
 }
 
 // revive brokers, all at once.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -24,6 +25,10 @@ type process struct {
 
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when the present run has ended; nil before the first
+
+	mu    sync.Mutex
+	asked syscall.Signal // that the present run is to end by; 0 if it is to go on
+	gone  []string       // how runs ended that nobody asked to, or by something else than that
 }
 
 // start begins a run.
@@ -38,11 +43,38 @@ func (p *process) start() error {
 	}
 	cmd, exited := p.cmd, make(chan struct{})
 	p.exited = exited
+	p.ask(0)
 	go func() { // ends with the process
 		_ = cmd.Wait() // how it ended is asked of its state
+		p.ended(cmd.ProcessState)
 		close(exited)
 	}()
 	return nil
+}
+
+// ask the present run to end by a signal, which is then sent.
+func (p *process) ask(s syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked = s
+}
+
+// ended notes how a run did, if that isn't what was asked. One that was told by SIGTERM may
+// take its time, and then is killed; how well it does is up to who told it.
+func (p *process) ended(state *os.ProcessState) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	status, _ := state.Sys().(syscall.WaitStatus)
+	if p.asked == 0 || (p.asked == syscall.SIGKILL && status.Signal() != syscall.SIGKILL) {
+		p.gone = append(p.gone, state.String())
+	}
+}
+
+// unasked are the ends of runs that nobody asked for.
+func (p *process) unasked() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.gone)
 }
 
 // running tells whether the process runs, or is stopped by SIGSTOP.
@@ -66,16 +98,20 @@ func (p *process) signal(s os.Signal) error {
 	return p.cmd.Process.Signal(s)
 }
 
-// kill ends the process by SIGKILL, and waits until it is gone.
-func (p *process) kill() {
-	if p.running() {
-		_ = p.signal(syscall.SIGKILL) // It may just have ended.
-		<-p.exited
+// kill ends the process by SIGKILL, and waits until it is gone. It tells whether the process ran.
+func (p *process) kill() bool {
+	if !p.running() {
+		return false
 	}
+	p.ask(syscall.SIGKILL)
+	_ = p.signal(syscall.SIGKILL) // It may just have ended.
+	<-p.exited
+	return true
 }
 
 // terminate ends the process by SIGTERM. It fails if the process ends badly, or not in time.
 func (p *process) terminate(ctx context.Context) error {
+	p.ask(syscall.SIGTERM)
 	if err := p.signal(syscall.SIGTERM); err != nil {
 		return err
 	}
@@ -91,23 +127,39 @@ func (p *process) terminate(ctx context.Context) error {
 	return nil
 }
 
-// logBuffer keeps the last of what a process wrote, and counts what is looked for.
+// logBuffer keeps the last of what a process wrote, and counts what is looked for. The zero value is ready.
 type logBuffer struct {
-	mu     sync.Mutex
-	text   []byte
-	epochs int
-	panics int
+	mu      sync.Mutex
+	text    []byte
+	epochs  tally
+	crashes [2]tally
+}
+
+// What a log is looked through for: the runtime begins with either when it ends a process.
+const epochBegan, panicked, fatal = `msg="epoch began"`, "panic:", "fatal error: "
+
+// tally counts a text in a stream that comes in pieces.
+type tally struct {
+	n    int
+	rest []byte // of the pieces before: less than the text
+}
+
+func (t *tally) add(text string, p []byte) {
+	b := append(t.rest, p...)
+	t.n += bytes.Count(b, []byte(text))
+	t.rest = bytes.Clone(b[max(0, len(b)-len(text)+1):])
 }
 
 // keptLog bounds how much of a log is kept.
 const keptLog = 1 << 20
 
-// Write as of io.Writer. A line is written at once by those who log.
+// Write as of io.Writer. What was written at once may come in pieces, as a pipe was read.
 func (b *logBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.epochs += bytes.Count(p, []byte(`msg="epoch began"`))
-	b.panics += bytes.Count(p, []byte("panic:"))
+	b.epochs.add(epochBegan, p)
+	b.crashes[0].add(panicked, p)
+	b.crashes[1].add(fatal, p)
 	b.text = append(b.text, p...)
 	if over := len(b.text) - keptLog; over > keptLog/2 {
 		b.text = append([]byte(nil), b.text[over:]...)
@@ -115,10 +167,10 @@ func (b *logBuffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (b *logBuffer) counts() (epochs, panics int) { //nolint:nonamedreturns // which is which
+func (b *logBuffer) counts() (epochs, crashes int) { //nolint:nonamedreturns // which is which
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.epochs, b.panics
+	return b.epochs.n, b.crashes[0].n + b.crashes[1].n
 }
 
 // save the log as a file.

@@ -276,9 +276,19 @@ func (r *run) check(ctx context.Context) ([]string, error) {
 		out = append(out, checkTail(t, contents[Journal])...)
 	}
 	for _, m := range r.cluster.brokers {
-		if _, panics := m.log.counts(); panics > 0 {
-			out = append(out, fmt.Sprintf("%s panicked %d times", m.name, panics))
-		}
+		out = append(out, checkProcess(m.process)...)
 	}
 	return out, nil
+}
+
+// checkProcess tells of crashes, and of ends that nobody asked for.
+func checkProcess(p *process) []string {
+	var out []string
+	if _, crashes := p.log.counts(); crashes > 0 {
+		out = append(out, fmt.Sprintf("%s panicked, or ended by a fatal error, %d times", p.name, crashes))
+	}
+	for _, how := range p.unasked() {
+		out = append(out, fmt.Sprintf("%s ended, which nobody asked for: %s", p.name, how))
+	}
+	return out
 }
