@@ -114,13 +114,15 @@ func TestCheckObjects(t *testing.T) {
 	}
 }
 
-// TestCheckTail: a reader that got other bytes, or more of them, is found.
+// TestCheckTail: a reader that got other bytes, or more of them, or less, is found.
 func TestCheckTail(t *testing.T) {
 	content := []byte("some text of a journal")
 	at := func(s string) mark { return mark{int64(len(s)), crc64.Checksum([]byte(s), crcTable)} }
-	require.Empty(t, checkTail(&tail{marks: []mark{at("some"), at("some text")}}, content))
-	require.NotEmpty(t, checkTail(&tail{marks: []mark{at("some"), at("some test")}}, content))
-	require.NotEmpty(t, checkTail(&tail{marks: []mark{at(string(content) + "x")}}, content))
+	require.Empty(t, checkTail(&tail{marks: []mark{at("some"), at("some text")}}, content, 9))
+	require.NotEmpty(t, checkTail(&tail{marks: []mark{at("some"), at("some test")}}, content, 9))
+	require.NotEmpty(t, checkTail(&tail{marks: []mark{at(string(content) + "x")}}, content, 9))
+	require.Equal(t, []string{"J8: reader at b got no further than 4, of 9"}, checkTail(&tail{broker: "b", marks: []mark{at("some")}}, content, 9))
+	require.NotEmpty(t, checkTail(new(tail), content, 1))
 }
 
 // TestCheckContest: appends under conditions that can't have happened in any order are found.

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"hash/crc64"
 	"io"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"broadsheet.dev/broadsheet/client"
@@ -86,6 +88,8 @@ type tail struct {
 	broker string
 	marks  []mark
 	errs   []string
+	at     atomic.Int64 // how far it is
+	ended  atomic.Bool
 }
 
 // markEvery is how many bytes are between two marks.
@@ -93,6 +97,7 @@ const markEvery = 16 << 10
 
 // read tails the journal at a broker until ctx is done. It begins again where it was, as clients do.
 func (r *run) read(ctx context.Context, m *member, t *tail) error {
+	defer t.ended.Store(true)
 	sum, offset := uint64(0), int64(0)
 	buf := make([]byte, 32<<10)
 	for ctx.Err() == nil {
@@ -101,6 +106,7 @@ func (r *run) read(ctx context.Context, m *member, t *tail) error {
 			n, err := reader.Read(buf)
 			sum = crc64.Update(sum, crcTable, buf[:n])
 			offset += int64(n)
+			t.at.Store(offset)
 			if last := len(t.marks) - 1; n > 0 && (last < 0 || offset-t.marks[last].offset >= markEvery) {
 				t.marks = append(t.marks, mark{offset, sum})
 			}
@@ -119,8 +125,8 @@ func (r *run) read(ctx context.Context, m *member, t *tail) error {
 	return nil
 }
 
-// checkTail compares what a reader got with the content.
-func checkTail(t *tail, content []byte) []string {
+// checkTail compares what a reader got with the content, of which it must have got all up to a head.
+func checkTail(t *tail, content []byte, head int64) []string {
 	out := t.errs
 	sum, at := uint64(0), int64(0)
 	for _, m := range t.marks {
@@ -131,6 +137,9 @@ func checkTail(t *tail, content []byte) []string {
 		if at = m.offset; sum != m.sum {
 			return append(out, "J8: reader at "+t.broker+" got other bytes than the journal's")
 		}
+	}
+	if at < head {
+		out = append(out, fmt.Sprintf("J8: reader at %s got no further than %d, of %d", t.broker, at, head))
 	}
 	return out
 }

@@ -94,6 +94,7 @@ type run struct {
 	history *history
 	contest *contest
 	tails   []*tail
+	head    int64 // of the journal once all is healed; readers must get there
 	outages outages
 }
 
@@ -231,15 +232,31 @@ func (r *run) loadUnder(ctx context.Context, n *nemesis) error {
 		// All is healed: journals take appends soon.
 		healed, cancel := context.WithTimeout(ctx, healing)
 		for _, name := range []string{Journal, contestJournal} {
-			if _, e := r.cluster.brokers[0].client.Barrier(healed, name); e != nil {
+			barrier, e := r.cluster.brokers[0].client.Barrier(healed, name)
+			if e != nil {
 				err = errors.Join(err, fmt.Errorf("journal %s takes no appends once all is healed: %w", name, e))
+			} else if name == Journal {
+				r.head = barrier.Head
 			}
 		}
 		cancel()
-		_ = pause(ctx, time.Second) // Readers get to the end.
+		r.awaitTails(ctx)
 	}
 	readers.Cancel()
 	return errors.Join(err, readers.Wait())
+}
+
+// awaitTails waits until readers are at the end. Those who don't get there in time are found by check.
+func (r *run) awaitTails(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, healing)
+	defer cancel()
+	for _, t := range r.tails {
+		for t.at.Load() < r.head && !t.ended.Load() {
+			if pause(ctx, 10*time.Millisecond) != nil {
+				return
+			}
+		}
+	}
 }
 
 // check all that can be checked from outside.
@@ -273,7 +290,7 @@ func (r *run) check(ctx context.Context) ([]string, error) {
 	}
 	out = append(out, exposed...)
 	for _, t := range r.tails {
-		out = append(out, checkTail(t, contents[Journal])...)
+		out = append(out, checkTail(t, contents[Journal], r.head)...)
 	}
 	for _, m := range r.cluster.brokers {
 		out = append(out, checkProcess(m.process)...)
