@@ -83,7 +83,7 @@ accept: build ## ten million records by gRPC, HTTP and psql, counted exactly thr
 
 KILLS ?= 200
 chaos: $(TOOLS)/etcd $(TOOLS)/versitygw ## kill brokers KILLS times (200) under load, with other faults, and check that nothing is lost
-	$(GO) test ./test/chaos -run TestChaosLong -count=1 -v -timeout 3h -chaos.kills $(KILLS)
+	$(GO) test -tags chaos ./test/chaos -run TestChaosLong -count=1 -v -timeout 3h -chaos.kills $(KILLS)
 
 check: lint test test-nocgo ## all of it: run this before you send a change
 

@@ -16,9 +16,8 @@ import (
 )
 
 var (
-	seed  = flag.Uint64("chaos.seed", 0, "seed of the run; 0 is one of the clock")
-	kills = flag.Int("chaos.kills", 0, "brokers that are killed in the long form; 0 doesn't run it")
-	keep  = flag.String("chaos.dir", "", "directory that the processes keep all in, and that stays")
+	seed = flag.Uint64("chaos.seed", 0, "seed of the run; 0 is one of the clock")
+	keep = flag.String("chaos.dir", "", "directory that the processes keep all in, and that stays")
 )
 
 // diskSize of a broker: what its spools take many times.
@@ -83,22 +82,4 @@ func chaos(t *testing.T, cfg Config) {
 // TestChaosShort: few kills, in every run of the tests.
 func TestChaosShort(t *testing.T) {
 	chaos(t, Config{Kills: 3, EtcdMembers: 1, Ack: "replicated", Pace: 5 * time.Millisecond})
-}
-
-// TestChaosLong is what `make chaos` runs: half of the kills with either kind of store and of acknowledgement.
-func TestChaosLong(t *testing.T) {
-	if *kills == 0 {
-		return
-	}
-	long := Config{Kills: (*kills + 1) / 2, EtcdMembers: 3, Pace: 10 * time.Millisecond, AwaitStored: true}
-	t.Run("directory, replicated", func(t *testing.T) {
-		cfg := long
-		cfg.Ack = "replicated"
-		chaos(t, cfg)
-	})
-	t.Run("S3, synced", func(t *testing.T) {
-		cfg := long
-		cfg.Ack, cfg.Versitygw = "synced", testenv.Tool(t, "versitygw")
-		chaos(t, cfg)
-	})
 }

@@ -38,6 +38,6 @@
 //
 // # Testing
 //
-// The short form is a test of every run, the long one `make chaos`. Disks are filled where the test runs as root. The checker has tests of
+// The short form is a test of every run, the long one `make chaos`, which builds it by the tag chaos. Disks are filled where the test runs as root. The checker has tests of
 // its own, in which histories with each kind of violation have to be refused.
 package chaos
