@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -31,7 +32,7 @@ func TestGatewayIsBackWithinASecond(t *testing.T) {
 	began := time.Now()
 	s := start(t)
 	bound := max(time.Second, time.Since(began)) // A machine so busy that a server takes longer to begin is given as long.
-	least := time.Hour
+	var all []time.Duration
 	run(t, s, "CREATE TABLE g (id BIGINT)")
 	for i := range 5 {
 		run(t, s, "INSERT INTO g VALUES ($1)", i)
@@ -43,9 +44,11 @@ func TestGatewayIsBackWithinASecond(t *testing.T) {
 		require.Len(t, ids(t, s, "SELECT id FROM g"), i+1)
 		took := time.Since(began)
 		t.Logf("the gateway took %v to be back", took)
-		least = min(least, took)
+		require.Less(t, took, 10*time.Second)
+		all = append(all, took)
 	}
-	require.Less(t, least, bound)
+	slices.Sort(all)
+	require.Less(t, all[len(all)/2], bound, "as a rule: %v", all)
 }
 
 // TestKilledServerLeavesNoChild: the gateway ends with its parent, however that ends.
