@@ -32,6 +32,7 @@ type outcome struct {
 	Rate, Megabytes float64 // appends and MB a second
 	P50, P99        float64 // microseconds
 	CPU             float64 // microseconds of the servers' processor time for each append
+	Appends         int     // that were acknowledged
 }
 
 // target is what is loaded.
@@ -55,7 +56,10 @@ func (t *target) apply(ctx context.Context, l load, d time.Duration) (outcome, e
 	if err != nil {
 		return x, fmt.Errorf("%s, %s: %w", l, t.name, err)
 	}
-	x.CPU = float64((t.cpu() - before).Microseconds()) / (x.Rate * d.Seconds())
+	if x.Appends < 1 {
+		return x, fmt.Errorf("%s, %s: nothing was appended", l, t.name)
+	}
+	x.CPU = float64((t.cpu() - before).Microseconds()) / float64(x.Appends)
 	return x, nil
 }
 
@@ -88,7 +92,7 @@ func (l load) append(ctx context.Context, t *target, d time.Duration) (outcome, 
 	return outcome{
 		Rate: n / took, Megabytes: n * float64(l.size) / took / 1e6,
 		P50: figures.Percentile(all, 0.5), P99: figures.Percentile(all, 0.99),
-		CPU: float64((t.cpu() - before).Microseconds()) / n,
+		CPU: float64((t.cpu() - before).Microseconds()) / n, Appends: len(all),
 	}, nil
 }
 

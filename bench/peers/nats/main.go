@@ -141,7 +141,10 @@ func makeStream(at string, replicas int) error {
 }
 
 // result of a load; its fields are those of an outcome of bench/brokers.
-type result struct{ Rate, Megabytes, P50, P99 float64 }
+type result struct {
+	Rate, Megabytes, P50, P99 float64
+	Appends                   int
+}
 
 // load publishes for a time, and prints what came of it.
 func load(args []string) error {
@@ -159,7 +162,13 @@ func load(args []string) error {
 		return err
 	}
 	defer conn.Close()
-	js, err := conn.JetStream(nats.PublishAsyncMaxPending(4096))
+	lost := make(chan error, 1) // the first failure of a publication that nobody waited for
+	js, err := conn.JetStream(nats.PublishAsyncMaxPending(4096), nats.PublishAsyncErrHandler(func(_ nats.JetStream, _ *nats.Msg, err error) {
+		select {
+		case lost <- err:
+		default:
+		}
+	}))
 	if err != nil {
 		return err
 	}
@@ -187,6 +196,11 @@ func load(args []string) error {
 		case <-time.After(30 * time.Second):
 			return errors.New("publications aren't acknowledged")
 		}
+		select {
+		case err := <-lost:
+			return fmt.Errorf("a publication failed: %w", err)
+		default:
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -195,7 +209,7 @@ func load(args []string) error {
 	for _, c := range counts {
 		n += c
 	}
-	r := result{Rate: float64(n) / took, Megabytes: float64(n) * float64(*size) / took / 1e6}
+	r := result{Rate: float64(n) / took, Megabytes: float64(n) * float64(*size) / took / 1e6, Appends: n}
 	if l := slices.Sorted(slices.Values(slices.Concat(latencies...))); len(l) > 0 {
 		r.P50, r.P99 = l[len(l)/2], l[len(l)*99/100]
 	}
