@@ -145,7 +145,7 @@ type tally struct {
 }
 
 func (t *tally) add(text string, p []byte) {
-	b := append(t.rest, p...)
+	b := slices.Concat(t.rest, p)
 	t.n += bytes.Count(b, []byte(text))
 	t.rest = bytes.Clone(b[max(0, len(b)-len(text)+1):])
 }
