@@ -162,7 +162,7 @@ func (d *appendDriver) awaitRoute(ctx context.Context) (bool, error) {
 	case ctx.Err() != nil || errors.Is(err, errStopping):
 		return false, err
 	case d.patient.Err() != nil:
-		d.broker.log.LogAttrs(ctx, slog.LevelDebug, "append isn't applied", slog.String("journal", d.fsm.req.GetJournal()),
+		d.broker.log.LogAttrs(ctx, slog.LevelWarn, "append has waited in vain for the journal's brokers", slog.String("journal", d.fsm.req.GetJournal()),
 			slog.Any("error", d.fsm.blocked))
 		return false, nil
 	default:

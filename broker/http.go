@@ -177,7 +177,7 @@ func statusHint(s protocol.Status) string {
 	case protocol.Status_NO_JOURNAL_PRIMARY_BROKER:
 		return "try again in a moment: the journal is about to be assigned to a broker"
 	case protocol.Status_INSUFFICIENT_JOURNAL_BROKERS:
-		return "the journal has fewer brokers than its replication: try again in a moment, or start another broker, in another zone if all are in one, or lower the replication"
+		return "the journal has too few brokers that can be reached: try again; if that lasts, see that its brokers run, or start another broker, in another zone if all are in one, or lower the replication"
 	case protocol.Status_NOT_JOURNAL_PRIMARY_BROKER, protocol.Status_NOT_JOURNAL_BROKER:
 		return "ask the broker that the headers Location and X-Route-Token name"
 	case protocol.Status_OFFSET_NOT_YET_AVAILABLE:
