@@ -400,7 +400,12 @@ func (r *replica) failMissing(n *tenure, tickets []*ticket, missing *epoch.Missi
 		if !r.resets(r.env.entry(r.id), t) {
 			continue
 		}
-		if err := r.giveUpMissing(n, t); err != nil {
+		err := r.giveUpMissing(n, t)
+		if again, ok := errors.AsType[errAgain](err); ok {
+			r.completeAll(tickets, outcome{again: true, revision: again.revision})
+			return
+		}
+		if err != nil {
 			r.completeAll(tickets[i:i+1], outcome{err: rpcStatus(err, r.id.Journal)})
 			tickets = slices.Delete(slices.Clone(tickets), i, i+1)
 			break
@@ -424,7 +429,9 @@ func (r *replica) resets(e *entry, t *ticket) bool {
 func (r *replica) giveUpMissing(n *tenure, t *ticket) error {
 	ctx, cancel := context.WithTimeout(r.group.Context(), syncTimeout)
 	defer cancel()
+	release := r.holdFor(holder{end: cancel}) // Stores that hang keep nobody from the tenure.
 	l, err := r.relist(ctx, nil)
+	release()
 	e := r.env.entry(r.id)
 	switch {
 	case err != nil:

@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"broadsheet.dev/broadsheet/broker/epoch"
+	"broadsheet.dev/broadsheet/fragments"
+	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/protocol/wire"
 )
@@ -171,6 +173,60 @@ func TestSyncWithoutAnAnswer(t *testing.T) {
 		require.NoError(t, wait(t.Context(), time.Minute))
 		l.append("two")
 		require.EqualValues(t, 6, l.spool.State().Watermark)
+		require.NoError(t, l.close())
+	})
+}
+
+// TestResetGivesWay: a reset that waits for stores which hang keeps nobody from the tenure who polls for another epoch.
+func TestResetGivesWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, specWith(func(*protocol.JournalSpec_Fragment) {}))
+		synctest.Wait()
+		l.listing = newListing() // which nobody tends
+		n, err := l.acquire(t.Context())
+		require.NoError(t, err)
+		given := make(chan error, 1)
+		g := task.New(t.Context(), "reset")
+		g.Go("give up", func(context.Context) error {
+			given <- l.giveUpMissing(n, &ticket{offset: 100})
+			return nil
+		})
+		synctest.Wait()
+		began := time.Now()
+		require.NoError(t, l.preempt(7))
+		require.ErrorIs(t, <-given, context.Canceled)
+		require.Zero(t, time.Since(began))
+		require.Nil(t, l.holder.end)
+		require.NoError(t, g.Wait())
+		l.release(n)
+		require.NoError(t, l.close())
+	})
+}
+
+// TestResetOfAnothersJournal: appends to a journal that has another primary by now, as a reset finds out, are resolved again.
+func TestResetOfAnothersJournal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLone(t, specWith(func(*protocol.JournalSpec_Fragment) {}))
+		synctest.Wait()
+		l.index.SetStored([]fragments.Fragment{{Journal: "a/journal", Begin: 0, End: 100, Store: "file:///"}})
+		l.env.directories.(*loneDirectories).change(func(e *entry) {
+			e.epochs = epoch.List{{Number: 1}}
+			e.route = &protocol.Route{Members: e.route.GetMembers(), Primary: -1}
+		})
+		n, err := l.acquire(t.Context())
+		require.NoError(t, err)
+		n.revision = 1
+		var tickets []*ticket
+		for _, offset := range []int64{0, l.bound(l.env.entry(l.id).epochs), 0} {
+			tickets = append(tickets, &ticket{spec: l.currentSpec(), offset: offset, finished: make(chan struct{})})
+		}
+		l.failMissing(n, tickets, new(epoch.MissingError))
+		for _, k := range tickets {
+			<-k.finished
+			require.True(t, k.result.again, "%+v", k.result)
+			require.NoError(t, k.result.err)
+		}
+		l.release(n)
 		require.NoError(t, l.close())
 	})
 }
