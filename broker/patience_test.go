@@ -52,3 +52,11 @@ func TestPatience(t *testing.T) {
 		require.Equal(t, time.Minute, time.Since(began))
 	})
 }
+
+// TestPatienceEndsWithItsSource: a look that began before the source was stopped leaves no timer behind.
+func TestPatienceEndsWithItsSource(t *testing.T) {
+	source := newPatientSource(&drippingStream{ctx: endable(t.Context())}, time.Hour)
+	source.stop()
+	source.look(func(error) { require.Fail(t, "nobody is awaited") })
+	require.False(t, source.timer.Stop(), "it was set again")
+}

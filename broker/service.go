@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -159,6 +160,9 @@ type patientSource struct {
 	begun    time.Time
 	awaited  atomic.Int64 // since when Recv runs, from begun on and at least 1; 0 if it doesn't
 	timer    *time.Timer  // ends the stream
+
+	mu      sync.Mutex
+	stopped bool // the timer isn't set again
 }
 
 func newPatientSource(stream grpc.ClientStreamingServer[protocol.AppendRequest, protocol.AppendResponse], patience time.Duration) *patientSource {
@@ -176,6 +180,11 @@ var errIdle = errors.New("nothing was received for too long")
 
 // look whether the patience has ended, or else when to look again.
 func (s *patientSource) look(end context.CancelCauseFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return
+	}
 	left := s.patience
 	if since := s.awaited.Load(); since != 0 {
 		left -= time.Since(s.begun) - time.Duration(since)
@@ -195,6 +204,9 @@ func (s *patientSource) Recv() (*protocol.AppendRequest, error) {
 }
 
 func (s *patientSource) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
 	if s.timer != nil {
 		s.timer.Stop()
 	}
