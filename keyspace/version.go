@@ -62,7 +62,7 @@ func checkVersion(ctx context.Context, c *clientv3.Client) error {
 func checkMember(ctx context.Context, c *clientv3.Client, endpoint string) error {
 	r, err := c.Status(ctx, endpoint)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", endpoint, err)
 	}
 	if major, minor := parseVersion(r.Version); major < oldestMajor || major == oldestMajor && minor < oldestMinor {
 		return &VersionError{Endpoint: endpoint, Version: r.Version}

@@ -71,7 +71,7 @@ func TestOldEtcd(t *testing.T) {
 		{versions: []string{"3.5.12", "3.4.0"}, old: "3.4.0"},
 		{versions: []string{"unknown"}, old: "unknown"},
 		{versions: []string{"3"}, old: "3"},
-		{versions: []string{""}, err: "not now"},
+		{versions: []string{"", ""}, err: "not now"},
 	} {
 		t.Run(strings.Join(c.versions, " and "), func(t *testing.T) {
 			var endpoints []string
@@ -90,6 +90,9 @@ func TestOldEtcd(t *testing.T) {
 				require.ErrorContains(t, err, "has version "+c.old+": it has to be 3.5 or newer")
 			case c.err != "":
 				require.ErrorContains(t, err, c.err)
+				for _, endpoint := range endpoints {
+					require.ErrorContains(t, err, endpoint+": ")
+				}
 			default:
 				require.NoError(t, err)
 			}
