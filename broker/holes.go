@@ -53,7 +53,7 @@ func (h *holes) note(revision int64, s span) {
 	h.spans = append(h.spans, s)
 }
 
-// holeAround widens a range to all that has nothing stored around it; false if something in it is stored.
+// holeAround widens a range downwards, to where what is stored before it ends; false if something in it is stored.
 func holeAround(stored fragments.CoverSet, s span) (span, bool) {
 	i, ok := stored.Longest(s.begin)
 	if ok || i < len(stored) && stored[i].Begin < s.end {

@@ -72,11 +72,8 @@ func isLoopback(a net.Addr) bool {
 // knows tells whether a Host is a name of this broker. Browsers always send one.
 func (v *visitors) knows(host string) bool {
 	name := strings.ToLower(hostname(host))
-	if ip := net.ParseIP(name); ip != nil && ip.IsLoopback() {
-		return true
-	}
 	name = strings.TrimSuffix(name, ".")
-	return name == "" || name == "localhost" || strings.HasSuffix(name, ".localhost") || slices.Contains(v.hosts, name)
+	return name == "" || isLoopbackHost(name) || strings.HasSuffix(name, ".localhost") || slices.Contains(v.hosts, name)
 }
 
 // mayAsk tells whether a request comes from no page at all, from one of this broker's own, or of an origin that is

@@ -69,10 +69,16 @@ func (s Security) CheckAddress(network, address string) error {
 	if err != nil {
 		return err
 	}
-	if ip := net.ParseIP(host); host == "localhost" || (ip != nil && ip.IsLoopback()) {
+	if isLoopbackHost(host) {
 		return nil
 	}
 	return &ExposedError{Address: address}
+}
+
+// isLoopbackHost tells whether a host, without a port, is localhost or an address that this machine alone reaches.
+func isLoopbackHost(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // CheckDebugAddress is CheckAddress of a port of diagnostics, which asks nobody who they are, whatever other ports do.
