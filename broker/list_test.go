@@ -161,6 +161,31 @@ func TestLostLease(t *testing.T) {
 	require.Contains(t, mustRead(ctx, t, b, "a/journal", 0), "before")
 }
 
+// TestEtcdIsAway: without etcd appends go on until the broker's lease has run out, and no longer. Reads go on.
+func TestEtcdIsAway(t *testing.T) {
+	b := brokertest.New(t, brokertest.Config{Adjust: func(c *broker.Config) { c.LeaseTTL = 3e9 }})
+	ctx := bounded(t)
+	b.Create(brokertest.Spec("a/journal"))
+	want := "before "
+	mustAppend(ctx, t, b, "a/journal", want)
+	b.StopEtcd()
+	awaitCondition(ctx, t, func() bool {
+		r, err := appendWith(ctx, b.Client(), &protocol.AppendRequest{Journal: "a/journal"}, "then ")
+		if err != nil {
+			require.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
+			require.ErrorContains(t, err, "lease of this broker has run out")
+			return true
+		}
+		require.Equal(t, protocol.Status_OK, r.GetStatus())
+		want += "then "
+		return false
+	})
+	_, err := appendWith(ctx, b.Client(), &protocol.AppendRequest{Journal: "a/journal"}, "never ")
+	require.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
+	require.Equal(t, want, mustReadTo(ctx, t, b, "a/journal", 0, int64(len(want))))
+	b.Kill()
+}
+
 // TestHeaders: requests that name a revision wait for it, and those that were meant
 // for somebody else are refused.
 func TestHeaders(t *testing.T) {

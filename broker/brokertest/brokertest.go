@@ -70,8 +70,9 @@ type Broker struct {
 	port   string // host:port, once there is one
 	conn   *grpc.ClientConn
 
-	fleet   []*Broker   // that it is of, with itself; nil if it is alone
-	running *task.Group // nil while the broker doesn't run
+	etcd    *embedetcd.Server // nil if it is another's
+	fleet   []*Broker         // that it is of, with itself; nil if it is alone
+	running *task.Group       // nil while the broker doesn't run
 	gate    *gate
 	broker  *broker.Broker
 }
@@ -129,11 +130,15 @@ func (b *Broker) startEtcd(run string) {
 		Dir: filepath.Join(b.Dir, "etcd"), RunDir: run, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(b.tb, err)
-	b.tb.Cleanup(func() { require.NoError(b.tb, etcd.Close()) })
+	b.etcd = etcd
+	b.tb.Cleanup(b.StopEtcd)
 	b.Etcd, err = etcd.Client(ctx)
 	require.NoError(b.tb, err)
 	b.tb.Cleanup(func() { require.NoError(b.tb, b.Etcd.Close()) })
 }
+
+// StopEtcd ends the etcd that was started with this broker, for good.
+func (b *Broker) StopEtcd() { require.NoError(b.tb, b.etcd.Close()) }
 
 // NewFleet starts brokers that share an etcd and a store, one in each zone. They end with the test.
 func NewFleet(tb testing.TB, cfg Config, zones ...string) []*Broker {
