@@ -98,12 +98,12 @@ type replica struct {
 	queue  queue         // appends that wait for it
 	opened chan struct{} // closed once spool is set
 	spool  *spool.Journal
-	failed chan struct{}                     // closed when the first attempt to open failed
-	closed chan struct{}                     // closed first of all when the replica is given up
-	done   chan struct{}                     // closed last of all
-	full   chan struct{}                     // cap 1: a fragment was completed
-	tended chan struct{}                     // cap 1: spec or route changed
-	leads  atomic.Bool                       // the tenure has a pipeline
+	failed chan struct{} // closed when the first attempt to open failed
+	closed chan struct{} // closed first of all when the replica is given up
+	done   chan struct{} // closed last of all
+	full   chan struct{} // cap 1: a fragment was completed
+	tended chan struct{} // cap 1: spec or route changed
+	leads  atomic.Bool   // the tenure has a pipeline
 
 	acked   atomic.Pointer[ackedHead]          // what every member has; nil until that is known
 	missing atomic.Pointer[epoch.MissingError] // why no epoch can be formed; nil if one can
