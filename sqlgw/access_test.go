@@ -112,3 +112,23 @@ func TestSchemaOwner(t *testing.T) {
 	}
 	require.Equal(t, no, as("carl").mayDrop(snap, table))
 }
+
+// TestRoleThatWouldBeItsOwnMember isn't made.
+func TestRoleThatWouldBeItsOwnMember(t *testing.T) {
+	c := testCatalog(t)
+	ctx := t.Context()
+	a, err := c.CreateRole(ctx, catalog.Role{Name: "a"})
+	require.NoError(t, err)
+	_, err = c.CreateRole(ctx, catalog.Role{Name: "b", MemberOf: []int64{a.ID}})
+	require.NoError(t, err)
+	s := &session{gateway: &Gateway{cfg: Config{Catalog: c}}, user: catalog.Superuser}
+	create := func(in, member string) error {
+		return s.createRole(ctx, testSnapshot(t, c), &parse.CreateRole{Name: "r", InRoles: []parse.RoleName{{Name: in}}, Members: []parse.RoleName{{Name: member}}})
+	}
+	for _, in := range []string{"a", "b"} {
+		require.Equal(t, &pgwire.Error{Code: "0LP01", Message: `role "r" is a member of role "a"`}, create(in, "a"), in)
+		_, ok := testSnapshot(t, c).Role("r")
+		require.False(t, ok)
+	}
+	require.NoError(t, create("a", "b"))
+}

@@ -187,6 +187,11 @@ func (s *session) createRole(ctx context.Context, snap *catalog.Snapshot, p *par
 		if err := s.mayGrantRole(snap, x); err != nil {
 			return err
 		}
+		for _, m := range members {
+			if above, ok := snap.Actor(x.Name); ok && above.Is(m.ID) { // itself among them
+				return sqlError("0LP01", "role %q is a member of role %q", r.Name, m.Name)
+			}
+		}
 		r.MemberOf = append(r.MemberOf, x.ID)
 	}
 	verifier, err := s.verifier(p.Options)
@@ -198,9 +203,6 @@ func (s *session) createRole(ctx context.Context, snap *catalog.Snapshot, p *par
 		return err
 	}
 	for _, m := range members {
-		if slices.ContainsFunc(in, func(x catalog.Role) bool { return x.ID == m.ID }) {
-			return sqlError("0LP01", "role %q is a member of role %q", r.Name, m.Name)
-		}
 		if err := s.gateway.cfg.Catalog.AlterRole(ctx, m, func(x *catalog.Role) error {
 			x.MemberOf = append(x.MemberOf, r.ID)
 			return nil
