@@ -3,6 +3,7 @@ package sqlgw
 import (
 	"context"
 	"log/slog"
+	"os"
 	"testing"
 	"time"
 
@@ -131,4 +132,18 @@ func TestRoleThatWouldBeItsOwnMember(t *testing.T) {
 		require.False(t, ok)
 	}
 	require.NoError(t, create("a", "b"))
+}
+
+// TestFirstPassword is asked for only while the role has none.
+func TestFirstPassword(t *testing.T) {
+	u := Users{Catalog: testCatalog(t)}
+	gone := func() (string, error) { return "", os.ErrNotExist }
+	_, err := u.SetFirstPassword(t.Context(), gone)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	set, err := u.SetFirstPassword(t.Context(), func() (string, error) { return "x", nil })
+	require.NoError(t, err)
+	require.True(t, set)
+	set, err = u.SetFirstPassword(t.Context(), gone)
+	require.NoError(t, err)
+	require.False(t, set)
 }

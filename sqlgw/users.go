@@ -41,18 +41,21 @@ func (u Users) Member(ctx context.Context, user, role string) (bool, error) {
 	return ok && exists && a.Is(r.ID), nil
 }
 
-// SetFirstPassword gives the role postgres a password, or the verifier of one, unless it has one.
-func (u Users) SetFirstPassword(ctx context.Context, password string) (bool, error) {
-	verifier, err := verifierOf(password)
-	if err != nil {
-		return false, err
-	}
+// SetFirstPassword gives the role postgres a password, or the verifier of one, unless it has one: the password is asked
+// for only then.
+func (u Users) SetFirstPassword(ctx context.Context, password func() (string, error)) (bool, error) {
 	set := false
-	err = u.Catalog.AlterRole(ctx, catalog.Role{ID: catalog.SuperuserID, Name: catalog.Superuser}, func(r *catalog.Role) error {
+	err := u.Catalog.AlterRole(ctx, catalog.Role{ID: catalog.SuperuserID, Name: catalog.Superuser}, func(r *catalog.Role) error {
 		if set = r.Password == ""; !set {
 			return errHasPassword
 		}
-		r.Password = verifier
+		text, err := password()
+		if err != nil {
+			return err
+		}
+		if r.Password, err = verifierOf(text); err != nil {
+			return fmt.Errorf("the first password of role %q: %w", r.Name, err)
+		}
 		return nil
 	})
 	if errors.Is(err, errHasPassword) {

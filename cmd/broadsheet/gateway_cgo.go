@@ -98,15 +98,25 @@ func runGateway(ctx context.Context, f *gatewayFlags) error {
 	if err := limitMemory(ceiling); err != nil {
 		return err
 	}
-	auth, err := f.auth.read(f.listen, log)
-	if err != nil {
-		return err
-	}
-	ln, err := listenSQL(f.listen)
+	ln, auth, err := f.openSQL(log)
 	if err != nil {
 		return err
 	}
 	return serveGateway(ctx, f, gatewaySetup{ceiling: ceiling, ln: ln, auth: auth}, log)
+}
+
+// openSQL listens, and reads who may connect. Where the listener was handed down its address is looked at all the same:
+// the rules may be others than those that the parent has read.
+func (f *gatewayFlags) openSQL(log *slog.Logger) (net.Listener, sqlAuth, error) {
+	ln, err := listenSQL(f.listen)
+	if err != nil {
+		return nil, sqlAuth{}, err
+	}
+	auth, err := f.auth.read(ln.Addr().String(), log)
+	if err != nil {
+		return nil, sqlAuth{}, errors.Join(err, ln.Close())
+	}
+	return ln, auth, nil
 }
 
 // gatewaySetup is what a gateway's flags have come to.
@@ -123,10 +133,10 @@ func newWire(ctx context.Context, backend pgwire.Backend, tables *catalog.Catalo
 	if err != nil {
 		return nil, err
 	}
-	if auth.password != "" {
+	if auth.password != nil {
 		set, err := users.SetFirstPassword(ctx, auth.password)
 		if err != nil {
-			return nil, fmt.Errorf("--sql-password-file: %w", err)
+			return nil, err
 		}
 		if set {
 			log.LogAttrs(ctx, slog.LevelInfo, "the role postgres has its first password")

@@ -99,6 +99,9 @@ func serve(ctx context.Context, f *serveFlags, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := f.auth.checkPassword(ctx, log); err != nil {
+		return err
+	}
 	if _, err := ackMode(f.ack); err != nil {
 		return err
 	}

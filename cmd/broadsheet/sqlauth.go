@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -48,13 +50,14 @@ func (f *sqlAuthFlags) args() []string {
 
 // sqlAuth is what the flags name, read.
 type sqlAuth struct {
-	rules    hba.Rules // nil trusts
-	tls      *tls.Config
-	password string // the first one of the role postgres
+	rules hba.Rules // nil trusts
+	tls   *tls.Config
+	// password reads the first one of the role postgres; nil if no file of it was named.
+	password func() (string, error)
 }
 
-// read the files, and hold them against each other and the address that is listened on, unless that
-// was handed down by a process that did.
+// read the files, and hold them against each other and the address that is listened on. The password's is read when it
+// is needed.
 func (f *sqlAuthFlags) read(address string, log *slog.Logger) (sqlAuth, error) {
 	var a sqlAuth
 	var err error
@@ -63,10 +66,8 @@ func (f *sqlAuthFlags) read(address string, log *slog.Logger) (sqlAuth, error) {
 			return a, err
 		}
 	}
-	if !strings.HasPrefix(address, "fd:") {
-		if err := f.mayListen(a.rules, address); err != nil {
-			return a, err
-		}
+	if err := f.mayListen(a.rules, address); err != nil {
+		return a, err
 	}
 	if a.tls, err = f.readTLS(log); err != nil {
 		return a, err
@@ -77,8 +78,23 @@ func (f *sqlAuthFlags) read(address string, log *slog.Logger) (sqlAuth, error) {
 	if line := a.rules.NeedCA(); line != 0 && f.files.CA == "" {
 		return a, withHint(fmt.Errorf("--sql-hba: %s: line %d is for clients' certificates, and nothing says who signs them", f.hba, line), "name the authorities' file with --sql-tls-client-ca")
 	}
-	a.password, err = f.readPassword()
-	return a, err
+	if f.passwordFile != "" {
+		a.password = f.readPassword
+	}
+	return a, nil
+}
+
+// checkPassword looks whether the file of the password has one. It needn't be there any more when the role has one.
+func (f *sqlAuthFlags) checkPassword(ctx context.Context, log *slog.Logger) error {
+	if f.passwordFile == "" {
+		return nil
+	}
+	_, err := f.readPassword()
+	if errors.Is(err, fs.ErrNotExist) {
+		log.LogAttrs(ctx, slog.LevelWarn, "the file of the first password isn't there: SQL isn't served unless the role postgres has one", slog.String("file", f.passwordFile))
+		return nil
+	}
+	return err
 }
 
 func readRules(file string) (hba.Rules, error) {
@@ -132,9 +148,6 @@ func (f *sqlAuthFlags) readTLS(log *slog.Logger) (*tls.Config, error) {
 
 // readPassword is the first line of the file.
 func (f *sqlAuthFlags) readPassword() (string, error) {
-	if f.passwordFile == "" {
-		return "", nil
-	}
 	text, err := os.ReadFile(f.passwordFile)
 	if err != nil {
 		return "", fmt.Errorf("--sql-password-file: %w", err)
