@@ -135,8 +135,8 @@ func (c *Catalog) Grant(ctx context.Context, on Thing, grants []Grant, revoke bo
 		if err != nil {
 			return err
 		}
-		if len(value) > maxEntry {
-			return &Error{Code: ErrInvalid, Kind: kind, Name: name, Detail: fmt.Sprintf("with its privileges it has %d bytes, at most %d work", len(value), maxEntry)}
+		if err := fits(kind, name, value); err != nil {
+			return err
 		}
 		ok, err := c.commit(ctx, []clientv3.Cmp{unchanged(key, s.kvs[0].GetModRevision())}, clientv3.OpPut(key, value), c.putVersion())
 		if err != nil {

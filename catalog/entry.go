@@ -117,6 +117,14 @@ func encode(v any) string {
 	return string(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
 }
 
+// fits tells whether etcd takes the entry of something.
+func fits(kind, name, entry string) error {
+	if n := len(entry); n > maxEntry {
+		return &Error{Code: ErrInvalid, Kind: kind, Name: name, Detail: fmt.Sprintf("its definition has %d bytes, at most %d work", n, maxEntry)}
+	}
+	return nil
+}
+
 // decodeEntry reads a value whose format this program knows.
 func decodeEntry[T any](value []byte) (T, error) {
 	var v T

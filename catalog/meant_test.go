@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -100,4 +101,102 @@ func TestWhatWasMadeInItsPlace(t *testing.T) {
 	}
 	w.clean(c)
 	dropAll(now)
+}
+
+// TestSequencesAndTablesShareNames, whichever comes first.
+func TestSequencesAndTablesShareNames(t *testing.T) {
+	w := newWorld(t)
+	c := w.run()
+	w.brokers.add(t, "logs/a")
+	sequence := func(name string) error {
+		_, err := c.CreateObject(t.Context(), w.schema(PublicSchema), Object{Kind: SequenceObject, Name: name, Sequence: &Sequence{Type: "int8"}}, false)
+		return err
+	}
+	require.NoError(t, sequence("x"))
+	for _, on := range []string{"", "logs/"} {
+		spec := testSpec("x")
+		spec.OnJournals = on
+		_, err := c.CreateTable(t.Context(), spec)
+		require.Equal(t, &Error{Code: ErrExists, Kind: "table", Name: "x"}, err)
+	}
+	_, err := c.CreateTable(t.Context(), testSpec("t"))
+	require.NoError(t, err)
+	require.Equal(t, &Error{Code: ErrExists, Kind: "sequence", Name: "t"}, sequence("t"))
+
+	// A sequence that is made while a table is.
+	slow := w.open(func(config *Config) {
+		config.Journals = &hookedJournals{Journals: w.brokers, before: func(call string, n int) error {
+			if call == "Apply" && n == 1 {
+				return sequence("y")
+			}
+			return nil
+		}}
+	})
+	_, err = slow.CreateTable(t.Context(), testSpec("y"))
+	require.Equal(t, &Error{Code: ErrExists, Kind: "table", Name: "y"}, err)
+	require.Len(t, w.clean(c).Tables(), 1)
+}
+
+// TestEntriesThatAreTooLarge are refused by the name of what they are of, before etcd is asked.
+func TestEntriesThatAreTooLarge(t *testing.T) {
+	w := newWorld(t)
+	c := w.run()
+	ctx := t.Context()
+	table, err := c.CreateTable(ctx, testSpec("t"))
+	require.NoError(t, err)
+	public := w.schema(PublicSchema)
+	object, err := c.CreateObject(ctx, public, Object{Kind: SequenceObject, Name: "q", Sequence: &Sequence{Type: "int8"}}, false)
+	require.NoError(t, err)
+	role, err := c.CreateRole(ctx, Role{Name: "r"})
+	require.NoError(t, err)
+	almost := strings.Repeat("x", maxEntry-2000)
+	table, err = c.ChangeTable(ctx, table, Change{Comment: &almost})
+	require.NoError(t, err)
+	before := w.dump()
+	long := strings.Repeat("x", maxEntry)
+	many := make([]int64, maxEntry/5)
+	grants := make([]Grant, 100)
+	for i := range many {
+		many[i] = firstID
+	}
+	for i := range grants {
+		grants[i] = Grant{Role: int64(firstID + i), Privileges: "rU"}
+	}
+	for what, do := range map[string]func() error{
+		`sequence "q"`: func() error { _, err := c.CommentObject(ctx, object, long); return err },
+		`sequence "new"`: func() error {
+			_, err := c.CreateObject(ctx, public, Object{Kind: SequenceObject, Name: "new", Comment: long, Sequence: &Sequence{Type: "int8"}}, false)
+			return err
+		},
+		`schema "public"`: func() error { return c.CommentSchema(ctx, public, long) },
+		`table "t"`: func() error {
+			return c.Grant(ctx, Thing{Schema: PublicSchema, Table: "t", ID: table.ID}, grants, false)
+		},
+		`role "new"`: func() error { _, err := c.CreateRole(ctx, Role{Name: "new", MemberOf: many}); return err },
+		`role "r"`:   func() error { return c.AlterRole(ctx, role, func(r *Role) error { r.MemberOf = many; return nil }) },
+	} {
+		err := do()
+		require.ErrorIs(t, err, ErrInvalid, what)
+		require.ErrorContains(t, err, what)
+		require.ErrorContains(t, err, "at most 1048576 work", what)
+		require.True(t, before == w.dump(), what)
+	}
+}
+
+// TestRoleOfAnEntryThatCannotBeRead stays: the entry may say that it is its owner.
+func TestRoleOfAnEntryThatCannotBeRead(t *testing.T) {
+	w := newWorld(t)
+	c := w.run()
+	role, err := c.CreateRole(t.Context(), Role{Name: "r"})
+	require.NoError(t, err)
+	for _, key := range []string{c.keys.table(DefaultDatabase, PublicSchema, "newer"), c.keys.schema(DefaultDatabase, "newer")} {
+		_, err = w.client.Put(t.Context(), key, `{"format":2}`)
+		require.NoError(t, err)
+		err = c.DropRole(t.Context(), role)
+		require.ErrorIs(t, err, ErrUnreadable)
+		require.ErrorContains(t, err, key)
+		_, err = w.client.Delete(t.Context(), key)
+		require.NoError(t, err)
+	}
+	require.NoError(t, c.DropRole(t.Context(), role))
 }

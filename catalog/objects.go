@@ -95,8 +95,9 @@ func (c *Catalog) CreateObject(ctx context.Context, in Schema, o Object, replace
 		return o, err
 	}
 	key, schemaKey := c.keys.object(c.database, o.Schema, o.Kind, o.key()), c.keys.schema(c.database, o.Schema)
+	tableKey := c.keys.table(c.database, o.Schema, o.Name)
 	for {
-		s, err := c.read(ctx, schemaKey, key, c.keys.table(c.database, o.Schema, o.Name))
+		s, err := c.read(ctx, schemaKey, key, tableKey)
 		if err != nil {
 			return o, fmt.Errorf("catalog: create %s %q: %w", o.Kind, o.Name, err)
 		}
@@ -113,10 +114,13 @@ func (c *Catalog) CreateObject(ctx context.Context, in Schema, o Object, replace
 			}
 		}
 		value := encode(objectEntry{Format: entryFormat, Object: o})
-		if len(value) > maxEntry {
-			return o, &Error{Code: ErrInvalid, Kind: string(o.Kind), Name: o.Name, Detail: fmt.Sprintf("its definition has %d bytes, at most %d work", len(value), maxEntry)}
+		if err := fits(string(o.Kind), o.Name, value); err != nil {
+			return o, err
 		}
 		compares := append(s.compares(), unchanged(schemaKey, s.kvs[0].GetModRevision()), unchanged(key, s.kvs[1].GetModRevision()))
+		if o.Function == nil {
+			compares = append(compares, absent(tableKey))
+		}
 		ok, err := c.commit(ctx, compares, s.take(), clientv3.OpPut(key, value), c.putVersion())
 		if err != nil {
 			return o, c.unknown(string(o.Kind), o.Name, err)
@@ -140,8 +144,11 @@ func (c *Catalog) CommentObject(ctx context.Context, o Object, comment string) (
 			return o, err
 		}
 		found.Comment = comment
-		ok, err := c.commit(ctx, []clientv3.Cmp{unchanged(key, s.kvs[0].GetModRevision())},
-			clientv3.OpPut(key, encode(objectEntry{Format: entryFormat, Object: found})), c.putVersion())
+		value := encode(objectEntry{Format: entryFormat, Object: found})
+		if err := fits(string(o.Kind), o.Name, value); err != nil {
+			return o, err
+		}
+		ok, err := c.commit(ctx, []clientv3.Cmp{unchanged(key, s.kvs[0].GetModRevision())}, clientv3.OpPut(key, value), c.putVersion())
 		if err != nil {
 			return o, c.unknown(string(o.Kind), o.Name, err)
 		}
@@ -286,7 +293,11 @@ func (c *Catalog) CommentSchema(ctx context.Context, on Schema, comment string) 
 			return err
 		}
 		e.Comment = comment
-		ok, err := c.commit(ctx, []clientv3.Cmp{unchanged(key, s.kvs[0].GetModRevision())}, clientv3.OpPut(key, encode(e)), c.putVersion())
+		value := encode(e)
+		if err := fits("schema", name, value); err != nil {
+			return err
+		}
+		ok, err := c.commit(ctx, []clientv3.Cmp{unchanged(key, s.kvs[0].GetModRevision())}, clientv3.OpPut(key, value), c.putVersion())
 		if err != nil {
 			return c.unknown("schema", name, err)
 		}

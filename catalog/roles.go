@@ -101,6 +101,9 @@ func (c *Catalog) CreateRole(ctx context.Context, r Role) (Role, error) {
 			return r, &Error{Code: ErrExists, Kind: "role", Name: r.Name}
 		}
 		r.ID = s.nextID
+		if err := fits("role", r.Name, r.encode()); err != nil {
+			return r, err
+		}
 		ok, err := c.commit(ctx, append(s.compares(), absent(key)), s.take(), clientv3.OpPut(key, r.encode()), c.putVersion())
 		if err != nil {
 			return r, c.unknown("role", r.Name, err)
@@ -142,6 +145,9 @@ func (c *Catalog) AlterRole(ctx context.Context, role Role, change func(*Role) e
 		if id == SuperuserID && (!r.Superuser || !r.Login) {
 			return &Error{Code: ErrInvalid, Kind: "role", Name: name, Detail: "the first role stays a superuser that may log in"}
 		}
+		if err := fits("role", name, r.encode()); err != nil {
+			return err
+		}
 		ok, err := c.commit(ctx, []clientv3.Cmp{compare}, clientv3.OpPut(key, r.encode()), c.putVersion())
 		if err != nil {
 			return c.unknown("role", name, err)
@@ -182,7 +188,10 @@ func (c *Catalog) DropRole(ctx context.Context, drop Role) error {
 		}
 		for _, answer := range r.Responses[1:] {
 			for _, kv := range answer.GetResponseRange().GetKvs() {
-				v, _ := c.keys.decode(string(kv.GetKey()), kv.GetValue())
+				v, err := c.keys.decode(string(kv.GetKey()), kv.GetValue())
+				if err != nil { // who it belongs to isn't known
+					return &Error{Code: ErrUnreadable, Kind: "entry", Name: string(kv.GetKey()), Err: err}
+				}
 				if detail := dependsOn(v, role.ID); detail != "" {
 					return &Error{Code: ErrNotEmpty, Kind: "role", Name: name, Detail: detail}
 				}

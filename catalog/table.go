@@ -32,7 +32,7 @@ const (
 
 	maxColumns = 1600 // PostgreSQL's
 
-	// maxEntry is the size of a table's entry in bytes: etcd takes requests of 1.5 MiB.
+	// maxEntry is the size of an entry in bytes: etcd takes requests of 1.5 MiB.
 	maxEntry = 1 << 20
 )
 
@@ -217,12 +217,7 @@ func tableOf(kv *mvccpb.KeyValue, want Table) (Table, error) {
 }
 
 // fits tells whether etcd takes the table's entry.
-func (t Table) fits() error {
-	if n := len(t.encode()); n > maxEntry {
-		return &Error{Code: ErrInvalid, Kind: "table", Name: t.Name, Detail: fmt.Sprintf("its definition has %d bytes, at most %d work", n, maxEntry)}
-	}
-	return nil
-}
+func (t Table) fits() error { return fits("table", t.Name, t.encode()) }
 
 // journalNames are those of the journals that a table of the prefix made.
 func journalNames(prefix string, n int) []string {
