@@ -204,8 +204,7 @@ type Change struct {
 	Constraints []Constraint
 	Indexes     []Index
 	DropIndex   int64
-	// Comment, where it isn't nil, becomes that of the table, or of the column, index or constraint of
-	// this id.
+	// Comment, where it isn't nil, becomes that of the table, or of the column or the index of this id.
 	Comment *string
 	Column  int64
 	Index   int64

@@ -73,7 +73,7 @@ func (c *Catalog) CreateSchemaFor(ctx context.Context, name string, owner int64)
 	}
 }
 
-// DropSchema removes a schema that has no tables, and none that are being made. Another that was made in its place
+// DropSchema removes a schema that has no tables, none that are being made, and no functions or sequences. Another that was made in its place
 // isn't meant.
 func (c *Catalog) DropSchema(ctx context.Context, drop Schema) error {
 	key, name := c.keys.schema(c.database, drop.Name), drop.Name
@@ -96,7 +96,7 @@ func (c *Catalog) DropSchema(ctx context.Context, drop Schema) error {
 		case tables > 0:
 			return &Error{Code: ErrNotEmpty, Kind: "schema", Name: name, Detail: fmt.Sprintf("it has %d tables", tables)}
 		case r.Responses[3].GetResponseRange().GetCount() > 0:
-			return &Error{Code: ErrNotEmpty, Kind: "schema", Name: name, Detail: "it has functions, sequences or views"}
+			return &Error{Code: ErrNotEmpty, Kind: "schema", Name: name, Detail: "it has functions or sequences"}
 		case making > 0:
 			return &Error{Code: ErrNotEmpty, Kind: "schema", Name: name, Detail: "a table is being made in it", Hint: "Try again in a minute."}
 		default:

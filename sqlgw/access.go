@@ -7,7 +7,7 @@ import (
 )
 
 // actor is who runs the session's statements, as a snapshot knows it. On a server that trusts, whoever
-// isn't a role is the superuser. A role that was dropped meanwhile may do nothing.
+// isn't a role is the superuser: also one whose role was dropped meanwhile, which on other servers may do nothing.
 func (s *session) actor(snap *catalog.Snapshot) catalog.Actor {
 	a, ok := snap.Actor(s.user)
 	if !ok && s.trusted {

@@ -13,7 +13,8 @@ import (
 // Users are the catalog's roles, as pgwire asks for them.
 type Users struct{ Catalog *catalog.Catalog }
 
-// Verifier of a user's password; zero if it may not log in, or has none. It costs the same for everybody.
+// Verifier of a user's password; zero if it may not log in, or has none. What is read of etcd is the same for
+// everybody; only who has a password has one parsed.
 func (u Users) Verifier(ctx context.Context, user string, _ pgwire.Peer) (scram.Verifier, error) {
 	snap, err := u.Catalog.Snapshot(ctx)
 	if err != nil {
