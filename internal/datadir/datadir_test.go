@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"broadsheet.dev/broadsheet/internal/datadir"
 )
@@ -161,4 +162,27 @@ func TestRunDirectoriesAtOnce(t *testing.T) {
 	for range cap(errs) {
 		require.NoError(t, <-errs)
 	}
+}
+
+// TestSomebodyElsesLock isn't waited for: others can put what they like where a run directory will be.
+func TestSomebodyElsesLock(t *testing.T) {
+	base, err := os.MkdirTemp("", "bs") //nolint:usetesting // as above
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(base)) })
+	t.Setenv("XDG_RUNTIME_DIR", base)
+	path, theirs := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	d, err := datadir.Open(path)
+	require.NoError(t, err)
+	run := d.Run()
+	require.NoError(t, d.Close())
+	lock, err := os.Create(filepath.Join(theirs, "lock"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, lock.Close()) })
+	require.NoError(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+	require.NoError(t, os.Symlink(theirs, run))
+
+	d, err = datadir.Open(path)
+	require.NoError(t, err)
+	require.NoError(t, d.Close())
+	require.FileExists(t, lock.Name())
 }

@@ -62,11 +62,14 @@ func makeRunDir(path string) (*runDir, error) {
 
 // tryRunDir makes it anew. It returns nil if somebody has taken it for a dead one's meanwhile, who removed it.
 func tryRunDir(run string) (*runDir, error) {
-	// Who removes a directory holds its lock until that is done. Nobody begins to while we do.
-	if old, err := os.OpenFile(filepath.Join(run, runLock), os.O_RDWR|syscall.O_NOFOLLOW, 0); err == nil {
-		defer func() { _ = old.Close() }() // The lock goes with it.
-		if err := unix.Flock(int(old.Fd()), unix.LOCK_EX); err != nil {
-			return nil, err
+	// Who removes a directory holds its lock until that is done. Nobody begins to while we do. In one that somebody else
+	// has made they may hold a lock for ever.
+	if isOurs(run) {
+		if old, err := os.OpenFile(filepath.Join(run, runLock), os.O_RDWR|syscall.O_NOFOLLOW, 0); err == nil {
+			defer func() { _ = old.Close() }() // The lock goes with it.
+			if err := unix.Flock(int(old.Fd()), unix.LOCK_EX); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if err := os.RemoveAll(run); err != nil {
