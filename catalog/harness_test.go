@@ -188,7 +188,7 @@ func (w *world) table(schemaName, name string) Table {
 	require.NoError(w.t, err)
 	t := Table{Schema: schemaName, Name: name}
 	for _, kv := range r.Kvs {
-		if found, err := decodeTable(kv.Value); err == nil {
+		if found, err := decodeTable(kv.GetValue()); err == nil {
 			t = found
 		}
 	}
@@ -202,7 +202,7 @@ func (w *world) schema(name string) Schema {
 	require.NoError(w.t, err)
 	s := Schema{Name: name}
 	for _, kv := range r.Kvs {
-		e, err := decodeEntry[nameEntry](kv.Value)
+		e, err := decodeEntry[nameEntry](kv.GetValue())
 		require.NoError(w.t, err)
 		s.ID = e.ID
 	}

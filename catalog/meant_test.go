@@ -44,7 +44,8 @@ func TestWhatWasMadeInItsPlace(t *testing.T) {
 		object Object
 		role   Role
 	}
-	makeAll := func() (m made) {
+	makeAll := func() made {
+		var m made
 		var err error
 		m.schema, err = c.CreateSchemaFor(ctx, "s", alice.ID)
 		require.NoError(t, err)
@@ -179,7 +180,7 @@ func TestEntriesThatAreTooLarge(t *testing.T) {
 		require.ErrorIs(t, err, ErrInvalid, what)
 		require.ErrorContains(t, err, what)
 		require.ErrorContains(t, err, "at most 1048576 work", what)
-		require.True(t, before == w.dump(), what)
+		require.Equal(t, before, w.dump(), what)
 	}
 }
 
