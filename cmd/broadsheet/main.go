@@ -15,6 +15,7 @@ import (
 	"broadsheet.dev/broadsheet/cmd/broadsheet/journals"
 	"broadsheet.dev/broadsheet/cmd/broadsheet/settings"
 	"broadsheet.dev/broadsheet/cmd/broadsheet/speech"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/sql"
 )
 
 // commit is set by the linker.
@@ -48,6 +49,6 @@ func rootCommand() *cobra.Command {
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return withHint(err, "run '"+c.CommandPath()+" --help' to see its flags")
 	})
-	cmd.AddCommand(serveCommand(), brokerCommand(), gatewayCommand(), journals.Command(), attach.Command(), settings.Command())
+	cmd.AddCommand(serveCommand(), brokerCommand(), gatewayCommand(), journals.Command(), attach.Command(), sql.Command(), sql.TablesCommand(), settings.Command())
 	return cmd
 }
