@@ -10,7 +10,7 @@
 // status, SQLSTATE. A statement scores if the server's answer is the same.
 //
 // Rows are compared as a multiset, of texts. Where they depend on what the server is, as a list of
-// its functions does, they aren't: testdata/loose.txt says of which statements, and why. OIDs of what
+// its functions does, it is only compared whether there are any: testdata/loose.txt says of which statements, and why. OIDs of what
 // the schema made differ from server to server, and are replaced by their place: {journal.orders}
 // in a statement is that relation's OID, and an OID of 16000 or more in an answer is "oid".
 //
