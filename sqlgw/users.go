@@ -81,20 +81,20 @@ func verifierOf(password string) (string, error) {
 }
 
 // admit tells whether a user may begin a session, and tells the session's settings who it is. Where nobody has to
-// prove that, everybody may.
+// prove that, everybody may: as the superuser, unless the user is a role.
 func (g *Gateway) admit(ctx context.Context, s pgwire.Startup, to *settings) error {
-	if s.Peer.Method == "" {
-		return nil
-	}
 	snap, err := g.cfg.Catalog.Snapshot(ctx)
 	if err != nil {
 		return err
 	}
 	r, ok := snap.Role(s.User)
+	trusted := s.Peer.Method == ""
 	switch {
+	case !ok && trusted:
+		return nil
 	case !ok:
 		return sqlError("28000", "role %q does not exist", s.User)
-	case !r.Login:
+	case !r.Login && !trusted:
 		return sqlError("28000", "role %q is not permitted to log in", s.User)
 	}
 	to.identify(r)

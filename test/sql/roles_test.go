@@ -42,6 +42,10 @@ func TestPrivileges(t *testing.T) {
 		exec(t, root, sql)
 	}
 	alice, bob := as(t, "priv_alice"), as(t, "priv_bob")
+	for conn, want := range map[*pgx.Conn]string{alice: "priv_alice off", bob: "priv_bob off", root: "postgres on", as(t, "priv_nobody"): "postgres on"} {
+		require.Equal(t, want, conn.PgConn().ParameterStatus("session_authorization")+" "+conn.PgConn().ParameterStatus("is_superuser"))
+		require.Equal(t, strings.Fields(want), append(rows(t, conn, "SHOW session_authorization"), rows(t, conn, "SHOW is_superuser")...))
+	}
 	const noSchema = "42501 permission denied for schema priv"
 	require.Equal(t, noSchema, says(t, alice, "SELECT * FROM priv.secrets"))
 	exec(t, root, "GRANT USAGE ON SCHEMA priv TO PUBLIC")
