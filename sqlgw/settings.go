@@ -14,6 +14,7 @@ import (
 // said in this session, else its initial one.
 type settings struct {
 	table  []setting
+	given  map[string]string // custom parameters of the startup packet, by lower-case name
 	values *settingValues
 	shared bool // values were handed out: they are copied before they change
 	sink   pgwire.ParameterSink
@@ -41,7 +42,7 @@ func (v *settingValues) bytes() int {
 }
 
 func newSettings(sink pgwire.ParameterSink) *settings {
-	return &settings{table: settingTable(), sink: sink, values: newSettingValues()}
+	return &settings{table: settingTable(), given: map[string]string{}, sink: sink, values: newSettingValues()}
 }
 
 // start takes the parameters of a startup packet.
@@ -62,7 +63,9 @@ func (s *settings) start(params map[string]string) error {
 		if err != nil {
 			return err
 		}
-		e.initial = normal
+		if e.initial = normal; e.custom {
+			s.given[strings.ToLower(name)] = normal
+		}
 	}
 	return nil
 }
@@ -88,7 +91,7 @@ func (s *settings) find(name string) (*setting, error) {
 		}
 	}
 	if prefix, rest, ok := strings.Cut(name, "."); ok && prefix != "" && rest != "" && !strings.EqualFold(prefix, "broadsheet") {
-		return &setting{name: name, check: anyText, custom: true}, nil
+		return &setting{name: name, initial: s.given[strings.ToLower(name)], check: anyText, custom: true}, nil
 	}
 	return nil, unknownParameter(name)
 }
@@ -104,13 +107,13 @@ func (s *settings) get(name string) (*setting, string, error) {
 		return nil, "", err
 	}
 	v, set := s.said(e.name)
-	if e.custom && !set {
+	if set {
+		return e, v, nil
+	}
+	if _, given := s.given[strings.ToLower(e.name)]; e.custom && !given {
 		return nil, "", unknownParameter(name)
 	}
-	if !set {
-		v = e.initial
-	}
-	return e, v, nil
+	return e, e.initial, nil
 }
 
 // said is what was set.
