@@ -83,18 +83,30 @@ func newActivity(s pgwire.Startup) *activity {
 	return a
 }
 
-// asks notes that the session was sent a text.
-func (a *activity) asks(sql string) {
+// shownQuery is what is shown of a text. It holds nothing else of it.
+func shownQuery(sql string) string {
 	if len(sql) > maxShownQuery {
 		sql = sql[:maxShownQuery]
 		for len(sql) > 0 && !utf8.ValidString(sql) {
 			sql = sql[:len(sql)-1]
 		}
 	}
+	return strings.Clone(sql)
+}
+
+// asks notes that the session was sent a text, or runs one that it was sent before.
+func (a *activity) asks(shown string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.query, a.queried = strings.Clone(sql), time.Now()
+	a.query, a.queried = shown, time.Now()
 	a.set("active")
+}
+
+// begins notes a transaction of the session.
+func (a *activity) begins(at time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.transaction = at
 }
 
 // set the state; the lock is held.

@@ -52,7 +52,8 @@ func (s *session) Close() {
 
 // Parse splits a text into statements and prepares each.
 func (s *session) Parse(ctx context.Context, sql string, paramOIDs []uint32) ([]pgwire.Statement, error) {
-	s.activity.asks(sql)
+	shown := shownQuery(sql)
+	s.activity.asks(shown)
 	pieces, err := parse.Split(sql)
 	if err != nil {
 		return nil, parseError(err)
@@ -75,9 +76,11 @@ func (s *session) Parse(ctx context.Context, sql string, paramOIDs []uint32) ([]
 			if s.tx.status() == 'E' && !traitsOf(p).ends {
 				return errFailedTransaction()
 			}
-			if out[i], err = s.prepare(ctx, p, paramOIDs); err != nil {
+			st, err := s.prepare(ctx, p, paramOIDs)
+			if err != nil {
 				return err
 			}
+			st.shown, out[i] = shown, st
 		}
 		return nil
 	})

@@ -24,6 +24,7 @@ type statement struct {
 	params  []columnar.Type
 	columns []pgwire.Column
 	traits  traits
+	shown   string // what others see of its text; "" if the session was sent that with this message
 	begin   func(ctx context.Context, args *columnar.Batch) (execution, error)
 	// told are the types that parameters are told as, where they aren't those of params; names
 	// leads what are names there to their OIDs.
@@ -66,6 +67,7 @@ func (s *statement) Bind(ctx context.Context, args []pgwire.Arg) (pgwire.Portal,
 }
 
 func (s *statement) bind(ctx context.Context, args []pgwire.Arg) (*portal, error) {
+	s.session.asksAgain(s.shown)
 	if err := s.session.admit(s.traits); err != nil {
 		return nil, err
 	}
@@ -87,7 +89,14 @@ func (s *statement) bind(ctx context.Context, args []pgwire.Arg) (*portal, error
 	if err != nil {
 		return nil, err
 	}
-	return &portal{session: s.session, execution: e, traits: s.traits, columns: s.columns}, nil
+	return &portal{session: s.session, execution: e, traits: s.traits, columns: s.columns, shown: s.shown}, nil
+}
+
+// asksAgain notes that the session runs a text that it was sent before.
+func (s *session) asksAgain(shown string) {
+	if shown != "" {
+		s.activity.asks(shown)
+	}
 }
 
 // bindArgs makes a batch of one row of the parameters' values.
@@ -126,6 +135,7 @@ type portal struct {
 	execution execution
 	traits    traits
 	columns   []pgwire.Column
+	shown     string       // as that of its statement
 	last      bool         // an implicit transaction ends with it
 	madeIn    *transaction // if it outlives it: it was declared WITH HOLD
 
@@ -138,6 +148,7 @@ type portal struct {
 // Execute runs the statement, or its next part.
 func (p *portal) Execute(ctx context.Context, w pgwire.ResultWriter, maxRows int) (bool, error) {
 	s := p.session
+	s.asksAgain(p.shown)
 	if err := s.admit(p.traits); err != nil {
 		return false, err
 	}

@@ -36,9 +36,14 @@ func (s *session) Failed() {
 // inTransaction is the transaction in which a statement runs: an implicit one begins if there is none.
 func (s *session) inTransaction() *transaction {
 	if s.tx == nil {
-		s.tx = &transaction{modes: s.defaultModes(), began: time.Now()}
+		s.beginAs(&transaction{modes: s.defaultModes()})
 	}
 	return s.tx
+}
+
+func (s *session) beginAs(tx *transaction) {
+	tx.began, s.tx = time.Now(), tx
+	s.activity.begins(tx.began)
 }
 
 // defaultModes are those of a transaction that doesn't say.
@@ -174,7 +179,7 @@ func (s *session) endBlock(ctx context.Context, w pgwire.ResultWriter, commit, c
 		s.finish(false)
 	}
 	if chain {
-		s.tx = &transaction{block: true, modes: tx.modes, began: time.Now()}
+		s.beginAs(&transaction{block: true, modes: tx.modes})
 	}
 	return command, nil
 }

@@ -1,6 +1,7 @@
 package sql_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strconv"
@@ -64,6 +65,22 @@ func TestIdleTimeouts(t *testing.T) {
 	conn := connect(t)
 	exec(t, conn, "SET idle_in_transaction_session_timeout = '10ms'")
 	require.Equal(t, []string{"10ms"}, rows(t, conn, "SHOW idle_in_transaction_session_timeout"), "there is no transaction")
+}
+
+// TestPreparedStatementsAreSeen: whoever runs one is active with its text, not with what it was sent last, and in a transaction.
+func TestPreparedStatementsAreSeen(t *testing.T) {
+	conn := connect(t)
+	const mine = "SELECT state, query, xact_start >= backend_start FROM bs_catalog.sessions WHERE pid = pg_backend_pid()"
+	const want = "active|" + mine + "|t"
+	require.Equal(t, []string{want}, rows(t, conn, mine), "in its first message")
+	_, err := conn.Prepare(t.Context(), "mine", mine)
+	require.NoError(t, err)
+	for _, other := range []string{"SELECT 'other'", "BEGIN", "COMMIT AND CHAIN"} {
+		exec(t, conn, other, pgx.QueryExecModeSimpleProtocol)
+		result := conn.PgConn().ExecPrepared(t.Context(), "mine", nil, nil, nil).Read()
+		require.NoError(t, result.Err)
+		require.Equal(t, want, string(bytes.Join(result.Rows[0], []byte("|"))))
+	}
 }
 
 // TestSessionsOfOthers are seen, and their statements and they themselves can be ended.
