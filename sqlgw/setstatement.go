@@ -70,12 +70,16 @@ func transactionMode(name string) string {
 	return mode
 }
 
-// shown is the value of a setting, as SHOW tells it.
-func (s *session) shown(name string) string {
-	m := s.defaultModes()
+// modes are those of the present transaction, or of the next.
+func (s *session) modes() modes {
 	if s.tx != nil {
-		m = s.tx.modes
+		return s.tx.modes
 	}
+	return s.defaultModes()
+}
+
+// shown is the value of a setting, as SHOW tells it.
+func shown(of *settings, m modes, name string) string {
 	is := map[bool]string{true: "on", false: "off"}
 	switch transactionMode(name) {
 	case "isolation":
@@ -85,7 +89,7 @@ func (s *session) shown(name string) string {
 	case "deferrable":
 		return is[m.deferrable]
 	default:
-		return s.settings.value(name)
+		return of.value(name)
 	}
 }
 
@@ -105,7 +109,7 @@ func (s *session) show(p *parse.Show) (*statement, error) {
 	if p.Name == "all" {
 		return s.utility(textColumns("name", "setting"), func(_ context.Context, w pgwire.ResultWriter) error {
 			for _, e := range s.settings.table {
-				if err := textRow(w, e.name, s.shown(e.name)); err != nil {
+				if err := textRow(w, e.name, shown(s.settings, s.modes(), e.name)); err != nil {
 					return err
 				}
 			}
@@ -118,7 +122,7 @@ func (s *session) show(p *parse.Show) (*statement, error) {
 		return nil, err
 	}
 	return s.utility(textColumns(e.name), func(_ context.Context, w pgwire.ResultWriter) error {
-		if err := textRow(w, s.shown(e.name)); err != nil {
+		if err := textRow(w, shown(s.settings, s.modes(), e.name)); err != nil {
 			return err
 		}
 		w.Complete("SHOW")

@@ -93,3 +93,24 @@ func runSetting(t *testing.T, s *settings, sql string, told *toldParameters) err
 		return nil
 	}
 }
+
+// TestSettingsOfAQuery are those of its begin, whatever the session sets until they are asked for.
+func TestSettingsOfAQuery(t *testing.T) {
+	s := (&Gateway{}).testSession()
+	value := func(state viewState, name string) string {
+		for _, x := range state.catalog.Settings() {
+			if x.Name == name {
+				return x.Value
+			}
+		}
+		return "none"
+	}
+	require.NoError(t, s.settings.set("application_name", "before", false))
+	s.beginAs(&transaction{modes: modes{isolation: "repeatable read", readOnly: true}})
+	before := s.viewState(nil)
+	require.NoError(t, s.settings.set("application_name", "after", true))
+	s.tx.modes.readOnly = false
+	after := s.viewState(nil)
+	require.Equal(t, []string{"before", "on", "repeatable read"}, []string{value(before, "application_name"), value(before, "transaction_read_only"), value(before, "transaction_isolation")})
+	require.Equal(t, []string{"after", "off", "repeatable read"}, []string{value(after, "application_name"), value(after, "transaction_read_only"), value(after, "transaction_isolation")})
+}

@@ -3,6 +3,7 @@ package sqlgw
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/fragments/columnar"
@@ -54,14 +55,26 @@ func (s *session) viewState(snap *catalog.Snapshot) viewState {
 		}
 		return snap.Actor(role)
 	}
-	boot := settingTable()
-	for i, e := range s.settings.table {
-		state.Settings = append(state.Settings, pgcatalog.Setting{
-			Name: e.name, Value: s.shown(e.name), Reset: e.initial, Boot: boot[i].initial, Fixed: e.check == nil,
-		})
-	}
+	state.Settings = sync.OnceValue(s.shownSettings())
 	state.Size = func(ctx context.Context, t catalog.Table) (int64, error) { return s.gateway.tableSize(ctx, snap, t) }
 	return viewState{session: s, snap: snap, catalog: state}
+}
+
+// shownSettings returns what lists the settings as they are now. It may be called by the engine's threads, while
+// the session sets others.
+func (s *session) shownSettings() func() []pgcatalog.Setting {
+	now := settings{table: s.settings.table, given: s.settings.given, values: s.settings.saved()}
+	modes := s.modes()
+	return func() []pgcatalog.Setting {
+		boot := settingTable()
+		out := make([]pgcatalog.Setting, len(boot))
+		for i, e := range now.table {
+			out[i] = pgcatalog.Setting{
+				Name: e.name, Value: shown(&now, modes, e.name), Reset: e.initial, Boot: boot[i].initial, Fixed: e.check == nil,
+			}
+		}
+		return out
+	}
 }
 
 // dialect answers for PostgreSQL's functions and types in a statement. The scans that its answers

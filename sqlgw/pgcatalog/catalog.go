@@ -66,8 +66,9 @@ type State struct {
 	// Path are the schemas of the search path in order, whether or not they exist.
 	Path []string
 	PID  uint32
-	// Settings are the session's parameters.
-	Settings []Setting
+	// Settings returns the session's parameters, and is only asked for them by who names one or lists them; nil is that
+	// there are none.
+	Settings func() []Setting
 	// Roles returns all that there are; nil stands for the superuser alone.
 	Roles func() []catalog.Role
 	// Actor returns what a role may do, that of the session's for ""; nil is that everybody may do
@@ -75,6 +76,13 @@ type State struct {
 	Actor func(role string) (catalog.Actor, bool)
 	// Size is asked for the bytes that a table's journals hold.
 	Size func(ctx context.Context, t catalog.Table) (int64, error)
+}
+
+func (s *State) settings() []Setting {
+	if s.Settings == nil {
+		return nil
+	}
+	return s.Settings()
 }
 
 // Catalog has the relations, and makes dialects. It doesn't change once it is made.

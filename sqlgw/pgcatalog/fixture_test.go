@@ -93,12 +93,14 @@ func newEngine(tb testing.TB) *engine {
 	require.NoError(tb, err)
 	e.state = pgcatalog.State{
 		Tables: example(tb), Path: []string{"public"}, PID: 4711,
-		Settings: []pgcatalog.Setting{
-			{Name: "DateStyle", Value: "ISO, MDY", Reset: "ISO, MDY", Boot: "ISO, MDY"},
-			{Name: "application_name", Value: "a {types} b \\ 'c'", Reset: "", Boot: ""},
-			{Name: "search_path", Value: "journal", Reset: "public", Boot: "public"},
-			{Name: "server_encoding", Value: "UTF8", Reset: "UTF8", Boot: "UTF8", Fixed: true},
-			{Name: "server_version", Value: "15.0", Reset: "15.0", Boot: "15.0", Fixed: true},
+		Settings: func() []pgcatalog.Setting {
+			return []pgcatalog.Setting{
+				{Name: "DateStyle", Value: "ISO, MDY", Reset: "ISO, MDY", Boot: "ISO, MDY"},
+				{Name: "application_name", Value: "a {types} b \\ 'c'", Reset: "", Boot: ""},
+				{Name: "search_path", Value: "journal", Reset: "public", Boot: "public"},
+				{Name: "server_encoding", Value: "UTF8", Reset: "UTF8", Boot: "UTF8", Fixed: true},
+				{Name: "server_version", Value: "15.0", Reset: "15.0", Boot: "15.0", Fixed: true},
+			}
 		},
 		Size: func(_ context.Context, t catalog.Table) (int64, error) { return t.ID * 1000, nil },
 	}

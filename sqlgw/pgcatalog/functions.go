@@ -185,7 +185,7 @@ func currentSetting(d *dialect, c parse.Call) (*parse.Template, error) {
 		return d.template("(SELECT bs_setting FROM (SELECT lower(CAST($1 AS VARCHAR))) AS bs_call (bs_asked) JOIN {settings} ON bs_key = bs_asked)")
 	}
 	name := c.Args[0].Text
-	for _, s := range d.state.Settings {
+	for _, s := range d.state.settings() {
 		if strings.EqualFold(s.Name, name) {
 			return parse.NewTemplate("CAST(" + literal(s.Value) + " AS VARCHAR)")
 		}

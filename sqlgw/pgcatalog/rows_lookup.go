@@ -97,7 +97,7 @@ func lookupSchemaRows(_ context.Context, s *snapshot, w *writer) error {
 }
 
 func lookupSettingRows(_ context.Context, s *snapshot, w *writer) error {
-	for _, x := range s.state.Settings {
+	for _, x := range s.state.settings() {
 		if err := w.rowsOf([]string{strings.ToLower(x.Name)}, func() { w.text("bs_setting", x.Value) }); err != nil {
 			return err
 		}

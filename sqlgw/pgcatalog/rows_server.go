@@ -99,7 +99,7 @@ func tablespaceRows(_ context.Context, _ *snapshot, w *writer) error {
 }
 
 func settingRows(_ context.Context, s *snapshot, w *writer) error {
-	for _, x := range s.state.Settings {
+	for _, x := range s.state.settings() {
 		w.text("name", x.Name)
 		w.text("setting", x.Value)
 		w.text("reset_val", x.Reset)
