@@ -133,7 +133,7 @@ func (s *session) refer(snap *catalog.Snapshot, t catalog.Table, p parse.Constra
 	return nil
 }
 
-// checkCheck tells whether a check is a condition on the columns of a table, and notes which.
+// checkCheck tells whether a check is a condition on the columns of a table.
 func (s *session) checkCheck(ctx context.Context, t catalog.Table, x *catalog.Constraint) error {
 	columns := make([]string, len(t.Columns))
 	for i, c := range t.Columns {
@@ -196,7 +196,7 @@ func (s *session) createIndex(ctx context.Context, w pgwire.ResultWriter, p *par
 		return catalog.Change{Indexes: []catalog.Index{x}}, err
 	})
 	if e, ok := errors.AsType[*pgwire.Error](err); ok && e.Code == "42P07" && p.IfNotExists {
-		w.Notice(&pgwire.Error{Severity: "NOTICE", Code: "42P07", Message: fmt.Sprintf("relation %q already exists, skipping", p.Name)})
+		s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "42P07", Message: fmt.Sprintf("relation %q already exists, skipping", p.Name)})
 		err = nil
 	} else if err == nil {
 		s.notEnforced(w, "index is declared, and not made: queries need none")
@@ -214,8 +214,9 @@ func (s *session) addConstraints(ctx context.Context, w pgwire.ResultWriter, p *
 		return catalog.Change{Constraints: list}, err
 	})
 	if e, ok := errors.AsType[*pgwire.Error](err); ok && e.Code == "42P01" && p.IfExists {
-		w.Notice(&pgwire.Error{Severity: "NOTICE", Code: "00000", Message: e.Message + ", skipping"})
-		err = nil
+		s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "00000", Message: e.Message + ", skipping"})
+		w.Complete("ALTER TABLE")
+		return nil
 	}
 	if err != nil {
 		return err
@@ -293,7 +294,7 @@ func (s *session) createSequence(ctx context.Context, w pgwire.ResultWriter, p *
 	}
 	err = s.createObject(ctx, p.Sequence, catalog.Object{Kind: catalog.SequenceObject, Sequence: q}, false)
 	if e, ok := errors.AsType[*pgwire.Error](err); ok && e.Code == "42P07" && p.IfNotExists {
-		w.Notice(&pgwire.Error{Severity: "NOTICE", Code: "42P07", Message: fmt.Sprintf("relation %q already exists, skipping", p.Sequence.Name)})
+		s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "42P07", Message: fmt.Sprintf("relation %q already exists, skipping", p.Sequence.Name)})
 		err = nil
 	} else if err == nil {
 		s.notEnforced(w, "sequence is declared only: no numbers can be drawn from it")
@@ -466,7 +467,7 @@ func (s *session) dropDeclared(ctx context.Context, w pgwire.ResultWriter, p *pa
 	for _, n := range p.Objects { // all are there, or none is dropped
 		drop, err := s.dropOne(ctx, snap, p.Kind, n)
 		if e, ok := errors.AsType[*pgwire.Error](err); ok && p.IfExists && e.Code != "2BP01" {
-			w.Notice(&pgwire.Error{Severity: "NOTICE", Code: "00000", Message: e.Message + ", skipping"})
+			s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "00000", Message: e.Message + ", skipping"})
 			continue
 		}
 		if err != nil {

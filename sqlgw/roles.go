@@ -245,7 +245,7 @@ func (s *session) dropRoles(ctx context.Context, w pgwire.ResultWriter, snap *ca
 	for _, n := range p.Roles { // all are there, or none is dropped
 		r, err := s.named(snap, n)
 		if err != nil && p.IfExists && !n.Public {
-			w.Notice(&pgwire.Error{Severity: "NOTICE", Code: "00000", Message: fmt.Sprintf("role %q does not exist, skipping", n.Name)})
+			s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "00000", Message: fmt.Sprintf("role %q does not exist, skipping", n.Name)})
 			continue
 		}
 		if err != nil {
@@ -307,7 +307,7 @@ func (s *session) grantRoles(ctx context.Context, w pgwire.ResultWriter, snap *c
 					x.MemberOf = append(x.MemberOf, r.ID)
 				}
 				if had != p.Revoke {
-					w.Notice(grantNotice(m.Name, r.Name, p.Revoke))
+					s.notice(w, grantNotice(m.Name, r.Name, p.Revoke))
 				}
 			}
 			return nil

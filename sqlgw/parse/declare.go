@@ -97,19 +97,19 @@ type CreateFunction struct {
 // FunctionArgument is one of input.
 type FunctionArgument struct{ Name, Type string }
 
-// Comment is COMMENT ON. Kind is table, column, index, schema, sequence, function or constraint.
+// Comment is COMMENT ON. Kind is table, column, index, schema, sequence or function.
 type Comment struct {
 	at
 	Kind string
-	// Object is the thing, or the table of a column or constraint.
+	// Object is the thing, or the table of a column.
 	Object Name
-	// Member is the column or constraint.
+	// Member is the column.
 	Member string
 	// Text is nil for none.
 	Text *string
 }
 
-// Drop removes what isn't a table or schema: Kind is index, sequence, function or view.
+// Drop removes what isn't a table or schema: Kind is index, sequence or function.
 type Drop struct {
 	at
 	Kind     string

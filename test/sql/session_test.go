@@ -122,3 +122,41 @@ func TestSessionsOfOthers(t *testing.T) {
 		return len(rows(t, conn, "SELECT 1 FROM bs_catalog.sessions WHERE pid = "+pid)) == 0
 	}, time.Minute, 5*time.Millisecond)
 }
+
+// TestNoticesAreLetThrough where client_min_messages does, whatever statement they are of.
+func TestNoticesAreLetThrough(t *testing.T) {
+	cfg, err := pgx.ParseConfig(server.URL())
+	require.NoError(t, err)
+	var told []string
+	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { told = append(told, n.Code+" "+n.Message) }
+	conn, err := pgx.ConnectConfig(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	name := table(t, conn, "(id INTEGER)")
+	exec(t, conn, "CREATE INDEX notices_i ON "+name+" (id)")
+	exec(t, conn, "CREATE SEQUENCE notices_s")
+	exec(t, conn, "CREATE ROLE notices_r")
+	defer exec(t, conn, "DROP ROLE notices_r, notices_m")
+	exec(t, conn, "CREATE ROLE notices_m IN ROLE notices_r")
+	statements := map[string]string{
+		"CREATE INDEX IF NOT EXISTS notices_i ON " + name + " (id)": `42P07 relation "notices_i" already exists, skipping`,
+		"CREATE SEQUENCE IF NOT EXISTS notices_s":                   `42P07 relation "notices_s" already exists, skipping`,
+		"DROP INDEX IF EXISTS notices_none":                         `00000 index "notices_none" does not exist, skipping`,
+		"ALTER TABLE IF EXISTS notices_none ADD PRIMARY KEY (id)":   `00000 relation "notices_none" does not exist, skipping`,
+		"DROP ROLE IF EXISTS notices_none":                          `00000 role "notices_none" does not exist, skipping`,
+		"GRANT notices_r TO notices_m":                              `00000 role "notices_m" is already a member of role "notices_r"`,
+	}
+	for _, level := range []string{"notice", "warning"} {
+		exec(t, conn, "SET client_min_messages = "+level)
+		for sql, want := range statements {
+			told = nil
+			exec(t, conn, sql)
+			if level == "notice" {
+				require.Equal(t, []string{want}, told, sql)
+			} else {
+				require.Empty(t, told, sql)
+			}
+		}
+	}
+	exec(t, conn, "DROP SEQUENCE notices_s")
+}
