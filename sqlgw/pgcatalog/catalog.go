@@ -15,7 +15,7 @@ import (
 type Config struct {
 	// Database is the name of the one database.
 	Database string
-	// Owner is the role that everything belongs to, and that every user is.
+	// Owner is the superuser, to whom belongs what is nobody else's.
 	Owner string
 	// Version is what version() says.
 	Version string

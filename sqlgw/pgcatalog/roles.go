@@ -3,7 +3,9 @@ package pgcatalog
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 
 	"broadsheet.dev/broadsheet/catalog"
 )
@@ -26,12 +28,34 @@ func (s *snapshot) roleID(name string) int64 {
 	return 0
 }
 
-// owner of a relation.
-func (c *class) owner() int64 {
-	if c.table == nil || c.table.Access.Owner == 0 {
-		return oidOwner
+// roleName tells the names of roles by their ids.
+func (s *snapshot) roleName() func(id int64) string {
+	names := map[int64]string{}
+	for _, r := range s.roles() {
+		names[r.ID] = r.Name
 	}
-	return c.table.Access.Owner
+	return func(id int64) string { return cmp.Or(names[id], fmt.Sprintf("unknown (OID=%d)", id)) }
+}
+
+// owner of a relation: what isn't a table is its schema's owner's, and an index its table's.
+func (c *class) owner() int64 {
+	switch {
+	case c.table != nil:
+		return cmp.Or(c.table.Access.Owner, oidOwner)
+	case c.of != nil:
+		return cmp.Or(c.of.Access.Owner, oidOwner)
+	}
+	return cmp.Or(c.schemaOwner, oidOwner)
+}
+
+// is tells whether the session's user is a role, or a member of it.
+func (s *snapshot) is() func(role int64) bool {
+	if s.state.Actor != nil {
+		if a, ok := s.state.Actor(""); ok && !a.Role.Superuser {
+			return a.Is
+		}
+	}
+	return func(int64) bool { return true }
 }
 
 // user is the session's role.
@@ -96,6 +120,73 @@ func memberRows(_ context.Context, s *snapshot, w *writer) error {
 			if err := w.end(); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// enabledRoleRows are the roles that the session's user is.
+func enabledRoleRows(_ context.Context, s *snapshot, w *writer) error {
+	is := s.is()
+	for _, r := range s.roles() {
+		if !is(r.ID) {
+			continue
+		}
+		w.text("role_name", r.Name)
+		if err := w.end(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tablePrivilegeRows are what owners and those to whom they granted it may do, where one of the two is the session's user
+// or, if public, everybody.
+func tablePrivilegeRows(public bool) func(context.Context, *snapshot, *writer) error {
+	return func(_ context.Context, s *snapshot, w *writer) error {
+		is, name := s.is(), s.roleName()
+		all := s.all()
+		for i := range all {
+			if all[i].table == nil {
+				continue
+			}
+			owner := all[i].owner()
+			grants := append([]catalog.Grant{{Role: owner, Privileges: string(catalog.Insert) + string(catalog.Select)}}, all[i].table.Access.Grants...)
+			for _, g := range grants {
+				everybody := g.Role == catalog.PublicID
+				if !is(owner) && (everybody && !public || !everybody && !is(g.Role)) {
+					continue
+				}
+				grantee := "PUBLIC"
+				if !everybody {
+					grantee = name(g.Role)
+				}
+				if err := s.grantRows(w, all[i].table, name(owner), grantee, g); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+}
+
+// grantRows has a row for each privilege.
+func (s *snapshot) grantRows(w *writer, t *catalog.Table, grantor, grantee string, g catalog.Grant) error {
+	for _, p := range []struct {
+		letter catalog.Privilege
+		name   string
+	}{{catalog.Insert, "INSERT"}, {catalog.Select, "SELECT"}} {
+		if strings.IndexByte(g.Privileges, byte(p.letter)) < 0 {
+			continue
+		}
+		w.text("grantor", grantor)
+		w.text("grantee", grantee)
+		s.nameTable(w, t)
+		w.text("privilege_type", p.name)
+		w.yesNo("is_grantable", grantor == grantee)
+		w.yesNo("with_hierarchy", p.name == "SELECT")
+		if err := w.end(); err != nil {
+			return err
 		}
 	}
 	return nil

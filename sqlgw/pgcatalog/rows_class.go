@@ -38,7 +38,7 @@ func rowMakers() map[string]func(context.Context, *snapshot, *writer) error {
 		"pg_catalog.pg_description": descriptionRows,
 		"pg_catalog.pg_sequence":    sequenceRows,
 		"pg_catalog.pg_sequences":   sequenceViewRows,
-		"pg_catalog.pg_authid":      authRows,
+		"pg_catalog.pg_authid":      roleRows,
 
 		"information_schema.table_constraints":               tableConstraintRows,
 		"information_schema.key_column_usage":                keyColumnRows,
@@ -47,8 +47,8 @@ func rowMakers() map[string]func(context.Context, *snapshot, *writer) error {
 		"information_schema.constraint_table_usage":          constraintTableRows,
 		"information_schema.check_constraints":               checkRows,
 		"information_schema.sequences":                       informationSequenceRows,
-		"information_schema.table_privileges":                tablePrivilegeRows,
-		"information_schema.role_table_grants":               tablePrivilegeRows,
+		"information_schema.table_privileges":                tablePrivilegeRows(true),
+		"information_schema.role_table_grants":               tablePrivilegeRows(false),
 		"information_schema.views":                           informationViewRows,
 		"information_schema.enabled_roles":                   enabledRoleRows,
 		"information_schema.information_schema_catalog_name": catalogNameRows,
@@ -172,14 +172,14 @@ func namespaceRows(_ context.Context, s *snapshot, w *writer) error {
 
 // tableRows are those of pg_tables.
 func tableRows(_ context.Context, s *snapshot, w *writer) error {
-	all := s.all()
+	all, name := s.all(), s.roleName()
 	for i := range all {
 		if all[i].kind() != "r" {
 			continue
 		}
 		w.text("schemaname", all[i].schema)
 		w.text("tablename", all[i].name)
-		w.text("tableowner", s.catalog.cfg.Owner)
+		w.text("tableowner", name(all[i].owner()))
 		w.truth("hasindexes", all[i].table != nil && len(all[i].table.Indexes) > 0)
 		if err := w.end(); err != nil {
 			return err

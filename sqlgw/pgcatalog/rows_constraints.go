@@ -198,29 +198,6 @@ func informationSequenceRows(_ context.Context, s *snapshot, w *writer) error {
 	})
 }
 
-// tablePrivilegeRows: everybody is the owner, and may ask and insert.
-func tablePrivilegeRows(_ context.Context, s *snapshot, w *writer) error {
-	all := s.all()
-	for i := range all {
-		t := all[i].table
-		if t == nil {
-			continue
-		}
-		for _, privilege := range []string{"INSERT", "SELECT"} {
-			w.text("grantor", s.catalog.cfg.Owner)
-			w.text("grantee", s.catalog.cfg.Owner)
-			s.nameTable(w, t)
-			w.text("privilege_type", privilege)
-			w.yesNo("is_grantable", true)
-			w.yesNo("with_hierarchy", privilege == "SELECT")
-			if err := w.end(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 func informationViewRows(_ context.Context, s *snapshot, w *writer) error {
 	all := s.all()
 	for i := range all {
@@ -239,11 +216,6 @@ func informationViewRows(_ context.Context, s *snapshot, w *writer) error {
 		}
 	}
 	return nil
-}
-
-func enabledRoleRows(_ context.Context, s *snapshot, w *writer) error {
-	w.text("role_name", s.catalog.cfg.Owner)
-	return w.end()
 }
 
 func catalogNameRows(_ context.Context, s *snapshot, w *writer) error {

@@ -301,10 +301,14 @@ func sequenceRows(_ context.Context, s *snapshot, w *writer) error {
 
 // sequenceViewRows are those of pg_sequences.
 func sequenceViewRows(_ context.Context, s *snapshot, w *writer) error {
+	owners, name := map[string]int64{}, s.roleName()
+	for _, x := range s.schemas() {
+		owners[x.name] = x.owner()
+	}
 	return s.eachSequence(func(o *catalog.Object) error {
 		w.text("schemaname", o.Schema)
 		w.text("sequencename", o.Name)
-		w.text("sequenceowner", s.catalog.cfg.Owner)
+		w.text("sequenceowner", name(owners[o.Schema]))
 		w.number("data_type", s.catalog.types.byName[o.Sequence.Type].oid)
 		w.number("start_value", o.Sequence.Start)
 		w.number("min_value", o.Sequence.Min)
@@ -366,12 +370,6 @@ func (s *snapshot) language(name string) int64 {
 		}
 	}
 	return 0
-}
-
-func authRows(_ context.Context, s *snapshot, w *writer) error {
-	w.number("oid", oidOwner)
-	w.text("rolname", s.catalog.cfg.Owner)
-	return w.end()
 }
 
 // What functions look up.

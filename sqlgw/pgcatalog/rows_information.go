@@ -3,10 +3,11 @@ package pgcatalog
 import "context"
 
 func schemataRows(_ context.Context, s *snapshot, w *writer) error {
+	name := s.roleName()
 	for _, x := range s.schemas() {
 		w.text("catalog_name", s.catalog.cfg.Database)
 		w.text("schema_name", x.name)
-		w.text("schema_owner", s.catalog.cfg.Owner)
+		w.text("schema_owner", name(x.owner()))
 		if err := w.end(); err != nil {
 			return err
 		}

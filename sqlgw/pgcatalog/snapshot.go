@@ -24,6 +24,7 @@ type className struct{ schema, name string }
 type class struct {
 	className
 	oid, schemaOID int64
+	schemaOwner    int64
 	table          *catalog.Table  // nil for what isn't one, and for the system's
 	relation       *Relation       // nil for what isn't the system's
 	index          *catalog.Index  // nil for what isn't one
@@ -68,9 +69,9 @@ func (s *snapshot) all() []class {
 	if s.classes != nil {
 		return s.classes
 	}
-	schemas := map[string]int64{}
+	schemas, owners := map[string]int64{}, map[string]int64{}
 	for _, x := range s.schemas() {
-		schemas[x.name] = x.oid
+		schemas[x.name], owners[x.name] = x.oid, x.owner()
 	}
 	tables := s.state.Tables.Tables()
 	s.classes = make([]class, 0, len(s.catalog.relations)+len(tables))
@@ -94,7 +95,7 @@ func (s *snapshot) all() []class {
 	objects := s.state.Tables.Objects()
 	for i := range objects {
 		if o := &objects[i]; o.Sequence != nil {
-			s.classes = append(s.classes, class{className: className{o.Schema, o.Name}, oid: o.ID, schemaOID: schemas[o.Schema], sequence: o})
+			s.classes = append(s.classes, class{className: className{o.Schema, o.Name}, oid: o.ID, schemaOID: schemas[o.Schema], schemaOwner: owners[o.Schema], sequence: o})
 		}
 	}
 	return s.classes

@@ -92,7 +92,9 @@ func (n *Names) all(typ string) map[int64]string {
 			names[x.oid] = s.catalog.quoteIdent(x.name)
 		}
 	case "regrole":
-		names[oidOwner] = s.catalog.quoteIdent(s.catalog.cfg.Owner)
+		for _, r := range s.roles() {
+			names[r.ID] = s.catalog.quoteIdent(r.Name)
+		}
 	}
 	return names
 }

@@ -99,6 +99,13 @@ func TestPrivileges(t *testing.T) {
 	require.Equal(t, []string{"open|f|postgres", "secrets|f|postgres"}, rows(t, bob, "SELECT relname, has_table_privilege(oid, 'DELETE'), pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 'priv'::regnamespace ORDER BY 1"))
 	require.Equal(t, []string{"priv_alice|f|t", "priv_bob|f|t", "priv_readers|f|f"}, rows(t, bob, "SELECT rolname, rolsuper, rolcanlogin FROM pg_roles WHERE rolname LIKE 'priv%' ORDER BY 1"))
 	require.Equal(t, []string{"priv_readers|priv_alice"}, rows(t, bob, "SELECT roleid::regrole, member::regrole FROM pg_auth_members"))
+	require.Equal(t, []string{"priv_alice", "priv_readers"}, rows(t, alice, "SELECT role_name FROM information_schema.enabled_roles ORDER BY 1"))
+	grants := "SELECT table_name, grantor, grantee, privilege_type, is_grantable FROM information_schema.table_privileges WHERE table_schema = 'priv' ORDER BY 1, 3, 4"
+	public := []string{"open|postgres|PUBLIC|INSERT|NO", "open|postgres|PUBLIC|SELECT|NO"}
+	require.Equal(t, append(public, "secrets|postgres|priv_readers|SELECT|NO"), rows(t, alice, grants))
+	require.Equal(t, public, rows(t, bob, grants))
+	require.Empty(t, rows(t, bob, strings.Replace(grants, "table_privileges", "role_table_grants", 1)))
+	require.Len(t, rows(t, root, grants), 7)
 	exec(t, root, "REVOKE priv_readers FROM priv_alice")
 
 	// Tables belong to who made them.
@@ -108,6 +115,10 @@ func TestPrivileges(t *testing.T) {
 	exec(t, root, "GRANT CREATE ON SCHEMA priv TO priv_alice")
 	exec(t, alice, "CREATE TABLE priv.hers (id bigint)")
 	exec(t, alice, "INSERT INTO priv.hers VALUES (7)")
+	require.Equal(t, []string{"hers|priv_alice", "open|postgres"}, rows(t, bob, "SELECT tablename, tableowner FROM pg_tables WHERE schemaname = 'priv' AND tablename <> 'secrets' ORDER BY 1"))
+	require.Equal(t, []string{"priv_alice"}, rows(t, bob, "SELECT relowner::regrole FROM pg_class WHERE relname = 'hers'"))
+	require.Equal(t, []string{"postgres"}, rows(t, bob, "SELECT schema_owner FROM information_schema.schemata WHERE schema_name = 'priv'"))
+	require.Equal(t, rows(t, bob, "SELECT oid, rolname FROM pg_roles ORDER BY 1"), rows(t, bob, "SELECT oid, rolname FROM pg_authid ORDER BY 1"))
 	require.Equal(t, "42501 permission denied for table hers", says(t, bob, "SELECT * FROM priv.hers"))
 	exec(t, alice, "GRANT ALL ON priv.hers TO priv_bob")
 	require.Equal(t, []string{"7"}, rows(t, bob, "SELECT id FROM priv.hers"))
