@@ -79,11 +79,15 @@ func defaultsToNull(query *pg.SelectStmt) map[[2]int]bool {
 type Literal struct {
 	Kind LiteralKind
 	// Text is the value without quotes: of a Number as it was written, of a String its
-	// characters, of a Bool true or false.
+	// characters, of a Bool true or false; of an Expression that is the session's user CurrentUser, else
+	// empty.
 	Text     string
 	Param    int // of a Param, from 1
 	Position int
 }
+
+// CurrentUser is the text of a call's argument that is the session's user.
+const CurrentUser = "current_user"
 
 // LiteralKind is what a literal was written as.
 type LiteralKind uint8

@@ -220,9 +220,23 @@ func (s source) literals(args []*pg.Node) []Literal {
 func (s source) literalOf(arg *pg.Node) Literal {
 	l, ok := literal(arg, &positionCounter{source: s})
 	if !ok {
-		return Literal{Kind: Expression}
+		return Literal{Kind: Expression, Text: userFunction(arg)}
 	}
 	return l
+}
+
+// userFunction is CurrentUser for what stands for the session's user, all of whose names are one here.
+func userFunction(arg *pg.Node) string {
+	f := arg.GetSqlvalueFunction()
+	if f == nil {
+		return ""
+	}
+	switch f.GetOp() {
+	case pg.SQLValueFunctionOp_SVFOP_CURRENT_USER, pg.SQLValueFunctionOp_SVFOP_CURRENT_ROLE, pg.SQLValueFunctionOp_SVFOP_SESSION_USER, pg.SQLValueFunctionOp_SVFOP_USER:
+		return CurrentUser
+	default:
+		return ""
+	}
 }
 
 // catalogSchema is the schema of a name of one or two parts, "" for PostgreSQL's own.

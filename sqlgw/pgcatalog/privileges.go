@@ -32,51 +32,64 @@ func privilegeFunctions() map[string]function {
 }
 
 // hasPrivilege answers for a call whose arguments, without the user, are the thing, perhaps more, and the
-// privileges. It is NULL where the thing is.
+// privileges. It is NULL where one of them is.
 func hasPrivilege(d *dialect, c parse.Call, kind string, args []parse.Literal, known []string, find func(*snapshot, string) (int64, error)) (*parse.Template, error) {
-	if len(c.Args) > len(args) && c.Args[0].Kind == parse.String && c.Args[0].Text != "public" {
-		if _, err := d.snapshot().namedRole(c.Args[0].Text); err != nil {
+	s := d.snapshot()
+	a, limited, err := s.asked(c, args)
+	if err != nil {
+		return nil, err
+	}
+	privileges := args[len(args)-1]
+	if privileges.Kind == parse.String {
+		if err := knownPrivileges(privileges.Text, known); err != nil {
 			return nil, err
 		}
 	}
-	if asked := args[len(args)-1]; asked.Kind == parse.String {
-		for privilege := range strings.SplitSeq(asked.Text, ",") {
-			privilege = strings.ToUpper(strings.TrimSpace(privilege))
-			if !slices.Contains(known, strings.TrimSuffix(privilege, " WITH GRANT OPTION")) {
-				return nil, &parse.Error{Code: parse.CodeInvalidParameter, Message: fmt.Sprintf("unrecognized privilege type: %q", asked.Text)}
-			}
-		}
-	}
-	answer, named := "true", int64(0)
+	named := int64(0)
 	if args[0].Kind == parse.String {
-		var err error
-		if named, err = find(d.snapshot(), args[0].Text); err != nil {
+		if named, err = find(s, args[0].Text); err != nil {
 			return nil, err
 		}
 	}
-	thing := fmt.Sprintf("$%d", len(c.Args)-len(args)+1)
-	if a, limited := d.snapshot().asked(c, args); limited {
-		privileges := "SELECT"
-		if kind == "schema" {
-			privileges = "USAGE"
-		}
-		if last := args[len(args)-1]; last.Kind == parse.String {
-			privileges = last.Text
-		}
-		no := d.snapshot().refused(kind, a, privileges)
-		switch {
-		case slices.Contains(no, itoa(named)):
-			answer = "false"
-		case named == 0 && len(no) > 0:
-			// A text that stands for a lookup can't be part of a template.
-			no = slices.DeleteFunc(no, func(x string) bool { return strings.ContainsAny(x, "{}$") })
-			for i := range no {
-				no[i] = literal(no[i])
-			}
-			answer = "CAST(" + thing + " AS VARCHAR) NOT IN (" + strings.Join(no, ", ") + ")"
-		}
+	if c.Args[0].Kind == parse.Null || privileges.Kind == parse.Null {
+		return parse.NewTemplate("CAST(NULL AS BOOLEAN)")
+	}
+	thing, answer := fmt.Sprintf("$%d", len(c.Args)-len(args)+1), "true"
+	switch {
+	case !limited || a.Role.Superuser:
+	case privileges.Kind != parse.String:
+		return nil, notKnown(c, "a privilege", "Write it as a constant.")
+	default:
+		answer = allowedOf(thing, named, s.refused(kind, a, privileges.Text))
 	}
 	return d.template("CASE WHEN " + thing + " IS NOT NULL THEN " + answer + " END")
+}
+
+// knownPrivileges refuses privileges that things of a kind don't have.
+func knownPrivileges(asked string, known []string) error {
+	for privilege := range strings.SplitSeq(asked, ",") {
+		privilege = strings.ToUpper(strings.TrimSpace(privilege))
+		if !slices.Contains(known, strings.TrimSuffix(privilege, " WITH GRANT OPTION")) {
+			return &parse.Error{Code: parse.CodeInvalidParameter, Message: fmt.Sprintf("unrecognized privilege type: %q", asked)}
+		}
+	}
+	return nil
+}
+
+// allowedOf is a condition that a thing, whose OID is known unless named is 0, is none of those that are refused.
+func allowedOf(thing string, named int64, refused []string) string {
+	switch {
+	case slices.Contains(refused, itoa(named)):
+		return "false"
+	case named != 0 || len(refused) == 0:
+		return "true"
+	}
+	// A text that stands for a lookup can't be part of a template.
+	refused = slices.DeleteFunc(refused, func(x string) bool { return strings.ContainsAny(x, "{}$") })
+	for i := range refused {
+		refused[i] = literal(refused[i])
+	}
+	return "CAST(" + thing + " AS VARCHAR) NOT IN (" + strings.Join(refused, ", ") + ")"
 }
 
 func (s *snapshot) namedDatabase(text string) (int64, error) {

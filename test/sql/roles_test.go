@@ -95,6 +95,31 @@ func TestPrivileges(t *testing.T) {
 		" has_table_privilege('postgres', 'priv.secrets', 'INSERT'), current_user"
 	require.Equal(t, []string{"t|f|f|t|priv_alice"}, rows(t, alice, tell))
 	require.Equal(t, []string{"t|t|t|t|postgres"}, rows(t, root, tell))
+	var aliceID string
+	require.NoError(t, root.QueryRow(t.Context(), "SELECT oid::text FROM pg_roles WHERE rolname = 'priv_alice'").Scan(&aliceID))
+	for sql, want := range map[string]string{
+		"has_table_privilege('public', 'priv.secrets', 'SELECT')": "f", "has_table_privilege('public', 'priv.open', 'SELECT')": "t",
+		"has_table_privilege(" + aliceID + ", 'priv.secrets', 'SELECT')": "t", "has_table_privilege(" + aliceID + ", 'priv.secrets', 'INSERT')": "f",
+		"has_table_privilege(10, 'priv.secrets', 'INSERT')": "t", "has_table_privilege(1, 'priv.secrets', 'SELECT')": "f",
+		"has_table_privilege(current_user, 'priv.secrets', 'SELECT')": "f", "has_table_privilege(current_user, 'priv.open', 'select')": "t",
+		"has_table_privilege('pg_class', 'SELECT')": "t", "has_table_privilege('pg_class', 'INSERT')": "f",
+		"has_table_privilege(NULL, 'priv.open', 'SELECT')": "NULL", "has_table_privilege('priv.open', NULL)": "NULL",
+		"has_database_privilege('postgres', 'CREATE')": "f", "has_database_privilege('postgres', 'connect')": "t",
+		"has_database_privilege('postgres', 'postgres', 'CREATE')": "t", "has_database_privilege('public', 'postgres', 'CREATE')": "f",
+		"(SELECT has_database_privilege(oid, 'CREATE') FROM pg_database)": "f",
+		"has_tablespace_privilege('pg_default', 'CREATE')":                "f", "has_schema_privilege('pg_catalog', 'usage')": "t",
+		"has_schema_privilege('pg_catalog', 'CREATE')": "f", "has_type_privilege('int4', 'USAGE')": "t",
+	} {
+		require.Equal(t, []string{want}, rows(t, bob, "SELECT "+sql), sql)
+	}
+	for sql, want := range map[string]string{
+		"SELECT has_table_privilege(rolname, 'priv.secrets', 'SELECT') FROM pg_roles":  "0A000 function has_table_privilege of a user that isn't a constant is not supported",
+		"SELECT has_table_privilege('priv.secrets', p) FROM (VALUES ('INSERT')) x (p)": "0A000 function has_table_privilege of a privilege that isn't a constant is not supported",
+		"SELECT has_table_privilege('nobody_else', 'priv.secrets', 'SELECT')":          `42704 role "nobody_else" does not exist`,
+	} {
+		require.Equal(t, want, says(t, bob, sql), sql)
+	}
+	require.Equal(t, []string{"t"}, rows(t, root, "SELECT has_table_privilege('priv.secrets', p) FROM (VALUES ('INSERT')) x (p)"))
 	require.Equal(t, []string{"open|t", "secrets|f"}, rows(t, bob, "SELECT relname, has_table_privilege(oid, 'SELECT') FROM pg_class WHERE relnamespace = 'priv'::regnamespace ORDER BY 1"))
 	require.Equal(t, []string{"open|f|postgres", "secrets|f|postgres"}, rows(t, bob, "SELECT relname, has_table_privilege(oid, 'DELETE'), pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 'priv'::regnamespace ORDER BY 1"))
 	require.Equal(t, []string{"priv_alice|f|t", "priv_bob|f|t", "priv_readers|f|f"}, rows(t, bob, "SELECT rolname, rolsuper, rolcanlogin FROM pg_roles WHERE rolname LIKE 'priv%' ORDER BY 1"))
