@@ -2,6 +2,7 @@ package sqlgw
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -24,7 +25,7 @@ func TestSavepointsShareSettings(t *testing.T) {
 	tx := &transaction{block: true}
 	require.NoError(t, s.set("a.b", strings.Repeat("x", maxSetting), false))
 	for i := range 1000 {
-		require.NoError(t, tx.save(fmt.Sprint(i), s.saved()))
+		require.NoError(t, tx.save(strconv.Itoa(i), s.saved()))
 		require.Same(t, tx.saves[0].values, tx.saves[i].values)
 	}
 	require.Equal(t, s.values.bytes(), tx.saved)
@@ -63,8 +64,8 @@ func TestSettingsAreBounded(t *testing.T) {
 	var err error
 	for i := 0; err == nil; i++ {
 		require.Less(t, i, maxSaved/maxSetting)
-		require.NoError(t, s.set("a.b0", fmt.Sprint(i), true))
-		err = tx.save(fmt.Sprint(i), s.saved())
+		require.NoError(t, s.set("a.b0", strconv.Itoa(i), true))
+		err = tx.save(strconv.Itoa(i), s.saved())
 	}
 	requireCode(t, "53400", err)
 	require.LessOrEqual(t, tx.saved, maxSaved)
