@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/protocol"
@@ -18,14 +19,16 @@ import (
 
 const (
 	// A stream isn't received from while so many of its appends, or so many bytes of them, have
-	// no result. One append may have more.
+	// no result that is sent. One append may have more.
 	maxStreamAppends = 8192
 	maxStreamBytes   = 8 << 20
 	// spilledToll is how many of those bytes an append counts for that is gathered on disk: so a stream has 64
 	// files at the most.
 	spilledToll = maxStreamBytes / 64
-	// maxResults is how many results a message has at the most.
-	maxResults = 512
+	// maxResults is how many results a message has at the most, and maxResultBytes the weight from which on it takes
+	// no more: clients take messages of 4 MiB.
+	maxResults     = 512
+	maxResultBytes = 1 << 20
 )
 
 // streamingService is the gRPC service broadsheet.v1.Journal of a broker.
@@ -47,8 +50,11 @@ func (s *streamingService) AppendStream(stream appendStreamServer) error {
 // appendStream serves one AppendStream RPC. One task receives; one for each journal with
 // appends that wait has them applied in their order; one sends results.
 //
-// Invariant: each append that was received whole is, until its result is, either in the queue of
-// its lane or among its flying, and counted by flying and bytes.
+// Invariants:
+//   - Each append that was received whole is, until its result is, either in the queue of its lane or
+//     among its flying, and counted by flying and bytes.
+//   - Each result is counted by unsent and unsentBytes until it is sent: a client that reads none
+//     is received from no longer, as one whose appends have none.
 type appendStream struct {
 	broker *Broker
 	stream appendStreamServer
@@ -59,15 +65,17 @@ type appendStream struct {
 	ready chan struct{} // cap 1: there are results to send
 	quiet chan struct{} // cap 1: all results were sent
 
-	mu        sync.Mutex
-	lanes     map[string]*lane // by journal
-	proxies   int              // lanes that forward
-	flying    int              // appends without a result
-	bytes     int64            // of them
-	results   []*streaming.AppendStreamResponse_Result
-	receiving bool // a message is being taken
-	sending   bool // results are being sent
-	ended     bool // no more messages are taken
+	mu          sync.Mutex
+	lanes       map[string]*lane // by journal
+	proxies     int              // lanes that forward
+	flying      int              // appends without a result
+	bytes       int64            // of them
+	results     []*streaming.AppendStreamResponse_Result
+	unsent      int   // results that aren't sent
+	unsentBytes int64 // bytes that they count for
+	receiving   bool  // a message is being taken
+	sending     bool  // results are being sent
+	ended       bool  // no more messages are taken
 }
 
 // streamAppend is an append of a stream.
@@ -236,6 +244,7 @@ func (s *appendStream) admit(a *streamAppend) {
 	if a.content != nil {
 		a.held = spilledToll
 	}
+	a.held += int64(proto.Size(a.check) + proto.Size(a.union) + proto.Size(a.subtract))
 	a.finish = func(*ticket) { s.finished(a) }
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -246,7 +255,7 @@ func (s *appendStream) admit(a *streamAppend) {
 func (s *appendStream) full() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.flying >= maxStreamAppends || s.bytes >= maxStreamBytes
+	return s.flying+s.unsent >= maxStreamAppends || s.bytes+s.unsentBytes >= maxStreamBytes
 }
 
 // awaitRoom for another append.
@@ -266,9 +275,17 @@ func (s *appendStream) answer(a *streamAppend) {
 	a.body.close()
 	s.flying--
 	s.bytes -= a.held
-	s.results = append(s.results, a.wireResult())
+	r := a.wireResult()
+	s.results = append(s.results, r)
+	s.unsent++
+	s.unsentBytes += weight(r)
 	notify(s.room)
 	notify(s.ready)
+}
+
+// weight is how many bytes a result counts for: those of what has no bound of its own.
+func weight(r *streaming.AppendStreamResponse_Result) int64 {
+	return int64(proto.Size(r.GetRegisters()) + len(r.GetError()) + len(r.GetStoreHealthError()))
 }
 
 // wireResult of an append that has its outcome.
@@ -314,10 +331,11 @@ func (s *appendStream) send(ctx context.Context) error {
 		s.results, s.sending = nil, true
 		s.mu.Unlock()
 		for len(results) > 0 {
-			n := min(len(results), maxResults)
+			n := batchOf(results)
 			if err := s.stream.Send(&streaming.AppendStreamResponse{Results: results[:n]}); err != nil {
 				return err
 			}
+			s.sent(results[:n])
 			results = results[n:]
 		}
 		s.mu.Lock()
@@ -325,6 +343,28 @@ func (s *appendStream) send(ctx context.Context) error {
 		s.mu.Unlock()
 		notify(s.quiet)
 	}
+}
+
+// batchOf results is how many of them go into a message.
+func batchOf(results []*streaming.AppendStreamResponse_Result) int {
+	size := int64(0)
+	for n, r := range results {
+		if size += weight(r); n == maxResults || n > 0 && size > maxResultBytes {
+			return n
+		}
+	}
+	return len(results)
+}
+
+// sent tells that results are, which makes room for other appends.
+func (s *appendStream) sent(results []*streaming.AppendStreamResponse_Result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range results {
+		s.unsent--
+		s.unsentBytes -= weight(r)
+	}
+	notify(s.room)
 }
 
 // awaitQuiet until no message is being taken and every append has its result, which is sent.

@@ -54,9 +54,27 @@ func (in *intake) open(o *streaming.AppendStreamRequest_Open) (*streamRun, *stre
 			return nil, nil, violation("Open.Header: %s", err)
 		}
 	}
-	before, begun := in.runs[o.GetHandle()], &streamRun{open: o}
+	before, begun := in.runs[o.GetHandle()], &streamRun{open: kept(o)}
 	in.runs[o.GetHandle()] = begun
 	return begun, before, nil
+}
+
+// kept is what is kept of an Open for as long as its handle is open: neither the route of its header nor what isn't
+// known of it, which are as large as a message may be.
+func kept(o *streaming.AppendStreamRequest_Open) *streaming.AppendStreamRequest_Open {
+	k := &streaming.AppendStreamRequest_Open{
+		Handle: o.GetHandle(), Journal: o.GetJournal(), MinEtcdRevision: o.GetMinEtcdRevision(), DoNotProxy: o.GetDoNotProxy(),
+	}
+	if h := o.GetHeader(); h != nil {
+		k.Header = &protocol.Header{Route: protocol.EmptyRoute(), Etcd: &protocol.Header_Etcd{
+			ClusterId: h.GetEtcd().GetClusterId(), MemberId: h.GetEtcd().GetMemberId(),
+			Revision: h.GetEtcd().GetRevision(), RaftTerm: h.GetEtcd().GetRaftTerm(),
+		}}
+		if id := h.GetProcessId(); id != nil {
+			k.Header.ProcessId = &protocol.ProcessSpec_ID{Zone: id.GetZone(), Suffix: id.GetSuffix()}
+		}
+	}
+	return k
 }
 
 // append takes an append or a part of one. It returns the append that the part is of.

@@ -5,7 +5,12 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
 	"broadsheet.dev/broadsheet/broker/epoch"
+	"broadsheet.dev/broadsheet/fragments/spool"
 	"broadsheet.dev/broadsheet/protocol"
 )
 
@@ -126,11 +131,7 @@ func (g *group) refuse(t *ticket, o outcome) {
 // write plans the write of an append that passed.
 func (g *group) write(t *ticket) {
 	if t.setsRegisters() {
-		base := g.head.registers
-		if t.union != nil {
-			base = withoutReset(base)
-		}
-		g.head.registers = protocol.UnionLabelSets(t.union, protocol.SubtractLabelSet(base, t.subtract))
+		g.head.registers = g.registersAfter(t)
 		g.changed = true
 	}
 	begin := g.head.end
@@ -140,6 +141,15 @@ func (g *group) write(t *ticket) {
 	}
 	g.writes = append(g.writes, t)
 	g.join(t, g.applied(t, begin))
+}
+
+// registersAfter an append that sets registers.
+func (g *group) registersAfter(t *ticket) *protocol.LabelSet {
+	base := g.head.registers
+	if t.union != nil {
+		base = withoutReset(base)
+	}
+	return protocol.UnionLabelSets(t.union, protocol.SubtractLabelSet(base, t.subtract))
 }
 
 // applied is the outcome of an append from an offset up to the head.
@@ -187,6 +197,12 @@ func (g *group) precondition(t *ticket) (protocol.Status, ruling, error) {
 		return protocol.Status_NOT_ALLOWED, 0, nil
 	case t.size == 0 && t.setsRegisters():
 		return 0, 0, errors.New("register modification requires non-empty Append")
+	case t.setsRegisters():
+		// The spool would refuse them, and with them all others of the group.
+		if size := proto.Size(g.registersAfter(t)); size > spool.MaxRegisters {
+			return 0, 0, status.Errorf(codes.InvalidArgument, "journal %s: its registers would take %d bytes, and may have up to %d",
+				t.spec.GetName(), size, spool.MaxRegisters)
+		}
 	}
 	return protocol.Status_OK, 0, nil
 }

@@ -22,8 +22,8 @@ const (
 	headerHead = 120 // Bytes before the journal's name.
 	headerV1   = 112 // Likewise in version 1, which had no cluster epochs.
 	maxHeader  = 1<<20 + 1<<16
-	// maxRegisters bounds the encoded registers of a record, in bytes.
-	maxRegisters = 1 << 20
+	// MaxRegisters bounds the encoded registers of a record, in bytes.
+	MaxRegisters = 1 << 20
 )
 
 // castagnoli is the polynomial of all CRCs here.
@@ -216,8 +216,8 @@ func encodeRegisters(set *protocol.LabelSet) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode registers: %w", err)
 	}
-	if len(b) > maxRegisters {
-		return nil, fmt.Errorf("registers take %d bytes, and a spool holds up to %d", len(b), maxRegisters)
+	if len(b) > MaxRegisters {
+		return nil, fmt.Errorf("registers take %d bytes, and a spool holds up to %d", len(b), MaxRegisters)
 	}
 	return b, nil
 }

@@ -14,9 +14,9 @@ import (
 // TestLargestHeader: registers that a record may have fit the header of the next fragment, or the
 // spool couldn't be opened again.
 func TestLargestHeader(t *testing.T) {
-	registers := &protocol.LabelSet{Labels: []*protocol.Label{{Name: "large", Value: strings.Repeat("x", maxRegisters-32)}}}
-	require.Greater(t, proto.Size(registers), maxRegisters-32)
-	require.LessOrEqual(t, proto.Size(registers), maxRegisters)
+	registers := &protocol.LabelSet{Labels: []*protocol.Label{{Name: "large", Value: strings.Repeat("x", MaxRegisters-32)}}}
+	require.Greater(t, proto.Size(registers), MaxRegisters-32)
+	require.LessOrEqual(t, proto.Size(registers), MaxRegisters)
 	h := header{
 		id: ID{Journal: strings.Repeat("j", 512), CreateRevision: 1}, previous: -1,
 		codec: protocol.CompressionCodec_NONE, registers: registers, start: openingStart{opening: 1},

@@ -39,7 +39,7 @@ const (
 	commitHead      = recordHead + 8
 	openingRecord   = recordHead + 16
 	completeRecord  = recordHead + 24
-	maxRecord       = commitHead + 8 + maxRegisters
+	maxRecord       = commitHead + 8 + MaxRegisters
 	positionOfBegin = recordHead
 )
 
