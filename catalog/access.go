@@ -105,16 +105,19 @@ func (a *Access) grant(g Grant, all string, revoke bool) {
 	}
 }
 
-// Thing is what privileges are granted on: a table, or with no Table a schema. ID is its own: another of its name isn't
-// meant.
+// Thing is what privileges are granted on: a table, a view, or with neither a schema. ID is its own: another of its name
+// isn't meant.
 type Thing struct {
-	Schema, Table string
-	ID            int64
+	Schema, Table, View string
+	ID                  int64
 }
 
 func (t Thing) kind() (string, string) {
-	if t.Table != "" {
+	switch {
+	case t.Table != "":
 		return "table", t.Table
+	case t.View != "":
+		return "view", t.View
 	}
 	return "schema", t.Schema
 }
@@ -125,6 +128,9 @@ func (c *Catalog) Grant(ctx context.Context, on Thing, grants []Grant, revoke bo
 	key := c.keys.schema(c.database, on.Schema)
 	if on.Table != "" {
 		key = c.keys.table(c.database, on.Schema, on.Table)
+	}
+	if on.View != "" {
+		key = c.keys.object(c.database, on.Schema, ViewObject, on.View)
 	}
 	for {
 		s, err := c.read(ctx, key)
@@ -150,6 +156,9 @@ func (c *Catalog) Grant(ctx context.Context, on Thing, grants []Grant, revoke bo
 
 // granted is the entry of a thing whose privileges are changed.
 func granted(on Thing, kv *mvccpb.KeyValue, grants []Grant, revoke bool) (string, error) {
+	if on.View != "" {
+		return grantedView(on, kv, grants, revoke)
+	}
 	if on.Table == "" {
 		e, err := schemaOf(kv, Schema{ID: on.ID, Name: on.Schema})
 		if err != nil {
@@ -169,6 +178,25 @@ func granted(on Thing, kv *mvccpb.KeyValue, grants []Grant, revoke bool) (string
 		t.Access.grant(g, TablePrivileges, revoke)
 	}
 	return t.encode(), nil
+}
+
+func grantedView(on Thing, kv *mvccpb.KeyValue, grants []Grant, revoke bool) (string, error) {
+	if kv == nil {
+		return "", &Error{Code: ErrNotFound, Kind: "view", Name: on.View}
+	}
+	o, err := decodeObject(kv.GetValue())
+	if err != nil {
+		return "", &Error{Code: ErrUnreadable, Kind: "view", Name: on.View, Err: err}
+	}
+	if o.View == nil || o.ID != on.ID {
+		return "", &Error{Code: ErrNotFound, Kind: "view", Name: on.View}
+	}
+	a := o.View.Access()
+	for _, g := range grants {
+		a.grant(g, TablePrivileges, revoke)
+	}
+	o.View.Grants = a.Grants
+	return encode(objectEntry{Format: entryFormat, Object: o}), nil
 }
 
 // Actor is a role with all that it is a member of: who does something.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"broadsheet.dev/broadsheet/client"
@@ -76,15 +77,15 @@ func (c *Catalog) createOver(ctx context.Context, spec TableSpec) (Table, error)
 
 func (c *Catalog) tableKey(t Table) string { return c.keys.table(c.database, t.Schema, t.Name) }
 
-// readNames checks that the schema is there, and is the one that is meant, and that no table or sequence has the name.
+// readNames checks that the schema is there, and is the one that is meant, and that no relation has the table's name.
 func (c *Catalog) readNames(ctx context.Context, spec TableSpec) (state, error) {
-	s, err := c.read(ctx, c.keys.schema(c.database, spec.Schema), c.keys.table(c.database, spec.Schema, spec.Name), c.sequenceKey(spec.Schema, spec.Name))
+	s, err := c.read(ctx, append([]string{c.keys.schema(c.database, spec.Schema)}, c.relationKeys(spec.Schema, spec.Name)...)...)
 	switch {
 	case err != nil:
 		return state{}, fmt.Errorf("catalog: create table %q.%q: %w", spec.Schema, spec.Name, err)
 	case s.kvs[0] == nil: // here, since with no id any schema will do
 		return state{}, &Error{Code: ErrNotFound, Kind: "schema", Name: spec.Schema}
-	case s.kvs[1] != nil, s.kvs[2] != nil:
+	case slices.ContainsFunc(s.kvs[1:], func(kv *mvccpb.KeyValue) bool { return kv != nil }):
 		return state{}, &Error{Code: ErrExists, Kind: "table", Name: spec.Name}
 	case spec.SchemaID != 0:
 		if _, err := schemaOf(s.kvs[0], Schema{ID: spec.SchemaID, Name: spec.Schema}); err != nil {
@@ -94,18 +95,9 @@ func (c *Catalog) readNames(ctx context.Context, spec TableSpec) (state, error) 
 	return s, nil
 }
 
-// named holds that the schema is still there and the name still free.
+// named holds that the schema is still there and the name still nobody's.
 func (c *Catalog) named(s state, spec TableSpec) []clientv3.Cmp {
-	return []clientv3.Cmp{
-		unchanged(c.keys.schema(c.database, spec.Schema), s.kvs[0].GetModRevision()),
-		absent(c.keys.table(c.database, spec.Schema, spec.Name)),
-		absent(c.sequenceKey(spec.Schema, spec.Name)),
-	}
-}
-
-// sequenceKey is of the sequence that would have the name of a table: they share their names, as in PostgreSQL.
-func (c *Catalog) sequenceKey(schemaName, name string) string {
-	return c.keys.object(c.database, schemaName, SequenceObject, name)
+	return append(c.nobody(spec.Schema, spec.Name), unchanged(c.keys.schema(c.database, spec.Schema), s.kvs[0].GetModRevision()))
 }
 
 // making is a create between T1 and T2 (see the package comment).
@@ -213,14 +205,14 @@ func (c *Catalog) apply(ctx context.Context, changes []*protocol.ApplyRequest_Ch
 }
 
 // errOvertaken says that the record of a create was taken from it, or that another
-// table, or a sequence, of its name was faster.
+// table of its name was faster.
 var errOvertaken = errors.New("overtaken")
 
 // finish is T2.
 func (m *making) finish(ctx context.Context) error {
 	m.finishing = true
 	key := m.c.tableKey(m.table)
-	ok, err := m.c.commit(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(m.key), ">", 0), absent(key), absent(m.c.sequenceKey(m.table.Schema, m.table.Name))},
+	ok, err := m.c.commit(ctx, append(m.c.nobody(m.table.Schema, m.table.Name), clientv3.Compare(clientv3.CreateRevision(m.key), ">", 0)),
 		clientv3.OpPut(key, m.table.encode()), clientv3.OpDelete(m.key), m.c.putVersion())
 	if err == nil && !ok {
 		err = errOvertaken

@@ -10,6 +10,8 @@
 // Roles, and who may do what with tables and schemas, are kept there too; a Snapshot's Actor says what
 // that comes to. Nothing is enforced here.
 //
+// A view is a query that is kept (View). The catalog knows which relations it reads, by their ids, and nothing else of it.
+//
 // # Making and dropping a table
 //
 // The entry and its journals live in different places, so a record in etcd ties
@@ -46,6 +48,9 @@
 //   - The role postgres is always there, a superuser that may log in. A role that was dropped never comes back,
 //     nor what was granted to it: grants name roles by their ids.
 //   - An option that isn't acted on is refused by its name.
+//   - What a view reads is there as long as the view is, and no view reads itself: views are made, changed and dropped, and
+//     tables dropped, under a compare of the version, which every change writes.
+//   - Tables, sequences and views of a schema share their names.
 //
 // # Goroutines
 //

@@ -17,35 +17,8 @@ import (
 // it returns nil; if the brokers can't be asked at the moment, its journals follow. Another table that was made
 // in its place isn't meant.
 func (c *Catalog) DropTable(ctx context.Context, table Table) error {
-	key, name := c.tableKey(table), table.Name
-	for {
-		s, err := c.read(ctx, key)
-		if err != nil {
-			return fmt.Errorf("catalog: drop table %q.%q: %w", table.Schema, name, err)
-		}
-		t, err := tableOf(s.kvs[0], table)
-		if err != nil {
-			return err
-		}
-		ops := []clientv3.Op{clientv3.OpDelete(key), c.putVersion()}
-		r := record{
-			id: t.ID, database: c.database, schema: t.Schema, name: t.Name,
-			journals: t.Journals, count: t.Options.Journals, until: time.Now().Add(c.margin()),
-		}
-		if t.Owned {
-			ops = append(ops, clientv3.OpPut(c.keys.dropRecord(t.ID), r.encode()))
-		}
-		ok, err := c.commit(ctx, []clientv3.Cmp{unchanged(key, s.kvs[0].GetModRevision())}, ops...)
-		if err != nil {
-			return c.unknown("table", name, err)
-		}
-		if ok {
-			if t.Owned {
-				c.finishNow(ctx, r)
-			}
-			return nil
-		}
-	}
+	_, err := c.DropRelations(ctx, Drop{Tables: []Read{{ID: table.ID, Schema: table.Schema, Name: table.Name}}})
+	return err
 }
 
 // finishDrop deletes the journals of a record of a drop, and then the record. It may

@@ -94,6 +94,21 @@ func goldenDeclared() (Table, Object, Object) {
 	return t, numbers, twice
 }
 
+func goldenView() Object {
+	return Object{
+		ID: 16399, Kind: ViewObject, Schema: "public", Name: "dear", Comment: "what costs much",
+		View: &View{
+			Query: "SELECT c.user_id, c.price AS price FROM public.clicks c WHERE c.price > 100",
+			Reads: []Read{{ID: 16386, Schema: "public", Name: "clicks"}},
+			Columns: []ViewColumn{
+				{Name: "user_id", Type: "int8", TypMod: -1},
+				{Name: "price", Type: "numeric", TypMod: columnar.Type{Kind: columnar.Decimal, Precision: 12, Scale: 2}.TypMod(), Comment: "in EUR"},
+			},
+			SecurityInvoker: true, Owner: 16392, Grants: []Grant{{Role: PublicID, Privileges: "r"}},
+		},
+	}
+}
+
 func TestFormatDocument(t *testing.T) {
 	k := newKeys("/broadsheet")
 	clicks, rides := goldenTables()
@@ -128,6 +143,7 @@ func TestFormatDocument(t *testing.T) {
 		{k.table("postgres", "public", "items"), items.encode()},
 		{k.object("postgres", "public", SequenceObject, "numbers"), encode(objectEntry{Format: entryFormat, Object: numbers})},
 		{k.object("postgres", "public", FunctionObject, twice.key()), encode(objectEntry{Format: entryFormat, Object: twice})},
+		{k.object("postgres", "public", ViewObject, "dear"), encode(objectEntry{Format: entryFormat, Object: goldenView()})},
 		{k.role("alice"), goldenRole().encode()},
 		{k.secret(), encode(secretEntry{Format: entryFormat, Secret: "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"})},
 		{k.schema("postgres", "sales"), encode(goldenSchema())},
@@ -149,6 +165,7 @@ func TestDocumentedEntriesAreRead(t *testing.T) {
 		k.table("postgres", "public", "items"):                      items,
 		k.object("postgres", "public", SequenceObject, "numbers"):   numbers,
 		k.object("postgres", "public", FunctionObject, twice.key()): twice,
+		k.object("postgres", "public", ViewObject, "dear"):          goldenView(),
 		k.role("alice"):                        goldenRole(),
 		k.secret():                             bookkeeper{},
 		k.schema("postgres", "sales"):          schema(goldenSchema()),

@@ -18,6 +18,7 @@ type ObjectKind string
 const (
 	SequenceObject ObjectKind = "sequence"
 	FunctionObject ObjectKind = "function"
+	ViewObject     ObjectKind = "view"
 )
 
 // Object is a thing that is kept and told as it was declared. Its JSON is that of entries.
@@ -27,9 +28,10 @@ type Object struct {
 	Schema  string     `json:"schema"`
 	Name    string     `json:"name"`
 	Comment string     `json:"comment,omitempty"`
-	// Sequence and Function: the one that Kind says.
+	// Sequence, Function and View: the one that Kind says.
 	Sequence *Sequence `json:"sequence,omitempty"`
 	Function *Function `json:"function,omitempty"`
+	View     *View     `json:"view,omitempty"`
 }
 
 // Sequence is what CREATE SEQUENCE says. No number is ever drawn from it.
@@ -80,7 +82,8 @@ func decodeObject(value []byte) (Object, error) {
 	if err != nil {
 		return Object{}, err
 	}
-	known := e.Kind == SequenceObject && e.Sequence != nil || e.Kind == FunctionObject && e.Function != nil
+	known := e.Kind == SequenceObject && e.Sequence != nil || e.Kind == FunctionObject && e.Function != nil ||
+		e.Kind == ViewObject && e.View != nil && e.View.Owner != 0
 	if e.ID < firstID || !known {
 		return Object{}, errors.New("not an object that this program knows")
 	}
@@ -95,16 +98,15 @@ func (c *Catalog) CreateObject(ctx context.Context, in Schema, o Object, replace
 		return o, err
 	}
 	key, schemaKey := c.keys.object(c.database, o.Schema, o.Kind, o.key()), c.keys.schema(c.database, o.Schema)
-	tableKey := c.keys.table(c.database, o.Schema, o.Name)
 	for {
-		s, err := c.read(ctx, schemaKey, key, tableKey)
+		s, err := c.read(ctx, schemaKey, key, c.keys.table(c.database, o.Schema, o.Name), c.keys.object(c.database, o.Schema, ViewObject, o.Name))
 		if err != nil {
 			return o, fmt.Errorf("catalog: create %s %q: %w", o.Kind, o.Name, err)
 		}
 		if _, err := schemaOf(s.kvs[0], in); err != nil {
 			return o, err
 		}
-		if s.kvs[1] != nil && !replace || s.kvs[2] != nil && o.Function == nil {
+		if s.kvs[1] != nil && !replace || (s.kvs[2] != nil || s.kvs[3] != nil) && o.Function == nil {
 			return o, &Error{Code: ErrExists, Kind: string(o.Kind), Name: o.Name}
 		}
 		o.ID = s.nextID
@@ -119,7 +121,7 @@ func (c *Catalog) CreateObject(ctx context.Context, in Schema, o Object, replace
 		}
 		compares := append(s.compares(), unchanged(schemaKey, s.kvs[0].GetModRevision()), unchanged(key, s.kvs[1].GetModRevision()))
 		if o.Function == nil {
-			compares = append(compares, absent(tableKey))
+			compares = append(compares, absent(c.keys.table(c.database, o.Schema, o.Name)), absent(c.keys.object(c.database, o.Schema, ViewObject, o.Name)))
 		}
 		ok, err := c.commit(ctx, compares, s.take(), clientv3.OpPut(key, value), c.putVersion())
 		if err != nil {
@@ -214,10 +216,16 @@ type Change struct {
 // place isn't meant.
 func (c *Catalog) ChangeTable(ctx context.Context, table Table, change Change) (Table, error) {
 	key, name := c.tableKey(table), table.Name
+	views := c.viewsNamed(table.Schema, change)
 	for {
-		s, err := c.read(ctx, key)
+		s, err := c.read(ctx, append([]string{key}, views...)...)
 		if err != nil {
 			return Table{}, fmt.Errorf("catalog: change table %q.%q: %w", table.Schema, name, err)
+		}
+		for _, kv := range s.kvs[1:] {
+			if kv != nil {
+				return Table{}, &Error{Code: ErrExists, Kind: "index", Name: indexNamed(change)}
+			}
 		}
 		t, err := tableOf(s.kvs[0], table)
 		if err != nil {
@@ -230,8 +238,11 @@ func (c *Catalog) ChangeTable(ctx context.Context, table Table, change Change) (
 		if err := t.fits(); err != nil {
 			return Table{}, err
 		}
-		ok, err := c.commit(ctx, append(s.compares(), unchanged(key, s.kvs[0].GetModRevision())),
-			s.takeUpTo(last), clientv3.OpPut(key, t.encode()), c.putVersion())
+		compares := append(s.compares(), unchanged(key, s.kvs[0].GetModRevision()))
+		for _, view := range views {
+			compares = append(compares, absent(view))
+		}
+		ok, err := c.commit(ctx, compares, s.takeUpTo(last), clientv3.OpPut(key, t.encode()), c.putVersion())
 		if err != nil {
 			return Table{}, c.unknown("table", name, err)
 		}
@@ -239,6 +250,27 @@ func (c *Catalog) ChangeTable(ctx context.Context, table Table, change Change) (
 			return t, nil
 		}
 	}
+}
+
+// viewsNamed are the keys of views that would have the names of indexes that a change gives.
+func (c *Catalog) viewsNamed(schemaName string, change Change) []string {
+	var out []string
+	for _, x := range change.Indexes {
+		if x.Name != "" {
+			out = append(out, c.keys.object(c.database, schemaName, ViewObject, x.Name))
+		}
+	}
+	return out
+}
+
+// indexNamed is the first name of an index that a change gives.
+func indexNamed(change Change) string {
+	for _, x := range change.Indexes {
+		if x.Name != "" {
+			return x.Name
+		}
+	}
+	return ""
 }
 
 // apply makes a change to a table that is this caller's own.

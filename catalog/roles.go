@@ -171,6 +171,7 @@ func (c *Catalog) DropRole(ctx context.Context, drop Role) error {
 			clientv3.OpGet(key),
 			clientv3.OpGet(c.keys.root+"/schemas/", clientv3.WithPrefix()),
 			clientv3.OpGet(c.keys.root+"/tables/", clientv3.WithPrefix()),
+			clientv3.OpGet(c.keys.root+"/objects/", clientv3.WithPrefix()),
 		).Commit()
 		if err != nil {
 			return fmt.Errorf("catalog: drop role %q: %w", name, err)
@@ -217,6 +218,11 @@ func dependsOn(entry any, role int64) string {
 		a, what = x.Access, "table "+x.Name
 	case schema:
 		a, what = nameEntry(x).access(), "schema "+x.Name
+	case Object:
+		if x.View == nil {
+			return ""
+		}
+		a, what = x.View.Access(), "view "+x.Name
 	default:
 		return ""
 	}
