@@ -20,8 +20,11 @@ import (
 // appendWhole appends the whole of a body, which can be rewound, to a journal.
 type appendWhole func(ctx context.Context, journal string, body io.Reader) error
 
-func (g *Gateway) appendWhole(ctx context.Context, journal string, body io.Reader) error {
-	_, err := g.cfg.Brokers.Append(ctx, client.AppendParams{Journal: journal}, body)
+func (s *session) appendWhole(ctx context.Context, journal string, body io.Reader) error {
+	r, err := s.gateway.cfg.Brokers.Append(ctx, client.AppendParams{Journal: journal}, body)
+	if err == nil {
+		s.writes(journal, r)
+	}
 	return err
 }
 
@@ -124,7 +127,11 @@ func stageError(err error) error {
 // statement is one by itself.
 func (s *session) openAppend(ctx context.Context, journal string) (appender, error) {
 	if s.inTransaction().direct {
-		return s.gateway.openAppend(ctx, journal)
+		a, err := s.gateway.openAppend(ctx, journal)
+		if err != nil {
+			return nil, err
+		}
+		return notedAppender{appender: a, journal: journal, session: s}, nil
 	}
 	stage, err := s.stage()
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,13 +25,18 @@ type cut map[string]int64
 
 // fixCut asks journals for their heads.
 func (g *Gateway) fixCut(ctx context.Context, journals []string) (cut, error) {
+	return gatherCut(ctx, journals, g.head)
+}
+
+// gatherCut is of the heads that are told of journals.
+func gatherCut(ctx context.Context, journals []string, head headOf) (cut, error) {
 	var mu sync.Mutex
 	out := make(cut, len(journals))
 	eg, ctx := errgroup.WithContext(ctx)
 	eg.SetLimit(journalFanout)
 	for _, j := range journals {
 		eg.Go(func() error {
-			head, err := g.head(ctx, j)
+			head, err := head(ctx, j)
 			if err != nil {
 				return fmt.Errorf("cut of journal %s: %w", j, err)
 			}
@@ -45,9 +51,16 @@ func (g *Gateway) fixCut(ctx context.Context, journals []string) (cut, error) {
 
 // head of a journal.
 func (g *Gateway) head(ctx context.Context, journal string) (int64, error) {
+	asked := time.Now()
 	b, err := g.cfg.Brokers.Barrier(ctx, journal)
+	if err == nil {
+		g.known.learn(journal, b.Head, asked, time.Now())
+	}
 	return b.Head, err
 }
+
+// appended notes where an append of this gateway ended.
+func (g *Gateway) appended(journal string, end int64) { g.known.appended(journal, end, time.Now()) }
 
 // journalScan is a journal up to its head, cut into pieces.
 type journalScan struct {
@@ -82,7 +95,10 @@ func (g *Gateway) storedFragments(ctx context.Context, journal string, head int6
 	}
 	begin := head
 	var out []storedFragment
-	for _, p := range list {
+	for i, p := range list {
+		if i == 0 && p.GetBegin() > head {
+			return 0, nil, sqlError("22023", "journal %s begins at %d, above its place %d in the cut", journal, p.GetBegin(), head)
+		}
 		begin = min(begin, p.GetBegin())
 		f := fragments.FragmentFromProto(p)
 		if f.Store == "" || f.Begin >= head {

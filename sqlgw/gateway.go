@@ -72,10 +72,13 @@ type Gateway struct {
 	heads  *headCache
 	proofs *proofs
 	scans  *scanRegistry
-	views  map[viewName]*systemView
-	pg     *pgcatalog.Catalog
-	office *postOffice
-	roster *roster
+	// known and revisions are of journals.
+	known     knownHeads
+	revisions revisions
+	views     map[viewName]*systemView
+	pg        *pgcatalog.Catalog
+	office    *postOffice
+	roster    *roster
 	// staging is how transactions hold what they are to append.
 	staging staging.Config
 	turns   *turns
@@ -104,6 +107,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.staging = stagingConfig(&cfg)
 	g.office, g.roster = newPostOffice(), newRoster()
 	g.heads = newHeadCache(g.openRange, cfg.HeadCache)
+	g.revisions.list = cfg.Brokers.List
 	if err := g.addCatalog(); err != nil {
 		return nil, err
 	}

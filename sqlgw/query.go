@@ -110,6 +110,11 @@ func (q *query) describe(ctx context.Context, snap *catalog.Snapshot, paramOIDs 
 			declared[i] = t[0]
 		}
 	}
+	for _, r := range q.parsed.Relations() {
+		if a := r.AsOf; a != nil && a.Param > 0 && declared[a.Param-1].Kind == 0 {
+			declared[a.Param-1] = columnar.Type{Kind: map[bool]columnar.Kind{true: columnar.Text, false: columnar.TimestampTZ}[a.Cut]}
+		}
+	}
 	stmtParams, err := q.ask(ctx, snap, declared)
 	q.tellParams(declared)
 	if err != nil {

@@ -49,7 +49,7 @@ func (e *queryExecution) begin(ctx context.Context, snap *catalog.Snapshot, args
 			return err
 		}
 	}
-	targets, err := q.targets(ctx, snap, e)
+	targets, err := q.targets(ctx, snap, e, args)
 	if err != nil {
 		return err
 	}
@@ -122,6 +122,9 @@ func (e *queryExecution) start(ctx context.Context, sql string, args *columnar.B
 	stmt, err := e.conn.Prepare(ctx, sql)
 	if err != nil {
 		return err
+	}
+	if n := len(stmt.Params()); args != nil && len(args.Cols) > n { // the last ones are of AS OF
+		args = &columnar.Batch{Len: 1, Cols: args.Cols[:n]}
 	}
 	e.rows, err = stmt.Query(life, args)
 	return err

@@ -25,6 +25,7 @@ type session struct {
 	tx         *transaction // nil while there is none
 	reading    int          // queries over tables that are open
 	subscribed int          // subscriptions that read
+	sighted    sighted
 }
 
 // Patience is what the settings say: of a transaction that is open, or of a session without one. Its

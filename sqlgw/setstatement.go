@@ -93,6 +93,14 @@ func shown(of *settings, m modes, name string) string {
 	}
 }
 
+// shownNow is shown, of settings that the session itself makes too.
+func (s *session) shownNow(ctx context.Context, name string) (string, error) {
+	if name == settingLastCut {
+		return s.lastCut(ctx)
+	}
+	return shown(s.settings, s.modes(), name), nil
+}
+
 // settingText is the value of a SET as one text. A list of names has quotes where they need
 // them: each is one name, whatever is in it.
 func settingText(p *parse.Set) string {
@@ -107,9 +115,13 @@ func settingText(p *parse.Set) string {
 
 func (s *session) show(p *parse.Show) (*statement, error) {
 	if p.Name == "all" {
-		return s.utility(textColumns("name", "setting"), func(_ context.Context, w pgwire.ResultWriter) error {
+		return s.utility(textColumns("name", "setting"), func(ctx context.Context, w pgwire.ResultWriter) error {
 			for _, e := range s.settings.table {
-				if err := textRow(w, e.name, shown(s.settings, s.modes(), e.name)); err != nil {
+				value, err := s.shownNow(ctx, e.name)
+				if err != nil {
+					return err
+				}
+				if err := textRow(w, e.name, value); err != nil {
 					return err
 				}
 			}
@@ -121,8 +133,12 @@ func (s *session) show(p *parse.Show) (*statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.utility(textColumns(e.name), func(_ context.Context, w pgwire.ResultWriter) error {
-		if err := textRow(w, shown(s.settings, s.modes(), e.name)); err != nil {
+	return s.utility(textColumns(e.name), func(ctx context.Context, w pgwire.ResultWriter) error {
+		value, err := s.shownNow(ctx, e.name)
+		if err != nil {
+			return err
+		}
+		if err := textRow(w, value); err != nil {
 			return err
 		}
 		w.Complete("SHOW")

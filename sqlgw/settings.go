@@ -1,6 +1,7 @@
 package sqlgw
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -194,8 +195,8 @@ func (s *settings) put(e *setting, value string, local bool) error {
 
 // admit tells whether there is room for a value.
 func (s *settings) admit(e *setting, key, value string, local bool) error {
-	if len(value) > maxSetting {
-		return sqlError("53400", "parameter %q may be set to %d bytes at most", e.name, maxSetting)
+	if most := cmp.Or(e.most, maxSetting); len(value) > most {
+		return sqlError("53400", "parameter %q may be set to %d bytes at most", e.name, most)
 	}
 	if !e.custom {
 		return nil // there are as many as the table has

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/sqlgw/clock"
 )
 
 // serverVersion is the PostgreSQL whose behaviour clients may expect.
@@ -19,6 +20,7 @@ type setting struct {
 	// means that the setting can't be changed.
 	check func(string) (string, bool)
 	hint  string // which values are; empty for a truth value
+	most  int    // bytes of a value, if that isn't maxSetting
 	// custom: a client made it.
 	custom bool
 }
@@ -36,7 +38,7 @@ func (e *setting) normal(value string) (string, error) {
 		return "", sqlError("22023", "parameter %q requires a Boolean value", e.name)
 	default:
 		return "", &pgwire.Error{
-			Code: "22023", Message: fmt.Sprintf("invalid value for parameter %q: %q", e.name, value),
+			Code: "22023", Message: fmt.Sprintf("invalid value for parameter %q: %.100q", e.name, value),
 			Hint: "Available values: " + e.hint + ".",
 		}
 	}
@@ -61,6 +63,9 @@ func settingTable() []setting {
 		{name: "application_name", report: true, check: printable},
 		{name: "block_size", initial: "8192"},
 		{name: "broadsheet.fetch_timeout", initial: "none", check: fetchTimeout, hint: "none, or " + hintTime},
+		{name: settingFreshness, initial: "strict", check: checkFreshness, hint: hintFreshness},
+		{name: settingLastCut},
+		{name: settingMinCut, check: checkMinCut, hint: "a cut, as SHOW " + settingLastCut + " prints it, or the empty string", most: clock.MaxCutText},
 		{name: "bytea_output", initial: "hex", check: only("hex"), hint: "hex"},
 		{name: "check_function_bodies", initial: on, check: boolean},
 		{name: "client_encoding", initial: "UTF8", report: true, check: only("UTF8", "utf-8", "unicode"), hint: "UTF8"},

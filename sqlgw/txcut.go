@@ -24,21 +24,22 @@ const othersGrace = time.Second
 
 // cutFor is where a statement that reads these journals is evaluated.
 func (s *session) cutFor(ctx context.Context, snap *catalog.Snapshot, journals []string) (cut, error) {
+	head := s.heads()
 	if s.tx == nil || !s.tx.modes.oneCut() {
-		return s.gateway.fixCut(ctx, journals)
+		return gatherCut(ctx, journals, head)
 	}
 	if s.tx.at == nil {
 		if len(journals) == 0 {
 			return cut{}, nil // it reads no tables yet
 		}
 		if !s.tx.block && !s.tx.many { // all that it reads is here
-			return s.gateway.fixCut(ctx, journals)
+			return gatherCut(ctx, journals, head)
 		}
 		all, err := allJournals(ctx, snap)
 		if err != nil {
 			return nil, err
 		}
-		if s.tx.at, err = fixTransactionCut(ctx, journals, all, s.gateway.head); err != nil {
+		if s.tx.at, err = fixTransactionCut(ctx, journals, all, head); err != nil {
 			return nil, err
 		}
 	}
@@ -59,7 +60,7 @@ func allJournals(ctx context.Context, snap *catalog.Snapshot) ([]string, error) 
 
 // fixTransactionCut asks for the heads of all journals. Those that are wanted have to answer; of the
 // others it is noted if they don't in time.
-func fixTransactionCut(ctx context.Context, wanted, all []string, head func(context.Context, string) (int64, error)) (*transactionCut, error) {
+func fixTransactionCut(ctx context.Context, wanted, all []string, head headOf) (*transactionCut, error) {
 	c := &transactionCut{heads: cut{}, failed: map[string]error{}}
 	var mu sync.Mutex
 	ask := func(ctx context.Context, journal string) error {

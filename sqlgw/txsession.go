@@ -64,7 +64,7 @@ func (s *session) commit(ctx context.Context) error {
 	}
 	var err error
 	if stage := s.tx.stage; stage != nil && !stage.Empty() {
-		err = appendStage(ctx, stage, s.gateway.appendWhole)
+		err = appendStage(ctx, stage, s.appendWhole)
 	}
 	s.finish(err == nil)
 	return err

@@ -69,8 +69,9 @@ func (e *Error) hinted(hint string) *Error {
 // source maps byte offsets of a statement to character positions of the text that
 // it was cut from.
 type source struct {
-	text  string
-	chars int // characters before the statement
+	text    string
+	chars   int      // characters before the statement
+	travels *travels // the AS OF clauses, nil if there are none
 }
 
 // at sets the position from a byte offset as the grammar gives it: -1 is unknown,

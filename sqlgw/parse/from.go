@@ -99,7 +99,7 @@ func (b *binder) rangeVar(r *pg.RangeVar, sc *scope) ([]column, error) {
 // relation notes a relation while a query is made; with a binding it puts the target in
 // its place.
 func (b *binder) relation(r *pg.RangeVar, it *item) (columns, error) {
-	rel := Relation{Name: b.src.name(r), Index: len(b.relations), Alias: it.alias}
+	rel := Relation{Name: b.src.name(r), Index: len(b.relations), Alias: it.alias, location: r.GetLocation()}
 	it.relation = rel.Index
 	if r.GetAlias() == nil {
 		it.schema, it.database = r.GetSchemaname(), r.GetCatalogname()

@@ -17,8 +17,8 @@ import (
 //	DECLARE ... CURSOR FOR SUBSCRIBE ...
 //	FETCH ... WITH (timeout = '...')
 //
-// and, to be refused by their names: AS OF CUT '...', AS OF TIMESTAMP '...',
-// VERIFY MATERIALIZED VIEW.
+// and, to be refused by its name: VERIFY MATERIALIZED VIEW. AS OF CUT and AS OF TIMESTAMP are cut out
+// before (asof.go).
 //
 // What is ours is overwritten with blanks, byte for byte, and the grammar
 // parses what remains: its positions stay true.
@@ -37,10 +37,7 @@ func parseOurs(p Piece) (Statement, error) {
 	if err != nil {
 		return nil, nil //nolint:nilerr // The grammar meets the same error, and reports it with its position.
 	}
-	o := &ourParser{source: p.source(), tokens: withoutComments(scan.GetTokens()), masked: []byte(p.Text)}
-	if err := o.timeTravel(); err != nil {
-		return nil, err
-	}
+	o := &ourParser{source: p.source(), tokens: withoutComments(scan.GetTokens()), masked: []byte(p.forGrammar())}
 	switch o.word(0) {
 	case "subscribe":
 		return asStatement(o.subscribe(len(o.tokens)))
@@ -146,20 +143,6 @@ func (o *ourParser) put(i int, words string) {
 	copy(o.masked[o.tokens[i].GetStart():], words)
 }
 
-// timeTravel refuses AS OF CUT and AS OF TIMESTAMP. A column alias "of" can't be followed by
-// a string of some type, so this is never PostgreSQL's.
-func (o *ourParser) timeTravel() error {
-	for i := range o.tokens {
-		if o.word(i) != "as" || o.word(i+1) != "of" || !o.isString(i+3) {
-			continue
-		}
-		if w := o.word(i + 2); w == "cut" || w == "timestamp" {
-			return o.atToken(refuse("AS OF "+strings.ToUpper(w)), i)
-		}
-	}
-	return nil
-}
-
 // showTables recognizes SHOW TABLES; SHOW "tables" is a setting.
 func (o *ourParser) showTables() (Statement, error) {
 	if o.word(1) != "tables" {
@@ -244,7 +227,7 @@ func (o *ourParser) subscribeTable(s *Subscribe, first, end int) error {
 func (o *ourParser) inner(first, drop, last int, words ...string) (*pg.Node, error) {
 	masked := bytes.Repeat([]byte{' '}, len(o.text))
 	begin, end := o.tokens[drop].GetEnd(), o.tokens[last].GetEnd()
-	copy(masked[begin:end], o.text[begin:end])
+	copy(masked[begin:end], o.masked[begin:end])
 	copy(masked[o.tokens[first].GetStart():], strings.Join(words, " "))
 	return o.grammar(string(masked))
 }

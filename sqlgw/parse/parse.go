@@ -12,16 +12,34 @@ import (
 //
 // Errors are *Error, with the position in the text that the piece was cut from.
 func Parse(p Piece) (Statement, error) {
-	src := p.source()
 	if p.Text == "" {
 		return nil, errorf(CodeSyntax, "syntax error at end of input")
 	}
+	if p.words&oursOf != 0 {
+		var err error
+		if p, err = cutTravels(p); err != nil {
+			return nil, err
+		}
+	}
+	st, err := parsePiece(p)
+	if err == nil && p.travels != nil {
+		err = p.travels.admit(st)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return st, nil
+}
+
+// parsePiece is Parse of a piece whose AS OF clauses are masked.
+func parsePiece(p Piece) (Statement, error) {
 	if p.words != 0 {
 		if st, err := parseOurs(p); st != nil || err != nil {
 			return st, err
 		}
 	}
-	node, err := src.grammar(p.Text)
+	src := p.source()
+	node, err := src.grammar(p.forGrammar())
 	if err != nil {
 		return nil, src.foreign(err)
 	}

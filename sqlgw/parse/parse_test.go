@@ -281,6 +281,26 @@ func showQuery(q *Select) string {
 	return "| " + text
 }
 
+func showAsOf(a *AsOf) string {
+	if a == nil {
+		return ""
+	}
+	var s strings.Builder
+	fmt.Fprintf(&s, " %s at %d", a.Clause(), a.Position)
+	switch {
+	case a.Now:
+		s.WriteString(" now")
+	case a.Text != nil:
+		fmt.Fprintf(&s, " %q", *a.Text)
+	default:
+		fmt.Fprintf(&s, " $%d", a.Param)
+	}
+	for _, x := range a.Shifts {
+		s.WriteString(map[bool]string{true: " -", false: " +"}[x.Back] + x.Interval)
+	}
+	return s.String()
+}
+
 func showOptions(o CopyOptions) string {
 	if !o.CSV {
 		return fmt.Sprintf("text header=%d delimiter=%q null=%q", o.Header, o.Delimiter, o.Null)
@@ -301,7 +321,7 @@ func printText(input string) string {
 			continue
 		}
 		for _, r := range q.Relations() {
-			fmt.Fprintf(&out, "relation %d at %d: %s as %s meta=%q\n", r.Index, r.Position, r, r.Alias, r.Meta)
+			fmt.Fprintf(&out, "relation %d at %d: %s as %s meta=%q%s\n", r.Index, r.Position, r, r.Alias, r.Meta, showAsOf(r.AsOf))
 		}
 		for _, p := range q.Parameters() {
 			fmt.Fprintf(&out, "parameter $%d at %d: %q%v\n", p.Number, p.Position, p.Type, p.TypeMods)

@@ -35,6 +35,9 @@ type Relation struct {
 	// _offset and _timestamp, in this order: all that are named where this relation's columns
 	// are in sight. Too many rather than too few.
 	Meta []string
+	// AsOf says where it is read; nil is where the statement reads.
+	AsOf     *AsOf
+	location int32 // its byte offset in the statement
 }
 
 // The metadata columns that every table has, and * doesn't show.
@@ -176,5 +179,11 @@ func newSelect(src source, tree *pg.Node) (*Select, error) {
 		return nil, err
 	}
 	slices.SortFunc(b.params, func(x, y Parameter) int { return x.Number - y.Number })
-	return &Select{at: src.position(), src: src, tree: tree, relations: b.relations, params: b.params}, nil
+	q := &Select{at: src.position(), src: src, tree: tree, relations: b.relations, params: b.params}
+	if src.travels != nil {
+		if err := src.travels.attach(q); err != nil {
+			return nil, err
+		}
+	}
+	return q, nil
 }

@@ -22,11 +22,21 @@ type Piece struct {
 	Text string
 	// Begin and End are the byte offsets of Text in the text that was split.
 	Begin, End int
-	chars      int  // characters before Begin
-	words      ours // which words of our own statements occur
+	chars      int      // characters before Begin
+	words      ours     // which words of our own statements occur
+	masked     string   // the text without AS OF clauses, if it has any
+	travels    *travels // those clauses
 }
 
-func (p Piece) source() source { return source{text: p.Text, chars: p.chars} }
+func (p Piece) source() source { return source{text: p.Text, chars: p.chars, travels: p.travels} }
+
+// forGrammar is the text that PostgreSQL's grammar knows, but for our own statements.
+func (p Piece) forGrammar() string {
+	if p.travels != nil {
+		return p.masked
+	}
+	return p.Text
+}
 
 // ours are words that our own statements and clauses have and PostgreSQL's haven't.
 type ours uint8
