@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"iter"
 
 	"broadsheet.dev/broadsheet/protocol"
 )
@@ -31,6 +32,7 @@ func (b *Broker) list(ctx context.Context, req *protocol.ListRequest, send func(
 	for {
 		now := b.roster.Load()
 		if now.view.Revision() > seen {
+			// A slow client holds a view of etcd, which all share, and the journals of a message.
 			journals := now.list(selector, scopeOf(ctx))
 			if sum := fingerprint(b.seed, journals); sum != last {
 				if err := sendSnapshot(b.header(now, protocol.EmptyRoute()), journals, send); err != nil {
@@ -65,37 +67,37 @@ func (b *Broker) resumeRevision(resume *protocol.Header) (int64, error) {
 }
 
 // sendSnapshot sends journals in parts; at least one, since the first has the header.
-func sendSnapshot(h *protocol.Header, journals []*protocol.ListResponse_Journal, send func(*protocol.ListResponse) error) error {
-	for first := true; first || len(journals) != 0; first = false {
-		n := min(listChunk, len(journals))
-		r := &protocol.ListResponse{Journals: journals[:n]}
-		if first {
-			r.Header = h
+func sendSnapshot(h *protocol.Header, journals iter.Seq[*protocol.ListResponse_Journal], send func(*protocol.ListResponse) error) error {
+	r := &protocol.ListResponse{Header: h}
+	for j := range journals {
+		if len(r.GetJournals()) == listChunk {
+			if err := send(r); err != nil {
+				return err
+			}
+			r = new(protocol.ListResponse)
 		}
-		if err := send(r); err != nil {
-			return err
-		}
-		journals = journals[n:]
+		r.Journals = append(r.Journals, j)
 	}
-	return nil
+	return send(r)
 }
 
 // list returns the journals that match a selector and are in a scope, in the order of
-// their names.
-func (d directory) list(selector, scope *protocol.LabelSelector) []*protocol.ListResponse_Journal {
-	var out []*protocol.ListResponse_Journal
-	d.journals(namePrefix(selector), func(j journal) {
-		if !selector.Matches(j.labels) || !scope.Matches(j.labels) {
-			return
-		}
-		out = append(out, &protocol.ListResponse_Journal{
-			Spec:           j.spec,
-			ModRevision:    j.modRevision,
-			CreateRevision: j.createRevision,
-			Route:          d.route(d.assignments(j.spec.GetName())),
+// their names. Each is made when it is asked for.
+func (d directory) list(selector, scope *protocol.LabelSelector) iter.Seq[*protocol.ListResponse_Journal] {
+	return func(yield func(*protocol.ListResponse_Journal) bool) {
+		more := true
+		d.journals(namePrefix(selector), func(j journal) {
+			if !more || !selector.Matches(j.labels) || !scope.Matches(j.labels) {
+				return
+			}
+			more = yield(&protocol.ListResponse_Journal{
+				Spec:           j.spec,
+				ModRevision:    j.modRevision,
+				CreateRevision: j.createRevision,
+				Route:          d.route(d.assignments(j.spec.GetName())),
+			})
 		})
-	})
-	return out
+	}
 }
 
 // namePrefix is what the names of all journals that a selector matches begin with.
@@ -115,7 +117,7 @@ func namePrefix(selector *protocol.LabelSelector) string {
 
 // fingerprint of a snapshot: it changes with the set of journals, their specs, and
 // their routes. It is never 0.
-func fingerprint(seed maphash.Seed, journals []*protocol.ListResponse_Journal) uint64 {
+func fingerprint(seed maphash.Seed, journals iter.Seq[*protocol.ListResponse_Journal]) uint64 {
 	var h maphash.Hash
 	h.SetSeed(seed)
 	number := func(n int64) { maphash.WriteComparable(&h, n) }
@@ -123,7 +125,7 @@ func fingerprint(seed maphash.Seed, journals []*protocol.ListResponse_Journal) u
 		number(int64(len(s)))
 		_, _ = h.WriteString(s)
 	}
-	for _, j := range journals {
+	for j := range journals {
 		text(j.GetSpec().GetName())
 		number(j.GetModRevision())
 		number(j.GetCreateRevision())
