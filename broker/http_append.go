@@ -155,6 +155,10 @@ func (s *putSource) content() (*protocol.AppendRequest, error) {
 		return &protocol.AppendRequest{Content: chunk}, nil
 	case errors.Is(err, io.EOF):
 		s.state = putEnd
+		// It is us that the client waits for, however long: a deadline that passes now would look as if it had gone.
+		if err := s.control.SetReadDeadline(time.Time{}); err != nil {
+			return nil, fmt.Errorf("append: %w", err)
+		}
 		return new(protocol.AppendRequest), nil
 	case errors.Is(err, os.ErrDeadlineExceeded) && s.patience.expired():
 		return nil, errExpired
