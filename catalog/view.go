@@ -213,6 +213,9 @@ func (v *inventory) reads(o *Object, id int64) bool {
 	return false
 }
 
+// RecursiveView is the Kind of the error of a view that would read itself.
+const RecursiveView = "recursive view"
+
 // CreateView makes a view. With replace, which tells whether a view that is there may become the new one, it may take its
 // place: it keeps its id, its owner, what was granted on it and its comments. The ID is given. Another schema that was made in
 // the schema's place isn't meant.
@@ -273,7 +276,7 @@ func (c *Catalog) newView(inv *inventory, o Object, replace func(old Object) err
 		}
 	}
 	if inv.reads(&o, o.ID) {
-		return o, &Error{Code: ErrInvalid, Kind: "view", Name: o.Name, Detail: "it would read itself"}
+		return o, &Error{Code: ErrInvalid, Kind: RecursiveView, Name: o.Name, Detail: "it would read itself"}
 	}
 	return o, nil
 }

@@ -18,6 +18,9 @@ func (s *session) prepareDDL(p parse.Statement) (*statement, error) {
 	if st := s.prepareDeclaration(p); st != nil {
 		return st, nil
 	}
+	if st := s.prepareView(p); st != nil {
+		return st, nil
+	}
 	switch p := p.(type) {
 	case *parse.CreateTable:
 		return s.utility(nil, func(ctx context.Context, w pgwire.ResultWriter) error { return s.createTable(ctx, w, p) }), nil
@@ -138,6 +141,9 @@ func (s *session) dropTables(ctx context.Context, w pgwire.ResultWriter, p *pars
 	}
 	var tables []catalog.Table
 	for _, n := range p.Tables { // all are there, or none is dropped
+		if _, ok := s.view(snap, n); ok {
+			return hinted(notTable(n), "Use DROP VIEW to remove a view.")
+		}
 		t, err := s.table(snap, n)
 		if err == nil {
 			if !slices.ContainsFunc(tables, func(x catalog.Table) bool { return x.ID == t.ID }) { // DROP TABLE t, t
@@ -156,10 +162,12 @@ func (s *session) dropTables(ctx context.Context, w pgwire.ResultWriter, p *pars
 			return err
 		}
 	}
+	drop := catalog.Drop{Cascade: p.Cascade}
 	for _, t := range tables {
-		if err := s.gateway.cfg.Catalog.DropTable(ctx, t); err != nil {
-			return catalogError(err)
-		}
+		drop.Tables = append(drop.Tables, catalog.Read{ID: t.ID, Schema: t.Schema, Name: t.Name})
+	}
+	if err := s.dropRelations(ctx, w, snap, drop); err != nil {
+		return err
 	}
 	w.Complete("DROP TABLE")
 	return nil

@@ -439,6 +439,14 @@ func (s *session) comment(ctx context.Context, w pgwire.ResultWriter, p *parse.C
 			err = catalogError(err)
 		}
 	default:
+		if view, ok := s.view(snap, p.Object); ok && p.Kind != "table" {
+			err = s.commentView(ctx, snap, view, p.Member, text)
+			break
+		}
+		if p.Kind == "view" {
+			err = s.notView(snap, p.Object)
+			break
+		}
 		err = s.changeTable(ctx, p.Object, func(_ *catalog.Snapshot, t catalog.Table) (catalog.Change, error) {
 			change := catalog.Change{Comment: &text}
 			if p.Kind != "column" {
@@ -513,6 +521,10 @@ func (s *session) maintain(ctx context.Context, w pgwire.ResultWriter, p *parse.
 		return err
 	}
 	for _, n := range p.Tables {
+		if _, ok := s.view(snap, n); ok {
+			s.notice(w, &pgwire.Error{Severity: "WARNING", Code: "01000", Message: fmt.Sprintf("skipping %q --- cannot %s non-tables or special system tables", n.Name, strings.ToLower(p.Command))})
+			continue
+		}
 		if _, err := s.table(snap, n); err != nil && !s.isSystem(n) {
 			return err
 		}

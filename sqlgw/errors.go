@@ -32,7 +32,7 @@ func catalogError(err error) error {
 	}
 	out := &pgwire.Error{Code: catalogCode(e), Message: fmt.Sprintf("%s %q %s", e.Kind, e.Name, string(e.Code)), Detail: e.Detail, Hint: e.Hint}
 	switch {
-	case e.Code == catalog.ErrExists && (e.Kind == "table" || e.Kind == "index" || e.Kind == "sequence"):
+	case e.Code == catalog.ErrExists && (e.Kind == "table" || e.Kind == "index" || e.Kind == "sequence" || e.Kind == "view"):
 		out.Message = fmt.Sprintf("relation %q already exists", e.Name)
 	case e.Code == catalog.ErrInvalid && e.Kind == "primary key":
 		out.Message, out.Detail = fmt.Sprintf("multiple primary keys for table %q are not allowed", e.Name), ""
@@ -47,8 +47,8 @@ func catalogError(err error) error {
 // catalogCode is the SQLSTATE of an error of the catalog.
 func catalogCode(e *catalog.Error) string {
 	byKind := map[catalog.Code]map[string]string{
-		catalog.ErrExists:   {"table": "42P07", "index": "42P07", "sequence": "42P07", "function": "42723", "constraint": "42710", "schema": "42P06", "column": "42701", "database": "42P04"},
-		catalog.ErrNotFound: {"table": "42P01", "sequence": "42P01", "function": "42883", "schema": "3F000", "column": "42703", "database": "3D000"},
+		catalog.ErrExists:   {"table": "42P07", "index": "42P07", "sequence": "42P07", "view": "42P07", "function": "42723", "constraint": "42710", "schema": "42P06", "column": "42701", "database": "42P04"},
+		catalog.ErrNotFound: {"table": "42P01", "sequence": "42P01", "view": "42P01", "relation": "42P01", "function": "42883", "schema": "3F000", "column": "42703", "database": "3D000"},
 		catalog.ErrInvalid:  {"option": "22023", "table": "42P16", "primary key": "42P16", "column": "42602", "schema": "42602", "prefix": "42602"},
 	}
 	if code, ok := byKind[e.Code][e.Kind]; ok {

@@ -10,11 +10,12 @@ import (
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 )
 
-// source is what a relation of a query stands for: a table of the catalog, or a relation
-// that the system makes (view is set).
+// source is what a relation of a query stands for: a table of the catalog, a view of the catalog (stored is set), or a
+// relation that the system makes (view is set).
 type source struct {
-	table catalog.Table
-	view  *systemView
+	table  catalog.Table
+	stored *storedView
+	view   *systemView
 }
 
 func (x source) columns() []columnar.Column {
@@ -63,12 +64,22 @@ func (s *session) prepareSelect(ctx context.Context, p *parse.Select, paramOIDs 
 
 func (s *session) resolveAll(snap *catalog.Snapshot, p *parse.Select) ([]source, error) {
 	var out []source
+	views := expansion{session: s, snap: snap}
 	for _, r := range p.Relations() {
 		x, err := s.resolve(snap, r.Name)
 		if err != nil {
 			return nil, err
 		}
-		if x.view == nil {
+		switch {
+		case x.view != nil:
+		case x.stored != nil:
+			if err := s.permitView(snap, x.stored.object, r.Name); err != nil {
+				return nil, err
+			}
+			if err := views.expand(x.stored, 1); err != nil {
+				return nil, err
+			}
+		default:
 			if err := s.permit(snap, x.table, catalog.Select, r.Name); err != nil {
 				return nil, err
 			}
@@ -86,6 +97,9 @@ func (s *session) resolve(snap *catalog.Snapshot, n parse.Name) (source, error) 
 			}
 			if t, ok := snap.Table(schema, n.Name); ok {
 				return source{table: t}, nil
+			}
+			if o, ok := snap.View(schema, n.Name); ok {
+				return source{stored: &storedView{object: o}}, nil
 			}
 		}
 	}
@@ -218,6 +232,9 @@ func withMeta(cols []columnar.Column, names []string) []columnar.Column {
 
 // shape is a relation without rows.
 func shape(x source, meta []string) (parse.Target, error) {
+	if x.stored != nil {
+		return x.stored.target(shape)
+	}
 	cols := x.columns()
 	if x.view != nil {
 		meta = nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/fragments/columnar"
@@ -40,7 +39,7 @@ func (q *query) beginAt(ctx context.Context, snap *catalog.Snapshot, args *colum
 // begin is to be followed by close if it fails.
 func (e *queryExecution) begin(ctx context.Context, snap *catalog.Snapshot, args *columnar.Batch) error {
 	q := e.query
-	if slices.ContainsFunc(q.sources, func(x source) bool { return x.view == nil }) {
+	if len(tablesOf(q.sources)) > 0 {
 		var err error
 		if e.turn, err = q.session.newTurn(); err != nil {
 			return err
@@ -76,9 +75,8 @@ func (q *query) unchanged(snap *catalog.Snapshot) error {
 		return err
 	}
 	for i, x := range now {
-		was := q.sources[i]
-		if x.view != was.view || !sameTable(x.table, was.table) {
-			return errChangedTable(x.table)
+		if !x.same(q.sources[i]) {
+			return x.changed()
 		}
 	}
 	return nil

@@ -21,9 +21,7 @@ func (q *query) targets(ctx context.Context, snap *catalog.Snapshot, e *queryExe
 	relations := q.parsed.Relations()
 	out := make([]parse.Target, len(relations))
 	for i, r := range relations {
-		if x := q.sources[i]; x.view != nil {
-			out[i] = e.viewTarget(x.view)
-		} else if out[i], err = e.tableTarget(ctx, x.table, places[i], r.Meta); err != nil {
+		if out[i], err = e.targetOf(ctx, q.sources[i], r.Meta, places[i]); err != nil {
 			if r.AsOf != nil {
 				err = atClause(err, r.AsOf)
 			}
@@ -33,27 +31,24 @@ func (q *query) targets(ctx context.Context, snap *catalog.Snapshot, e *queryExe
 	return out, nil
 }
 
-// places are where each relation is read, but for system views.
-func (q *query) places(ctx context.Context, snap *catalog.Snapshot, args *columnar.Batch) ([]place, error) {
+// places are where the tables of each relation are read, by their ids: a view's are all read where the view is.
+func (q *query) places(ctx context.Context, snap *catalog.Snapshot, args *columnar.Batch) ([]map[int64]place, error) {
 	relations := q.parsed.Relations()
-	out := make([]place, len(relations))
 	journals := map[int64][]string{}
 	var all []string
 	for i, x := range q.sources {
-		if x.view != nil {
-			continue
-		}
-		names, known := journals[x.table.ID]
-		if !known {
-			var err error
-			if names, err = snap.Journals(ctx, x.table); err != nil {
-				return nil, err
+		for _, t := range tablesOf([]source{x}) {
+			names, known := journals[t.ID]
+			if !known {
+				var err error
+				if names, err = snap.Journals(ctx, t); err != nil {
+					return nil, err
+				}
+				journals[t.ID] = names
 			}
-			journals[x.table.ID] = names
-		}
-		out[i].journals = names
-		if relations[i].AsOf == nil {
-			all = append(all, names...)
+			if relations[i].AsOf == nil {
+				all = append(all, names...)
+			}
 		}
 	}
 	slices.Sort(all)
@@ -65,16 +60,21 @@ func (q *query) places(ctx context.Context, snap *catalog.Snapshot, args *column
 		return nil, err
 	}
 	past := pasts{query: q, args: args, cuts: map[*parse.AsOf]clock.Cut{}}
+	out := make([]map[int64]place, len(relations))
 	for i, x := range q.sources {
-		switch a := relations[i].AsOf; {
-		case a == nil:
-			out[i].at = now
-		case x.view != nil:
+		a, tables := relations[i].AsOf, tablesOf([]source{x})
+		if a != nil && len(tables) == 0 {
 			return nil, at(sqlError("0A000", "%s of system relation %q is not supported", a.Clause(), relations[i].Name.Name), a.Position)
-		default:
-			if out[i], err = past.place(ctx, x.table, out[i].journals, a); err != nil {
-				return nil, err
+		}
+		out[i] = make(map[int64]place, len(tables))
+		for _, t := range tables {
+			in := place{journals: journals[t.ID], at: now}
+			if a != nil {
+				if in, err = past.place(ctx, t, in.journals, a); err != nil {
+					return nil, err
+				}
 			}
+			out[i][t.ID] = in
 		}
 	}
 	return out, nil

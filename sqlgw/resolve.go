@@ -25,6 +25,9 @@ func (s *session) table(snap *catalog.Snapshot, n parse.Name) (catalog.Table, er
 		if t, ok := snap.Table(schema, n.Name); ok {
 			return t, nil
 		}
+		if _, ok := snap.View(schema, n.Name); ok {
+			return catalog.Table{}, notTable(n)
+		}
 	}
 	return catalog.Table{}, undefinedTable(n)
 }
@@ -64,6 +67,9 @@ func (s *session) writable(ctx context.Context, n parse.Name) (catalog.Table, []
 	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
 	if err != nil {
 		return catalog.Table{}, nil, err
+	}
+	if o, ok := s.view(snap, n); ok {
+		return catalog.Table{}, nil, notWritable(o.Name)
 	}
 	t, err := s.table(snap, n)
 	if err != nil {

@@ -378,6 +378,13 @@ func (s *session) things(snap *catalog.Snapshot, p *parse.Grant) ([]catalog.Thin
 	}
 	var tables []catalog.Table
 	for _, n := range p.Tables {
+		if o, ok := s.view(snap, n); ok {
+			if s.ownView(snap, o) != nil {
+				return nil, denied("view", o.Name)
+			}
+			out = append(out, catalog.Thing{Schema: o.Schema, View: o.Name, ID: o.ID})
+			continue
+		}
 		t, err := s.table(snap, n)
 		if err != nil {
 			return nil, err
@@ -388,6 +395,15 @@ func (s *session) things(snap *catalog.Snapshot, p *parse.Grant) ([]catalog.Thin
 		if slices.Contains(p.InSchemas, t.Schema) {
 			tables = append(tables, t)
 		}
+	}
+	for _, o := range snap.Objects() {
+		if o.View == nil || !slices.Contains(p.InSchemas, o.Schema) {
+			continue
+		}
+		if s.ownView(snap, o) != nil {
+			return nil, denied("view", o.Name)
+		}
+		out = append(out, catalog.Thing{Schema: o.Schema, View: o.Name, ID: o.ID})
 	}
 	for _, t := range tables {
 		if s.own(snap, t) != nil {

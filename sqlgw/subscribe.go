@@ -41,6 +41,11 @@ func (s *session) subscribedTable(ctx context.Context, n parse.Name) (*catalog.S
 	if err != nil {
 		return nil, catalog.Table{}, err
 	}
+	if o, ok := s.view(snap, n); ok {
+		e := hinted(sqlError("0A000", "SUBSCRIBE TO view %q is not supported: only a materialized view could tell of changes", o.Name), "Subscribe to the tables that it reads.")
+		e.Position = n.Position
+		return snap, catalog.Table{}, e
+	}
 	t, err := s.table(snap, n)
 	if err == nil {
 		err = s.permit(snap, t, catalog.Select, n)

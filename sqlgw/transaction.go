@@ -230,6 +230,12 @@ func traitsOf(p parse.Statement) traits {
 		return traits{command: "DISCARD ALL", alone: p.What == "ALL"}
 	case *parse.Commit, *parse.Rollback, *parse.RollbackTo:
 		return traits{ends: true}
+	case *parse.CreateView:
+		return traits{command: "CREATE VIEW", writes: true, alone: true}
+	case *parse.AlterView:
+		return traits{command: "ALTER VIEW", writes: true, alone: true}
+	case *parse.DropView:
+		return traits{command: "DROP VIEW", writes: true, alone: true}
 	default:
 		return roleTraits(p)
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // binder goes through a query once, keeping track of what its names mean. It does so
-// twice in a query's life: without a binding it checks the structure and collects
+// at least twice in a query's life: without a binding it checks the structure and collects
 // relations and parameters, and changes nothing; with one it turns the tree, which it
 // owns then, into DuckDB's.
 //
@@ -37,6 +37,11 @@ type binder struct {
 	told map[*pg.Node]string
 	// results are the types of the query's.
 	results []string
+	// resolving: with a binding the tree isn't turned into DuckDB's, but each name into one that says what it means. Top
+	// is the query itself then, whose results are taken from origins.
+	resolving bool
+	top       *pg.SelectStmt
+	origins   []Origin
 	// grown is how much the expressions around the one at hand multiply their input.
 	grown int64
 }
@@ -45,7 +50,10 @@ type binder struct {
 const maxDepth = 500
 
 // binding reports whether the tree is being turned into DuckDB's.
-func (b *binder) binds() bool { return b.binding != nil }
+func (b *binder) binds() bool { return b.binding != nil && !b.resolving }
+
+// knows reports whether it is known what names mean.
+func (b *binder) knows() bool { return b.binding != nil }
 
 func (b *binder) enter() error {
 	b.depth++
@@ -186,6 +194,11 @@ func (b *binder) targets(q *pg.SelectStmt, sc *scope) (columns, error) {
 	if err := b.expandStars(q, sc); err != nil {
 		return columns{}, err
 	}
+	defer func() {
+		if b.resolving && q == b.top {
+			b.origins = originsOf(q.GetTargetList(), sc)
+		}
+	}()
 	cols, names := b.outputColumns(q.GetTargetList(), sc)
 	sc.outputs = cols.names
 	at := 0 // in cols

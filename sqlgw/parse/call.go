@@ -240,7 +240,9 @@ func (b *binder) fromCall(node *pg.Node, r *pg.RangeFunction, it *item, sc *scop
 	fn := r.GetFunctions()[0].GetList().GetItems()[0]
 	c := fn.GetFuncCall()
 	if !b.binds() {
-		it.known = false // a dialect may give it more columns
+		q, _ := catalogSchema(c.GetFuncname())
+		f := lookupFunction(q.name)
+		it.known = b.resolving && f != nil && f.kind == setFunction // else a dialect may give it more columns
 		return b.expr(fn, sc.inTargets())
 	}
 	if c != nil {

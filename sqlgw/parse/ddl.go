@@ -223,7 +223,8 @@ func optionValue(arg *pg.Node) (string, bool) {
 
 func (s source) drop(n *pg.DropStmt) (Statement, error) {
 	kind := n.GetRemoveType()
-	if n.GetBehavior() == pg.DropBehavior_DROP_CASCADE {
+	cascade := n.GetBehavior() == pg.DropBehavior_DROP_CASCADE
+	if cascade && kind != pg.ObjectType_OBJECT_TABLE {
 		return nil, s.atStart(refuse("CASCADE"))
 	}
 	if st, err := s.dropDeclared(n); st != nil || err != nil {
@@ -239,7 +240,7 @@ func (s source) drop(n *pg.DropStmt) (Statement, error) {
 		}
 		return st, nil
 	}
-	st := &DropTable{at: s.position(), IfExists: n.GetMissingOk()}
+	st := &DropTable{at: s.position(), IfExists: n.GetMissingOk(), Cascade: cascade}
 	for _, object := range n.GetObjects() {
 		name, err := s.nameOf(object.GetList().GetItems())
 		if err != nil {

@@ -97,7 +97,7 @@ type CreateFunction struct {
 // FunctionArgument is one of input.
 type FunctionArgument struct{ Name, Type string }
 
-// Comment is COMMENT ON. Kind is table, column, index, schema, sequence or function.
+// Comment is COMMENT ON. Kind is table, view, column, index, schema, sequence or function.
 type Comment struct {
 	at
 	Kind string
@@ -460,6 +460,7 @@ func (s source) comment(n *pg.CommentStmt) (*Comment, error) {
 	kinds := map[pg.ObjectType]string{
 		pg.ObjectType_OBJECT_TABLE: "table", pg.ObjectType_OBJECT_COLUMN: "column", pg.ObjectType_OBJECT_INDEX: "index",
 		pg.ObjectType_OBJECT_SCHEMA: "schema", pg.ObjectType_OBJECT_SEQUENCE: "sequence", pg.ObjectType_OBJECT_FUNCTION: "function",
+		pg.ObjectType_OBJECT_VIEW: "view",
 	}
 	kind, ok := kinds[n.GetObjtype()]
 	if !ok {

@@ -30,7 +30,7 @@ func (b *binder) fromItem(node *pg.Node, sc *scope) ([]column, error) {
 	}
 	switch n := node.GetNode().(type) {
 	case *pg.Node_RangeVar:
-		return b.rangeVar(n.RangeVar, sc)
+		return b.rangeVar(node, n.RangeVar, sc)
 	case *pg.Node_RangeSubselect:
 		return b.rangeSubselect(n.RangeSubselect, sc)
 	case *pg.Node_RangeFunction:
@@ -64,7 +64,7 @@ func (b *binder) add(it *item, sc *scope, location int32) ([]column, error) {
 }
 
 // rangeVar handles a name in FROM: that of a WITH query in sight, or of a relation.
-func (b *binder) rangeVar(r *pg.RangeVar, sc *scope) ([]column, error) {
+func (b *binder) rangeVar(node *pg.Node, r *pg.RangeVar, sc *scope) ([]column, error) {
 	name, aliases := r.GetRelname(), strsOf(r.GetAlias().GetColnames())
 	it := &item{alias: name, relation: -1}
 	if r.GetAlias() != nil {
@@ -78,7 +78,7 @@ func (b *binder) rangeVar(r *pg.RangeVar, sc *scope) ([]column, error) {
 		}
 	} else {
 		var err error
-		cols, err = b.relation(r, it)
+		cols, err = b.relation(node, r, it)
 		if err != nil {
 			return nil, err
 		}
@@ -89,7 +89,9 @@ func (b *binder) rangeVar(r *pg.RangeVar, sc *scope) ([]column, error) {
 	}
 	cols = renameColumns(cols, aliases)
 	it.names, it.types, it.known = cols.names, cols.types, cols.known
-	if b.binds() {
+	if view := node.GetRangeSubselect(); view != nil {
+		view.Alias.Colnames = strNodes(cols.names...)
+	} else if b.binds() {
 		r.Inh = true // ONLY: nothing inherits
 		r.Alias = &pg.Alias{Aliasname: it.alias, Colnames: strNodes(aliases...)}
 	}
@@ -98,14 +100,14 @@ func (b *binder) rangeVar(r *pg.RangeVar, sc *scope) ([]column, error) {
 
 // relation notes a relation while a query is made; with a binding it puts the target in
 // its place.
-func (b *binder) relation(r *pg.RangeVar, it *item) (columns, error) {
+func (b *binder) relation(node *pg.Node, r *pg.RangeVar, it *item) (columns, error) {
 	rel := Relation{Name: b.src.name(r), Index: len(b.relations), Alias: it.alias, location: r.GetLocation()}
 	it.relation = rel.Index
 	if r.GetAlias() == nil {
 		it.schema, it.database = r.GetSchemaname(), r.GetCatalogname()
 	}
 	b.relations = append(b.relations, rel)
-	if !b.binds() {
+	if !b.knows() {
 		return columns{}, nil
 	}
 	t, err := b.binding.target(rel, b.src, r.GetLocation())
@@ -118,6 +120,13 @@ func (b *binder) relation(r *pg.RangeVar, it *item) (columns, error) {
 	it.hidden = t.Hidden
 	shown := min(len(t.Columns), len(t.Types))
 	it.hiddenTypes = t.Types[shown:]
+	if b.resolving {
+		r.Catalogname, r.Schemaname = "", t.Schema
+		return columns{names: t.Columns, types: t.Types[:shown], known: true}, nil
+	}
+	if t.View != nil {
+		return b.view(node, r, t.View, t.Columns, it)
+	}
 	b.sources = append(b.sources, t.SQL)
 	r.Catalogname, r.Schemaname, r.Relname = "", "", b.placeholder(len(b.sources)-1)
 	return columns{names: t.Columns, types: t.Types[:shown], known: true}, nil
@@ -249,7 +258,7 @@ func (b *binder) natural(j *pg.JoinExpr, left, right []column, sides [2][]*item)
 			}
 		}
 	}
-	if !b.binds() {
+	if !b.knows() {
 		return
 	}
 	j.IsNatural = false

@@ -71,6 +71,9 @@ func (s source) position() at { return at{position: s.chars + 1} }
 
 // statement converts the tree of a whole statement.
 func (s source) statement(node *pg.Node) (Statement, error) {
+	if st, err := s.viewStatement(node); st != nil || err != nil {
+		return st, err
+	}
 	if st, err := s.declaration(node); st != nil || err != nil {
 		return st, err
 	}

@@ -109,7 +109,7 @@ func (b *binder) column(n *pg.Node, sc *scope) error {
 		return b.src.at(errorf(CodeInvalidReference, "argument of %s must not contain variables", sc.clause), ref.GetLocation())
 	}
 	b.noteMeta(names, sc)
-	if !b.binds() {
+	if !b.knows() {
 		return nil
 	}
 	var err error
@@ -155,7 +155,9 @@ func (b *binder) unqualified(n *pg.Node, name string, sc *scope) error {
 		case count > 1:
 			return b.src.at(errorf("42702", "column reference %q is ambiguous", name), location)
 		case count == 1:
-			n.Node = cloneNode(found.ref).GetNode()
+			if !b.resolving || found.ref.GetColumnRef() != nil { // what FULL JOIN merges has no name but its own
+				n.Node = cloneNode(found.ref).GetNode()
+			}
 			b.told[n] = found.told
 			return nil
 		}
@@ -204,7 +206,7 @@ func (sc *scope) item(alias string) *item {
 
 // wholeRow replaces a reference to a row that has hidden columns by one without them.
 func (b *binder) wholeRow(n *pg.Node, it *item) error {
-	if len(it.hidden) == 0 {
+	if len(it.hidden) == 0 || b.resolving {
 		return nil
 	}
 	call := funcCall("struct_pack")

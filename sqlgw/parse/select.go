@@ -92,6 +92,8 @@ type Target struct {
 	Types []string
 	// Hidden are the columns that come after them in SQL: they can be named, but * doesn't show them.
 	Hidden []string
+	// View, if it isn't nil, is read in place of SQL, and gives Columns; Types are its own to tell.
+	View *View
 }
 
 // Binding leads the names of a query to what DuckDB has for them.

@@ -4,13 +4,13 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 )
 
-// expandStars writes * and t.* out where they would show hidden columns. Everywhere else
+// expandStars writes * and t.* out where they would show hidden columns, and everywhere while names are resolved. Where else
 // they are left to DuckDB, which means the same by them.
 func (b *binder) expandStars(q *pg.SelectStmt, sc *scope) error {
 	if len(q.GetTargetList()) == 0 {
 		return refuse("SELECT without a list")
 	}
-	if !b.binds() {
+	if !b.knows() {
 		return nil
 	}
 	var targets []*pg.Node
@@ -25,7 +25,7 @@ func (b *binder) expandStars(q *pg.SelectStmt, sc *scope) error {
 		if err != nil {
 			return err
 		}
-		if !hides {
+		if !hides && b.binds() {
 			targets = append(targets, node)
 			continue
 		}
@@ -45,7 +45,7 @@ func (b *binder) starColumns(ref *pg.ColumnRef, sc *scope) ([]column, bool, erro
 			return nil, false, b.src.at(errorf(CodeSyntax, "SELECT * with no tables specified is not valid"), ref.GetLocation())
 		}
 		for _, it := range sc.items {
-			if len(it.hidden) == 0 {
+			if len(it.hidden) == 0 && !b.resolving {
 				continue
 			}
 			if !sc.known {
@@ -59,6 +59,9 @@ func (b *binder) starColumns(ref *pg.ColumnRef, sc *scope) ([]column, bool, erro
 		for _, it := range at.items {
 			if !it.is(qualifier) {
 				continue
+			}
+			if b.resolving && !it.known {
+				return nil, false, b.src.at(refuse("* of columns that aren't known"), ref.GetLocation())
 			}
 			ref.Fields = starRef(it.alias).GetColumnRef().GetFields()
 			shown := make([]column, len(it.names))

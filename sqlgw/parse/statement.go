@@ -3,7 +3,7 @@ package parse
 // Statement is one of the types below that embed or name it: *Select, *Insert,
 // *CopyFrom, *CopyTo, *CreateTable, *DropTable, *CreateSchema, *DropSchema, *ShowTables,
 // *CreateIndex, *AddConstraints, *CreateSequence, *CreateFunction, *Comment, *Drop, *Maintain,
-// *Show, *Set, *Reset, *Subscribe; of transactions (transaction.go): *SetTransaction, *Begin, *Commit,
+// *CreateView, *AlterView, *DropView, *Show, *Set, *Reset, *Subscribe; of transactions (transaction.go): *SetTransaction, *Begin, *Commit,
 // *Rollback, *Savepoint, *Release, *RollbackTo; and those that name something of the session
 // (named.go): *Prepare, *Execute, *Deallocate, *Discard, *Declare, *Fetch, *CloseCursor, *Listen, *Unlisten, *Notify; and
 // those of roles (roles.go): *CreateRole, *AlterRole, *DropRole, *GrantRole, *Grant.
@@ -91,11 +91,12 @@ type CreateTable struct {
 	Journals string
 }
 
-// DropTable removes tables.
+// DropTable removes tables, and with Cascade the views that read them.
 type DropTable struct {
 	at
 	Tables   []Name
 	IfExists bool
+	Cascade  bool
 }
 
 // CreateSchema makes a schema.

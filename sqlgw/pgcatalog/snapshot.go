@@ -30,12 +30,13 @@ type class struct {
 	index          *catalog.Index  // nil for what isn't one
 	of             *catalog.Table  // of an index
 	sequence       *catalog.Object // nil for what isn't one
+	view           *catalog.Object // nil for what isn't one that was made
 }
 
 // kind is relkind.
 func (c *class) kind() string {
 	switch {
-	case c.relation != nil && c.relation.view:
+	case c.relation != nil && c.relation.view, c.view != nil:
 		return "v"
 	case c.index != nil:
 		return "i"
@@ -94,9 +95,17 @@ func (s *snapshot) all() []class {
 	}
 	objects := s.state.Tables.Objects()
 	for i := range objects {
-		if o := &objects[i]; o.Sequence != nil {
-			s.classes = append(s.classes, class{className: className{o.Schema, o.Name}, oid: o.ID, schemaOID: schemas[o.Schema], schemaOwner: owners[o.Schema], sequence: o})
+		o := &objects[i]
+		c := class{className: className{o.Schema, o.Name}, oid: o.ID, schemaOID: schemas[o.Schema], schemaOwner: owners[o.Schema]}
+		switch {
+		case o.Sequence != nil:
+			c.sequence = o
+		case o.View != nil:
+			c.view = o
+		default:
+			continue
 		}
+		s.classes = append(s.classes, c)
 	}
 	return s.classes
 }
@@ -150,6 +159,8 @@ func (s *snapshot) columns(c *class) []column {
 			}
 		}
 		return out
+	case c.view != nil:
+		return s.viewColumns(c.view.View)
 	case c.sequence != nil:
 		types := s.catalog.types.byName
 		return []column{
