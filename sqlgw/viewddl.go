@@ -230,7 +230,7 @@ func (s *session) mayReplace(snap *catalog.Snapshot, old, o catalog.Object) erro
 		c := o.View.Columns[i]
 		if c.Name != was.Name {
 			return hinted(sqlError("42P16", "cannot change name of view column %q to %q", was.Name, c.Name),
-				"Use ALTER VIEW ... RENAME COLUMN ... to change name of view column instead.")
+				"DROP VIEW and CREATE VIEW make one with other names.")
 		}
 		if c.Type != was.Type || c.TypMod != was.TypMod {
 			pg := s.gateway.pg

@@ -121,8 +121,14 @@ func (b *binder) relation(node *pg.Node, r *pg.RangeVar, it *item) (columns, err
 	shown := min(len(t.Columns), len(t.Types))
 	it.hiddenTypes = t.Types[shown:]
 	if b.resolving {
+		if t.Name != "" && t.Name != r.GetRelname() { // it has another name now, and what names it here hasn't
+			if r.GetAlias() == nil {
+				r.Alias = &pg.Alias{Aliasname: it.alias}
+			}
+			r.Relname = t.Name
+		}
 		r.Catalogname, r.Schemaname = "", t.Schema
-		return columns{names: t.Columns, types: t.Types[:shown], known: true}, nil
+		return columns{names: t.Columns, types: t.Types[:shown], known: t.Columns != nil}, nil
 	}
 	if t.View != nil {
 		return b.view(node, r, t.View, t.Columns, it)

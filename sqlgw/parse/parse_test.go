@@ -126,6 +126,16 @@ func show(st Statement) string {
 		return kind + " " + showQuery(s.Query)
 	case *CreateTable, *DropTable, *CreateSchema, *DropSchema:
 		return showTable(kind, s)
+	case *CreateView:
+		return fmt.Sprintf("%s %s columns=%q replace=%t invoker=%t: %s", kind, s.View, s.Columns, s.Replace, s.SecurityInvoker, showQuery(s.Query))
+	case *DropView:
+		return fmt.Sprintf("%s %v ifExists=%t cascade=%t", kind, s.Views, s.IfExists, s.Cascade)
+	case *AlterView:
+		invoker := "as it is"
+		if s.SecurityInvoker != nil {
+			invoker = fmt.Sprint(*s.SecurityInvoker)
+		}
+		return fmt.Sprintf("%s %s ifExists=%t rename=%q schema=%q owner=%v invoker=%s", kind, s.View, s.IfExists, s.Rename, s.Schema, s.Owner, invoker)
 	case *Show:
 		return fmt.Sprintf("%s %q", kind, s.Name)
 	case *Set:

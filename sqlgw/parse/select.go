@@ -85,6 +85,8 @@ type Target struct {
 	SQL string
 	// Schema is where the relation was found, so that a column may be qualified with it.
 	Schema string
+	// Name is what the relation is called, if that is another name than the query's.
+	Name string
 	// Columns are those that the relation shows, in order: the first ones of what SQL gives.
 	Columns []string
 	// Types are what PostgreSQL calls the types of Columns and then of Hidden, as pg_type has

@@ -104,6 +104,8 @@ func (s *snapshot) mayClass(a catalog.Actor, c *class, privileges string) bool {
 	switch {
 	case c.table != nil:
 		return mayAny(a, c.table.Access, privileges)
+	case c.view != nil:
+		return mayAny(a, c.view.View.Access(), privileges)
 	case c.relation != nil:
 		return a.Role.Superuser || hasAny(privileges, "SELECT")
 	default:

@@ -37,6 +37,8 @@ func (c *Catalog) objectFunctions() map[string]function {
 		"pg_partition_ancestors": {
 			min: 1, max: 1, named: (*snapshot).namedClass, text: "unnest(CAST(ARRAY[] AS BIGINT[]))", rows: "SELECT CAST(NULL AS BIGINT) AS relid WHERE false",
 		},
+		// There is one form of it: with few brackets.
+		"pg_get_viewdef":                     {min: 1, max: 2, named: (*snapshot).namedClass, text: lookedUp("bs_definition", "views")},
 		"pg_get_constraintdef":               {min: 1, max: 2, answer: constraintDefinition},
 		"pg_get_indexdef":                    {min: 1, max: 3, answer: indexDefinition},
 		"pg_get_functiondef":                 {min: 1, max: 1, named: (*snapshot).namedProc, text: lookedUp("NULLIF(bs_definition, '')", "procs")},
@@ -102,14 +104,14 @@ func notConstant(what string) error {
 }
 
 // absentFunctions tell of things that there are none of: comments, indexes, constraints,
-// triggers, rules, statistics and so on. Views are there, but not made by SQL.
+// triggers, rules, statistics and so on.
 func absentFunctions() map[string]function {
 	list := map[string]function{}
 	for _, f := range []struct {
 		min, max int
 		names    string
 	}{
-		{1, 2, "pg_get_triggerdef pg_get_ruledef pg_get_viewdef"},
+		{1, 2, "pg_get_triggerdef pg_get_ruledef"},
 		{2, 2, "shobj_description pg_get_serial_sequence"},
 		{1, 1, "pg_get_function_sqlbody pg_get_statisticsobjdef pg_get_statisticsobjdef_columns pg_get_partkeydef pg_get_partition_constraintdef"},
 	} {

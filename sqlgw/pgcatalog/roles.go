@@ -37,13 +37,15 @@ func (s *snapshot) roleName() func(id int64) string {
 	return func(id int64) string { return cmp.Or(names[id], fmt.Sprintf("unknown (OID=%d)", id)) }
 }
 
-// owner of a relation: what isn't a table is its schema's owner's, and an index its table's.
+// owner of a relation: what is neither a table nor a view is its schema's owner's, and an index its table's.
 func (c *class) owner() int64 {
 	switch {
 	case c.table != nil:
 		return cmp.Or(c.table.Access.Owner, oidOwner)
 	case c.of != nil:
 		return cmp.Or(c.of.Access.Owner, oidOwner)
+	case c.view != nil:
+		return c.view.View.Owner
 	}
 	return cmp.Or(c.schemaOwner, oidOwner)
 }
@@ -147,11 +149,12 @@ func tablePrivilegeRows(public bool) func(context.Context, *snapshot, *writer) e
 		is, name := s.is(), s.roleName()
 		all := s.all()
 		for i := range all {
-			if all[i].table == nil {
+			access, ok := all[i].access()
+			if !ok {
 				continue
 			}
 			owner := all[i].owner()
-			grants := append([]catalog.Grant{{Role: owner, Privileges: string(catalog.Insert) + string(catalog.Select)}}, all[i].table.Access.Grants...)
+			grants := append([]catalog.Grant{{Role: owner, Privileges: string(catalog.Insert) + string(catalog.Select)}}, access.Grants...)
 			for _, g := range grants {
 				everybody := g.Role == catalog.PublicID
 				if !is(owner) && (everybody && !public || !everybody && !is(g.Role)) {
@@ -161,7 +164,7 @@ func tablePrivilegeRows(public bool) func(context.Context, *snapshot, *writer) e
 				if !everybody {
 					grantee = name(g.Role)
 				}
-				if err := s.grantRows(w, all[i].table, name(owner), grantee, g); err != nil {
+				if err := s.grantRows(w, &all[i], name(owner), grantee, g); err != nil {
 					return err
 				}
 			}
@@ -171,7 +174,7 @@ func tablePrivilegeRows(public bool) func(context.Context, *snapshot, *writer) e
 }
 
 // grantRows has a row for each privilege.
-func (s *snapshot) grantRows(w *writer, t *catalog.Table, grantor, grantee string, g catalog.Grant) error {
+func (s *snapshot) grantRows(w *writer, c *class, grantor, grantee string, g catalog.Grant) error {
 	for _, p := range []struct {
 		letter catalog.Privilege
 		name   string
@@ -181,7 +184,9 @@ func (s *snapshot) grantRows(w *writer, t *catalog.Table, grantor, grantee strin
 		}
 		w.text("grantor", grantor)
 		w.text("grantee", grantee)
-		s.nameTable(w, t)
+		w.text("table_catalog", s.catalog.cfg.Database)
+		w.text("table_schema", c.schema)
+		w.text("table_name", c.name)
 		w.text("privilege_type", p.name)
 		w.yesNo("is_grantable", grantor == grantee)
 		w.yesNo("with_hierarchy", p.name == "SELECT")

@@ -37,6 +37,8 @@ func rowMakers() map[string]func(context.Context, *snapshot, *writer) error {
 		"pg_catalog.pg_constraint":  constraintRows,
 		"pg_catalog.pg_description": descriptionRows,
 		"pg_catalog.pg_sequence":    sequenceRows,
+		"pg_catalog.pg_rewrite":     ruleRows,
+		"pg_catalog.pg_depend":      dependencyRows,
 		"pg_catalog.pg_sequences":   sequenceViewRows,
 		"pg_catalog.pg_authid":      roleRows,
 
@@ -50,6 +52,7 @@ func rowMakers() map[string]func(context.Context, *snapshot, *writer) error {
 		"information_schema.table_privileges":                tablePrivilegeRows(true),
 		"information_schema.role_table_grants":               tablePrivilegeRows(false),
 		"information_schema.views":                           informationViewRows,
+		"information_schema.view_table_usage":                viewTableRows,
 		"information_schema.enabled_roles":                   enabledRoleRows,
 		"information_schema.information_schema_catalog_name": catalogNameRows,
 		"information_schema.routines":                        routineRows,
@@ -57,6 +60,7 @@ func rowMakers() map[string]func(context.Context, *snapshot, *writer) error {
 		"lookup.procs":       lookupProcRows,
 		"lookup.constraints": lookupConstraintRows,
 		"lookup.indexes":     lookupIndexRows,
+		"lookup.views":       lookupViewRows,
 		"lookup.comments":    lookupCommentRows,
 		"lookup.keywords":    onlyBuiltin("lookup.keywords"),
 
@@ -92,6 +96,11 @@ func classRows(_ context.Context, s *snapshot, w *writer) error {
 			w.truth("relhastriggers", s.isReferring(c.table))
 		case c.index != nil:
 			w.number("relam", s.method(c.index.Method))
+		case c.view != nil:
+			w.truth("relhasrules", true)
+			if options := viewOptions(c.view.View); options != "" {
+				w.text("reloptions", options)
+			}
 		}
 		if err := w.end(); err != nil {
 			return err
@@ -120,7 +129,7 @@ func attributeRows(_ context.Context, s *snapshot, w *writer) error {
 			w.text("attstorage", col.typ.storage)
 			w.truth("attnotnull", col.notNull)
 			w.number("attcollation", c.collation(col.typ))
-			if col.typ.list != "" && c.kind() == "r" {
+			if col.typ.list != "" && (c.kind() == "r" || c.view != nil) {
 				w.number("attndims", 1)
 			}
 			if err := w.end(); err != nil {
@@ -181,23 +190,6 @@ func tableRows(_ context.Context, s *snapshot, w *writer) error {
 		w.text("tablename", all[i].name)
 		w.text("tableowner", name(all[i].owner()))
 		w.truth("hasindexes", all[i].table != nil && len(all[i].table.Indexes) > 0)
-		if err := w.end(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// viewRows are those of pg_views. The system's relations have no definition in SQL.
-func viewRows(_ context.Context, s *snapshot, w *writer) error {
-	all := s.all()
-	for i := range all {
-		if all[i].kind() != "v" {
-			continue
-		}
-		w.text("schemaname", all[i].schema)
-		w.text("viewname", all[i].name)
-		w.text("viewowner", s.catalog.cfg.Owner)
 		if err := w.end(); err != nil {
 			return err
 		}

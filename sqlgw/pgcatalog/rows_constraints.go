@@ -198,26 +198,6 @@ func informationSequenceRows(_ context.Context, s *snapshot, w *writer) error {
 	})
 }
 
-func informationViewRows(_ context.Context, s *snapshot, w *writer) error {
-	all := s.all()
-	for i := range all {
-		if all[i].kind() != "v" {
-			continue
-		}
-		w.text("table_catalog", s.catalog.cfg.Database)
-		w.text("table_schema", all[i].schema)
-		w.text("table_name", all[i].name)
-		w.text("check_option", "NONE")
-		for _, column := range []string{"is_updatable", "is_insertable_into", "is_trigger_updatable", "is_trigger_deletable", "is_trigger_insertable_into"} {
-			w.yesNo(column, false)
-		}
-		if err := w.end(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func catalogNameRows(_ context.Context, s *snapshot, w *writer) error {
 	w.text("catalog_name", s.catalog.cfg.Database)
 	return w.end()

@@ -254,6 +254,12 @@ func (s *snapshot) comments() []comment {
 			class = oidPgProc
 		}
 		add(o.ID, class, 0, o.Comment)
+		if o.View == nil {
+			continue
+		}
+		for n, c := range o.View.Columns {
+			add(o.ID, class, int64(n+1), c.Comment)
+		}
 	}
 	return out
 }
