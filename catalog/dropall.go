@@ -102,7 +102,7 @@ func (x *doomed) meant(kind, key string, r Read, id int64, found bool) error {
 	return nil
 }
 
-// dependents are the views that read what goes, and those that read them: each behind what it reads, in the order of their ids.
+// dependents are the views that read what goes, and those that read them, in PostgreSQL's order: each behind all that it reads.
 func (x *doomed) dependents() []Dependent {
 	var views []Object
 	for _, o := range x.inv.objects {
@@ -110,7 +110,7 @@ func (x *doomed) dependents() []Dependent {
 			views = append(views, o)
 		}
 	}
-	slices.SortFunc(views, func(a, b Object) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(views, func(a, b Object) int { return cmp.Compare(b.ID, a.ID) })
 	seen := map[int64]bool{}
 	var out []Dependent
 	var follow func(kind string, on Read)
@@ -118,17 +118,18 @@ func (x *doomed) dependents() []Dependent {
 		for _, v := range views {
 			if !seen[v.ID] && slices.ContainsFunc(v.View.Reads, func(r Read) bool { return r.ID == on.ID }) {
 				seen[v.ID] = true
-				out = append(out, Dependent{View: v, Kind: kind, On: on})
 				follow("view", Read{ID: v.ID, Schema: v.Schema, Name: v.Name})
+				out = append(out, Dependent{View: v, Kind: kind, On: on})
 			}
 		}
 	}
-	for _, t := range x.tables {
-		follow("table", Read{ID: t.ID, Schema: t.Schema, Name: t.Name})
-	}
-	for _, o := range x.views {
+	for _, o := range slices.Backward(x.views) {
 		follow("view", Read{ID: o.ID, Schema: o.Schema, Name: o.Name})
 	}
+	for _, t := range slices.Backward(x.tables) {
+		follow("table", Read{ID: t.ID, Schema: t.Schema, Name: t.Name})
+	}
+	slices.Reverse(out)
 	return out
 }
 

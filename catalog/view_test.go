@@ -137,7 +137,7 @@ func TestDropOfWhatViewsRead(t *testing.T) {
 	require.NoError(t, err)
 	u, err := c.CreateView(t.Context(), publicSchema(t, c), viewOf("u", readOf(v), tableRead(table)), nil)
 	require.NoError(t, err)
-	want := []Dependent{{View: v, Kind: "table", On: tableRead(table)}, {View: u, Kind: "view", On: readOf(v)}}
+	want := []Dependent{{View: v, Kind: "table", On: tableRead(table)}, {View: u, Kind: "table", On: tableRead(table)}}
 	err = c.DropTable(t.Context(), table)
 	require.ErrorIs(t, err, ErrNotEmpty)
 	var refused *DependentsError

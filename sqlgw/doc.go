@@ -20,6 +20,13 @@
 //     come first served, and at most Config.Unread more are open. See below.
 //   - After a panic or a failed check of the engine nothing is answered any more.
 //
+// # Views
+//
+// A view of the catalog is a query in PostgreSQL's grammar in which each name says what it means by itself. Its relations are
+// found by their ids, its tree is put where the view's name stands (parse.View), never its text, and the tables below are read at
+// the statement's one cut. Who names the view is asked for it; its owner, or with security_invoker who asks, for what it reads.
+// What views become together is bounded while they are resolved, before any is parsed.
+//
 // # Clients that don't read
 //
 // Rows go from the engine to the client one batch at a time. Where a client doesn't read, its

@@ -242,7 +242,19 @@ func (s *session) mayReplace(snap *catalog.Snapshot, old, o catalog.Object) erro
 
 // notView is the error of a name that should be a view's, and isn't.
 func (s *session) notView(snap *catalog.Snapshot, n parse.Name) *pgwire.Error {
-	e := sqlError("42P01", "view %q does not exist", n.Schema+dot(n.Schema)+n.Name)
+	e := s.noViewToDrop(snap, n)
+	if e.Code == "42809" {
+		e.Hint = ""
+	}
+	if e.Code == "42P01" {
+		e.Message = fmt.Sprintf("relation %q does not exist", n.Schema+dot(n.Schema)+n.Name)
+	}
+	return e
+}
+
+// noViewToDrop is the same for DROP VIEW.
+func (s *session) noViewToDrop(snap *catalog.Snapshot, n parse.Name) *pgwire.Error {
+	e := sqlError("42P01", "view %q does not exist", n.Name)
 	schemas := snap.Schemas()
 	if n.Schema != "" && !slices.ContainsFunc(schemas, func(x catalog.Schema) bool { return x.Name == n.Schema }) {
 		e = sqlError("3F000", "schema %q does not exist", n.Schema)
@@ -258,7 +270,6 @@ func (s *session) notView(snap *catalog.Snapshot, n parse.Name) *pgwire.Error {
 	if s.isSystem(n) {
 		e = sqlError("42501", "permission denied: %q is a system catalog", n.Name)
 	}
-	e.Position = n.Position
 	return e
 }
 
@@ -271,7 +282,7 @@ func (s *session) dropViews(ctx context.Context, w pgwire.ResultWriter, p *parse
 	for _, n := range p.Views { // all are there, or none is dropped
 		o, ok := s.view(snap, n)
 		if !ok {
-			e := s.notView(snap, n)
+			e := s.noViewToDrop(snap, n)
 			if e.Code == "42809" || e.Code == "42501" || !p.IfExists {
 				return e
 			}
@@ -342,14 +353,11 @@ func (s *session) alterView(ctx context.Context, w pgwire.ResultWriter, p *parse
 	o, ok := s.view(snap, p.View)
 	if !ok {
 		e := s.notView(snap, p.View)
-		if e.Code == "42809" {
-			e.Hint = ""
-		}
-		if e.Code == "42P01" {
-			e.Message = fmt.Sprintf("relation %q does not exist", p.View.Schema+dot(p.View.Schema)+p.View.Name)
-		}
 		if e.Code != "42P01" && e.Code != "3F000" || !p.IfExists {
 			return e
+		}
+		if e.Code == "42P01" {
+			e.Message = fmt.Sprintf("relation %q does not exist", p.View.Name)
 		}
 		s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "00000", Message: e.Message + ", skipping"})
 		w.Complete("ALTER VIEW")

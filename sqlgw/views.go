@@ -198,7 +198,7 @@ func (x source) same(was source) bool {
 
 // changed is the error of a relation that a prepared query meant, and that isn't the same any more.
 func (x source) changed() error {
-	name := x.table.Name
+	var name string
 	switch {
 	case x.stored != nil:
 		name = x.stored.object.Name

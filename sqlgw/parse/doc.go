@@ -26,6 +26,7 @@
 //   - What reaches the grammar is bounded in length, tokens and nesting: its memory and its C stack
 //     hold it, and it ends soon.
 //   - A Statement never changes.
+//   - The query of a view sees nothing of the query that names it, nor that of the view's.
 //
 // # Goroutines
 //
@@ -34,7 +35,7 @@
 // # Testing
 //
 // Scenario files (testdata/scenarios): statement in, statement, SQL or error out; the hostile list
-// among them. Results of queries in DuckDB, which are PostgreSQL 15's (testdata/results). A test that
+// among them. Views (testdata/views): what is kept of one, how it is told, and what reads it. Results of queries in DuckDB, which are PostgreSQL 15's (testdata/results). A test that
 // plants what may not be there in every field of the trees. The lists of functions, settings and
 // keywords against DuckDB's own. Fuzzing: the lexer against PostgreSQL's scanner, everything else
 // against panics, our own statements against what they print.

@@ -3,6 +3,7 @@ package parse
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -133,7 +134,7 @@ func show(st Statement) string {
 	case *AlterView:
 		invoker := "as it is"
 		if s.SecurityInvoker != nil {
-			invoker = fmt.Sprint(*s.SecurityInvoker)
+			invoker = strconv.FormatBool(*s.SecurityInvoker)
 		}
 		return fmt.Sprintf("%s %s ifExists=%t rename=%q schema=%q owner=%v invoker=%s", kind, s.View, s.IfExists, s.Rename, s.Schema, s.Owner, invoker)
 	case *Show:

@@ -2,6 +2,7 @@ package sql_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -74,7 +75,7 @@ func TestViewsHaveOneCut(t *testing.T) {
 	root, writer := connect(t), connect(t)
 	execAll(t, root, "CREATE TABLE vc_t (id bigint)", "CREATE VIEW vc_a AS SELECT id FROM vc_t", "CREATE VIEW vc_b AS SELECT a.id FROM vc_a a")
 	done := make(chan error, 1)
-	go func() { //nolint:forbidigo // It ends with its channel.
+	go func() {
 		for i := range 60 {
 			if _, err := writer.Exec(t.Context(), fmt.Sprintf("INSERT INTO vc_t VALUES (%d)", i)); err != nil {
 				done <- err
@@ -156,4 +157,27 @@ func TestViewsFollowWhatTheyRead(t *testing.T) {
 	require.Equal(t, []string{"vf|t"}, rows(t, root, "SELECT table_schema, table_name FROM information_schema.view_table_usage WHERE view_name = 'renamed'"))
 	exec(t, root, "DROP TABLE vf.t CASCADE")
 	require.Empty(t, rows(t, root, "SELECT relname FROM pg_class WHERE relname IN ('renamed', 'vf_w')"))
+}
+
+// TestDocumentedViews runs the example of docs/sql.md: the rows of a query are what stands behind it.
+func TestDocumentedViews(t *testing.T) {
+	root := connect(t)
+	page, err := os.ReadFile("../../docs/sql.md")
+	require.NoError(t, err)
+	_, section, ok := strings.Cut(string(page), "\n## Views\n")
+	require.True(t, ok)
+	_, example, ok := strings.Cut(section, "```sql\n")
+	require.True(t, ok)
+	example, _, _ = strings.Cut(example, "```")
+	queries := 0
+	for line := range strings.Lines(example) {
+		sql, want, isQuery := strings.Cut(strings.TrimSpace(line), " -- ")
+		if !isQuery {
+			exec(t, root, sql)
+			continue
+		}
+		queries++
+		require.Equal(t, []string{want}, rows(t, root, sql), sql)
+	}
+	require.Equal(t, 1, queries)
 }
