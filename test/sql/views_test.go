@@ -101,6 +101,11 @@ func TestViewsHaveOneCut(t *testing.T) {
 	require.Equal(t, []string{"1000"}, rows(t, root, "SELECT max(id) FROM vc_b"))
 	exec(t, root, "ROLLBACK")
 	require.Equal(t, []string{"59"}, rows(t, root, "SELECT max(id) FROM vc_b"))
+	// A view at an earlier cut reads its tables there.
+	cut := rows(t, root, "SHOW broadsheet.last_cut")[0]
+	exec(t, root, "INSERT INTO vc_t VALUES (2000)")
+	require.Equal(t, []string{"59|2000"}, rows(t, root, "SELECT (SELECT max(id) FROM vc_b AS OF CUT '"+cut+"'), (SELECT max(id) FROM vc_b)"))
+	require.Equal(t, "0A000", code(t, root, "CREATE VIEW vc_old AS SELECT id FROM vc_t AS OF CUT '"+cut+"'"))
 }
 
 // TestViewBombs: views that name others twice each are refused before they are anything, and so are chains.
