@@ -6,6 +6,7 @@ import (
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 )
@@ -41,7 +42,8 @@ type query struct {
 	// toldParams are what the parameters are told as, where that isn't their type.
 	toldParams []told
 	columns    []columnar.Column
-	told       []told   // of each column
+	told       []told // of each column
+	origins    []parse.Origin
 	asked      []string // what the query tells of its parameters' types
 }
 
@@ -59,7 +61,7 @@ func (s *session) prepareSelect(ctx context.Context, p *parse.Select, paramOIDs 
 	if err := q.describe(ctx, snap, paramOIDs); err != nil {
 		return nil, err
 	}
-	return &statement{session: s, params: q.params, columns: describeTold(q.columns, q.told), begin: q.begin, told: q.toldParams, names: q.session.visible}, nil
+	return &statement{session: s, params: q.params, columns: q.placed(describeTold(q.columns, q.told), q.origins), begin: q.begin, told: q.toldParams, names: q.session.visible}, nil
 }
 
 func (s *session) resolveAll(snap *catalog.Snapshot, p *parse.Select) ([]source, error) {
@@ -150,6 +152,25 @@ func (q *query) describe(ctx context.Context, snap *catalog.Snapshot, paramOIDs 
 	return err
 }
 
+// placed gives the description of what is a table's column its table and number, and its length but in arrays.
+func (q *query) placed(out []pgwire.Column, origins []parse.Origin) []pgwire.Column {
+	for i, o := range origins {
+		if i >= len(out) || o.Relation == 0 || q.sources[o.Relation-1].view != nil {
+			continue
+		}
+		table := q.sources[o.Relation-1].table
+		of := table.Columns[o.Column-1]
+		out[i].TableOID, out[i].AttrNum = uint32(table.ID), int16(of.ID) //nolint:gosec // OIDs have 32 bits, and PostgreSQL's tables 1600 columns
+		if of.Type.Kind == columnar.Char {                               // the engine has one type for texts
+			out[i].TypeOID = of.Type.OID()
+		}
+		if out[i].TypeOID == of.Type.OID() {
+			out[i].TypeMod = of.Type.TypMod()
+		}
+	}
+	return out
+}
+
 // ask prepares the query over empty relations, notes what the engine says of its columns, and
 // returns what it says of its parameters.
 func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []columnar.Type) ([]columnar.Type, error) {
@@ -180,7 +201,7 @@ func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []column
 		return nil, hinted(sqlError("0A000", "column %q has type %s, which can't be returned", u.Name, u.Type), "Cast it, for example to text.")
 	}
 	q.columns = stmt.Columns()
-	q.told = g.tell(q.columns, printed.Types)
+	q.told, q.origins = g.tell(q.columns, printed.Types), printed.Origins
 	q.asked = printed.ParamTypes
 	return stmt.Params(), nil
 }

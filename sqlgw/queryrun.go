@@ -52,6 +52,7 @@ func (e *queryExecution) begin(ctx context.Context, snap *catalog.Snapshot, args
 	if err != nil {
 		return err
 	}
+	e.state.args = args
 	printed, err := q.print(q.params, parse.Binding{
 		Relation: func(r parse.Relation) (parse.Target, error) { return targets[r.Index], nil },
 		Dialect:  e.state.dialect(&e.tokens),
@@ -64,6 +65,7 @@ func (e *queryExecution) begin(ctx context.Context, snap *catalog.Snapshot, args
 	}
 	g := q.session.gateway
 	e.presenter = presenter{types: g.tell(e.rows.Columns(), printed.Types), names: g.pg.Names(e.state.catalog)}
+	e.origins = printed.Origins
 	e.leave()
 	return nil
 }
@@ -102,6 +104,7 @@ type queryExecution struct {
 	turn *turn // nil if it reads no tables
 
 	presenter presenter
+	origins   []parse.Origin
 	batch     *columnar.Batch // that is being sent
 	sent      int             // rows of batch that were
 }

@@ -44,6 +44,7 @@ type viewState struct {
 	session *session
 	snap    *catalog.Snapshot
 	catalog pgcatalog.State
+	args    *columnar.Batch // of the query's parameters, once it runs
 }
 
 func (s *session) viewState(snap *catalog.Snapshot) viewState {

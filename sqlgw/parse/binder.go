@@ -37,11 +37,10 @@ type binder struct {
 	told map[*pg.Node]string
 	// results are the types of the query's.
 	results []string
-	// resolving: with a binding the tree isn't turned into DuckDB's, but each name into one that says what it means. Top
-	// is the query itself then, whose results are taken from origins.
+	// origins are the columns that they show, as far as is known.
+	origins []Origin
+	// resolving: with a binding the tree isn't turned into DuckDB's, but each name into one that says what it means.
 	resolving bool
-	top       *pg.SelectStmt
-	origins   []Origin
 	// grown is how much the expressions around the one at hand multiply their input.
 	grown int64
 }
@@ -69,7 +68,9 @@ func (b *binder) leave() { b.depth-- }
 type columns struct {
 	names []string
 	types []string // "" or missing where they can't be told
-	known bool
+	// origins are those of a plain SELECT's results, as many as there are names, while it is bound.
+	origins []Origin
+	known   bool
 }
 
 // query handles a query in the sight of an outer one; nil is none.
@@ -130,7 +131,7 @@ func (b *binder) setOperation(q *pg.SelectStmt, sc *scope) (columns, error) {
 	if err != nil {
 		return columns{}, err
 	}
-	left.types = commonTypes(left.types, right.types)
+	left.types, left.origins = commonTypes(left.types, right.types), nil
 	return left, b.tail(q, sc.results(left))
 }
 
@@ -194,11 +195,6 @@ func (b *binder) targets(q *pg.SelectStmt, sc *scope) (columns, error) {
 	if err := b.expandStars(q, sc); err != nil {
 		return columns{}, err
 	}
-	defer func() {
-		if b.resolving && q == b.top {
-			b.origins = originsOf(q.GetTargetList(), sc)
-		}
-	}()
 	cols, names := b.outputColumns(q.GetTargetList(), sc)
 	sc.outputs = cols.names
 	at := 0 // in cols
@@ -208,6 +204,11 @@ func (b *binder) targets(q *pg.SelectStmt, sc *scope) (columns, error) {
 			return columns{}, refuse("this item of a SELECT list")
 		}
 		if isStar(t.GetVal()) {
+			origins, err := b.starOrigins(t.GetVal(), sc)
+			if err != nil {
+				return columns{}, err
+			}
+			cols.origins = append(cols.origins, origins...)
 			shown, _ := sc.starColumns(t.GetVal().GetColumnRef())
 			at += len(shown.names)
 			continue
@@ -216,6 +217,7 @@ func (b *binder) targets(q *pg.SelectStmt, sc *scope) (columns, error) {
 			return columns{}, err
 		}
 		cols.types[at] = b.told[t.GetVal()]
+		cols.origins = append(cols.origins, sc.origin(t.GetVal()))
 		at++
 		if b.binds() && t.GetVal().GetAConst().GetIsnull() && !b.branches[q] {
 			t.Val = castTo(nullConst(), "text") // DuckDB's would be an integer

@@ -137,6 +137,8 @@ type Printed struct {
 	// Types are what PostgreSQL calls the types of the results, where the query tells: ""
 	// where DuckDB's type is to be believed. There may be fewer of them than results.
 	Types []string
+	// Origins are the columns that the results show as they are. There may be fewer of them than results.
+	Origins []Origin
 	// ParamTypes are what PostgreSQL calls the types of the parameters, that of $1 first, where what
 	// they are compared with or cast to tells. There may be fewer of them than parameters.
 	ParamTypes []string
@@ -149,7 +151,7 @@ func (q *Select) Print(b Binding) (Printed, error) {
 		return Printed{}, err
 	}
 	sql, err := bound.print(tree)
-	p := Printed{SQL: sql, Types: bound.results}
+	p := Printed{SQL: sql, Types: bound.results, Origins: bound.origins}
 	for number, t := range bound.toldParams {
 		for len(p.ParamTypes) < number {
 			p.ParamTypes = append(p.ParamTypes, "")
@@ -171,7 +173,7 @@ func (q *Select) bind(b *Binding) (*binder, *pg.Node, error) {
 		return nil, nil, err
 	}
 	if cols.known {
-		bound.results = cols.types
+		bound.results, bound.origins = cols.types, cols.origins
 	}
 	return bound, tree, nil
 }

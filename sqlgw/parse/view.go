@@ -225,9 +225,6 @@ type Resolved struct {
 	Origins []Origin
 }
 
-// Origin is a column of a relation of a query; a Relation below 0 is none.
-type Origin struct{ Relation, Column int }
-
 // Resolve writes a query so that it means the same whatever is around it: relations get the schemas that b leads them to,
 // columns the names of what they are taken from, and * is written out. Relations of the text are counted as those of the query.
 func (q *Select) Resolve(b Binding) (Resolved, error) {
@@ -236,7 +233,6 @@ func (q *Select) Resolve(b Binding) (Resolved, error) {
 		noted: map[int]int{}, positions: positionCounter{source: q.src},
 	}
 	tree := proto.CloneOf(q.tree)
-	bound.top = tree.GetSelectStmt()
 	cols, err := bound.query(tree.GetSelectStmt(), nil)
 	if err != nil {
 		return Resolved{}, err
@@ -248,27 +244,5 @@ func (q *Select) Resolve(b Binding) (Resolved, error) {
 	if err != nil {
 		return Resolved{}, q.src.atStart(errorf(CodeTooComplex, "query can't be printed: %v", err))
 	}
-	return Resolved{Text: text, Columns: cols.names, Origins: bound.origins}, nil
-}
-
-// originsOf finds the columns of relations that the results of a SELECT are.
-func originsOf(targets []*pg.Node, sc *scope) []Origin {
-	out := make([]Origin, len(targets))
-	for i, node := range targets {
-		out[i] = Origin{Relation: -1}
-		fields := node.GetResTarget().GetVal().GetColumnRef().GetFields()
-		if len(fields) != 2 || fields[1].GetString_() == nil {
-			continue
-		}
-		it := sc.item(fields[0].GetString_().GetSval())
-		if it == nil || it.relation < 0 {
-			continue
-		}
-		for c, name := range it.names {
-			if name == fields[1].GetString_().GetSval() {
-				out[i] = Origin{Relation: it.relation, Column: c}
-			}
-		}
-	}
-	return out
+	return Resolved{Text: text, Columns: cols.names, Origins: cols.origins}, nil
 }

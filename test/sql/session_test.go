@@ -92,6 +92,14 @@ func TestSessionsOfOthers(t *testing.T) {
 	require.Equal(t, []string{"seen|idle in transaction|t|t|t"}, rows(t, conn, "SELECT application_name, state, query LIKE '%what it asked%',"+
 		" xact_start >= backend_start, client_addr = '127.0.0.1' FROM bs_catalog.sessions WHERE pid = "+pid))
 	require.Equal(t, []string{"f"}, rows(t, conn, "SELECT pg_cancel_backend(2147483647)"))
+	for _, arg := range []any{2147483647, nil} { // as knex calls it
+		var done *bool
+		require.NoError(t, conn.QueryRow(t.Context(), "SELECT pg_cancel_backend($1)", arg).Scan(&done))
+		require.Equal(t, map[bool]*bool{true: nil, false: new(false)}[arg == nil], done)
+	}
+	var canceled bool
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT pg_cancel_backend($1)", other.PgConn().PID()).Scan(&canceled))
+	require.True(t, canceled, "it rests, and nothing happens to it")
 
 	exec(t, other, "ROLLBACK")
 	ended := make(chan error, 1)
