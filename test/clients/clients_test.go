@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -147,8 +149,12 @@ func (p program) written() []string {
 // said is what a program has to print.
 func (p program) said(secured bool, differs map[string]string) string {
 	var b strings.Builder
-	for _, step := range steps {
-		if p.cannot[step] != "" || !secured && (step == "tls" || step == "scram") {
+	of := slices.Concat(steps, p.also)
+	if secured {
+		of = append(of, securedSteps...)
+	}
+	for _, step := range of {
+		if p.cannot[step] != "" {
 			continue
 		}
 		saw := "ok"
@@ -163,12 +169,7 @@ func (p program) said(secured bool, differs map[string]string) string {
 // check runs a program, and looks at what it says and at what it wrote.
 func (s *server) check(t *testing.T, p program, d door, differs map[string]string) {
 	t.Helper()
-	table := "w_" + strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' {
-			return r
-		}
-		return '_'
-	}, strings.ToLower(p.name+d.name))
+	table := "w_" + regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(p.name+" "+d.name), "_")
 	ctx, cancel := context.WithTimeout(t.Context(), endsWithin)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, p.args[0], p.args[1:]...)

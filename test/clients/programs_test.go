@@ -5,6 +5,8 @@ type program struct {
 	name string
 	// args are the command, below this package's folder.
 	args []string
+	// also are steps that this client has and others don't, after theirs.
+	also []string
 	// cannot tells of each step that isn't done why not.
 	cannot map[string]string
 	// differs has, by step, what a program sees here and not with PostgreSQL.
@@ -13,8 +15,11 @@ type program struct {
 	millis bool
 }
 
-// steps in their order; the last two are those of a connection that is secured.
-var steps = []string{"connect", "browse", "describe", "read", "write", "copy", "cancel", "transaction", "error", "tls", "scram"}
+// steps in their order, and those of a connection that is secured.
+var (
+	steps        = []string{"connect", "browse", "describe", "read", "write", "copy", "cancel", "transaction", "error"}
+	securedSteps = []string{"tls", "scram"}
+)
 
 // none of what a client does has COPY.
 const noCopy = "it has no COPY"
@@ -22,10 +27,19 @@ const noCopy = "it has no COPY"
 // programs of all clients.
 var programs = []program{
 	{name: "psql", args: []string{"/bin/bash", "psql/steps.sh"}, cannot: map[string]string{"cancel": "Ctrl-C needs a terminal: test/psql.TestInterrupt"}},
-	{name: "pgx", args: []string{"go/clients", "pgx"}},
+	{
+		name: "pgx", args: []string{"go/clients", "pgx"}, also: []string{"copy binary", "load type"},
+		differs: map[string]string{
+			"copy binary": "ERROR: COPY format binary is not supported (SQLSTATE 0A000)",
+			"load type":   "ERROR: Could not convert string '_int4' to INT64 (SQLSTATE 22P02)", // $1::text::regtype::oid
+		},
+	},
 	{name: "lib/pq", args: []string{"go/clients", "pq"}},
 	{name: "psycopg2", args: []string{"/usr/bin/python3", "python/with_psycopg2.py"}},
-	{name: "psycopg3", args: []string{"/usr/bin/python3", "python/with_psycopg3.py"}},
+	{
+		name: "psycopg3", args: []string{"/usr/bin/python3", "python/with_psycopg3.py"}, also: []string{"copy binary"},
+		differs: map[string]string{"copy binary": "FeatureNotSupported: COPY format binary is not supported"},
+	},
 	{name: "SQLAlchemy", args: []string{"/usr/bin/python3", "python/with_sqlalchemy.py"}, cannot: map[string]string{"copy": noCopy}},
 	{name: "psqlODBC", args: []string{"/usr/bin/python3", "python/with_odbc.py"}, cannot: map[string]string{"copy": noCopy}},
 	{name: "pgjdbc", args: []string{"java", "-XX:TieredStopAtLevel=1", "-cp", "/usr/share/java/postgresql.jar", "java/Jdbc.java"}},

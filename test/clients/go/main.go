@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	long = "SELECT count(*) FROM generate_series(1, 1000000) a(n), generate_series(1, 1000000) b(n) WHERE a.n * b.n % 7 = 3"
+	long = "SELECT count(*) FROM generate_series(1, 1000000) a(n), generate_series(1, 1000000) b(n) WHERE a.n::bigint * b.n % 7 = 3"
 	// active counts the sessions of a number that run it.
 	active = "SELECT count(*) FROM bs_catalog.sessions WHERE pid = %d AND state = 'active' AND query LIKE '%%generate_series%%'"
 )

@@ -89,6 +89,8 @@ func pgxSteps() error {
 	_, err = conn.Exec(ctx, "SELECT * FROM shop.nowhere")
 	_, zero := conn.Exec(ctx, "SELECT 1 / $1::integer", 0)
 	step("error", errors.Join(fails(err, "42P01"), fails(zero, "22012"), conn.Ping(ctx)))
+	step("copy binary", pgxCopyBinary(ctx, conn))
+	step("load type", pgxLoadType(ctx, conn))
 	if secure {
 		_, clear := pgx.Connect(ctx, "sslmode=disable")
 		_, other := pgx.Connect(ctx, "sslrootcert="+os.Getenv("CLIENT_OTHER_CA"))
@@ -110,16 +112,21 @@ func pgxConnect(ctx context.Context, conn *pgx.Conn) error {
 }
 
 func pgxBrowse(ctx context.Context, conn *pgx.Conn) error {
-	t, err := conn.LoadType(ctx, "_int4") // by the catalogs
-	if err != nil {
-		return err
-	}
 	rows, err := conn.Query(ctx, "SELECT column_name FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2 AND is_nullable = 'NO' ORDER BY 1", "shop", "kinds")
 	if err != nil {
 		return err
 	}
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	return errors.Join(err, same(names, []string{"a_text", "id"}), same(t.OID, uint32(pgtype.Int4ArrayOID)))
+	return errors.Join(err, same(names, []string{"a_text", "id"}))
+}
+
+// pgxLoadType asks the catalogs for a type.
+func pgxLoadType(ctx context.Context, conn *pgx.Conn) error {
+	t, err := conn.LoadType(ctx, "_int4")
+	if err != nil {
+		return err
+	}
+	return same(t.OID, uint32(pgtype.Int4ArrayOID))
 }
 
 func pgxDescribe(ctx context.Context, conn *pgx.Conn) error {
@@ -169,15 +176,30 @@ func pgxWrite(ctx context.Context, conn *pgx.Conn) error {
 }
 
 func pgxCopy(ctx context.Context, conn *pgx.Conn) error {
-	n, err := conn.CopyFrom(ctx, strings.Split(table, "."), []string{"id", "name", "price", "at"}, pgx.CopyFromRows([][]any{
-		{10, "tab\tnew\nline\\", "10.00", noon.Truncate(time.Second)}, {11, nil, nil, nil},
-	}))
+	const copied = "10\ttab\\tnew\\nline\\\\\t10.00\t2026-01-02 03:04:05+00\n11\t\\N\t\\N\t\\N\n"
+	tag, err := conn.PgConn().CopyFrom(ctx, strings.NewReader(copied), "COPY "+table+" FROM STDIN")
 	if err != nil {
 		return err
 	}
 	var out bytes.Buffer
 	_, err = conn.PgConn().CopyTo(ctx, &out, "COPY (SELECT * FROM "+table+" WHERE id >= 10 ORDER BY id) TO STDOUT")
-	return errors.Join(err, same(n, int64(2)), same(out.String(), "10\ttab\\tnew\\nline\\\\\t10.00\t2026-01-02 03:04:05+00\n11\t\\N\t\\N\t\\N\n"))
+	return errors.Join(err, same(tag.RowsAffected(), int64(2)), same(out.String(), copied))
+}
+
+// pgxCopyBinary copies as pgx does by itself, and takes it back.
+func pgxCopyBinary(ctx context.Context, conn *pgx.Conn) error {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	n, err := tx.CopyFrom(ctx, strings.Split(table, "."), []string{"id", "name", "price", "at"}, pgx.CopyFromRows([][]any{
+		{30, "tab\tnew\nline\\", "10.00", noon}, {31, nil, nil, nil},
+	}))
+	if err != nil {
+		return err
+	}
+	return same(n, int64(2))
 }
 
 func pgxCancel(ctx context.Context, conn *pgx.Conn) error {
@@ -187,7 +209,7 @@ func pgxCancel(ctx context.Context, conn *pgx.Conn) error {
 	}
 	ended := make(chan error, 1)
 	go func() {
-		_, err := conn.Exec(ctx, long)
+		_, err := conn.Exec(ctx, long, pgx.QueryExecModeSimpleProtocol) // one message, so that it runs once it is seen
 		ended <- err
 	}()
 	for n := 0; n != 1 && len(ended) == 0; {

@@ -6,7 +6,7 @@ const fs = require('node:fs');
 const env = process.env;
 exports.table = env.CLIENT_TABLE;
 exports.secure = env.PGSSLMODE !== 'disable';
-exports.LONG = 'SELECT count(*) FROM generate_series(1, 1000000) a(n), generate_series(1, 1000000) b(n) WHERE a.n * b.n % 7 = 3';
+exports.LONG = 'SELECT count(*) FROM generate_series(1, 1000000) a(n), generate_series(1, 1000000) b(n) WHERE a.n::bigint * b.n % 7 = 3';
 exports.active = (pid) => `SELECT count(*)::integer AS n FROM bs_catalog.sessions WHERE pid = ${pid} AND state = 'active' AND query LIKE '%generate_series%'`;
 
 // Node has no variables of libpq for TLS: what a client is to be told.

@@ -8,6 +8,7 @@ const opened = (said = {}) => knex({
   client: 'pg',
   connection: { host: env.PGHOST, port: env.PGPORT, user: env.PGUSER, database: env.PGDATABASE, password: env.PGPASSWORD, ssl, ...said },
   pool: { min: 0, max: 2 },
+  log: { warn() {}, error() {} }, // which go to standard output
 });
 const ping = async (said) => {
   const db = opened(said);

@@ -8,7 +8,7 @@ binmode STDOUT, ':utf8';
 $| = 1;
 
 my $table = $ENV{CLIENT_TABLE};
-my $long  = 'SELECT count(*) FROM generate_series(1, 1000000) a(n), generate_series(1, 1000000) b(n) WHERE a.n * b.n % 7 = 3';
+my $long  = 'SELECT count(*) FROM generate_series(1, 1000000) a(n), generate_series(1, 1000000) b(n) WHERE a.n::bigint * b.n % 7 = 3';
 my $tab   = "q'uote\ttab\nline ü 漢";
 
 # Everything but the password and what is given is read from the environment by libpq.

@@ -1,7 +1,7 @@
 <?php
 // Runs the steps of one client, and prints a line for each.
 
-const LONG = 'SELECT count(*) FROM generate_series(1, 1000000) a(n), generate_series(1, 1000000) b(n) WHERE a.n * b.n % 7 = 3';
+const LONG = 'SELECT count(*) FROM generate_series(1, 1000000) a(n), generate_series(1, 1000000) b(n) WHERE a.n::bigint * b.n % 7 = 3';
 const ROWS = [
     [1, 'one', '1.50', '2026-01-02 03:04:05.678901+00'],
     [2, "it's \"two\" \\ ü", '-2.25', '1969-12-31 23:59:59+00'],

@@ -83,7 +83,7 @@ step("copy", { # dbWriteTable copies
 
 step("cancel", {
   run("SET statement_timeout = '200ms'") # it has no other way to end a statement
-  fails("canceling statement due to statement timeout", dbSendQuery(c, "SELECT count(*) FROM generate_series(1, 1000000) a(n), generate_series(1, 1000000) b(n) WHERE a.n * b.n % 7 = 3"))
+  fails("canceling statement due to statement timeout", dbSendQuery(c, "SELECT count(*) FROM generate_series(1, 1000000) a(n), generate_series(1, 1000000) b(n) WHERE a.n::bigint * b.n % 7 = 3"))
   run("RESET statement_timeout")
   same(dbGetQuery(c, "SELECT 1 AS n")$n, 1L)
 })

@@ -5,7 +5,7 @@ require 'bigdecimal'
 
 $stdout.sync = true
 TABLE = ENV.fetch('CLIENT_TABLE')
-LONG = 'SELECT count(*) FROM generate_series(1, 1000000) a(n), generate_series(1, 1000000) b(n) WHERE a.n * b.n % 7 = 3'
+LONG = 'SELECT count(*) FROM generate_series(1, 1000000) a(n), generate_series(1, 1000000) b(n) WHERE a.n::bigint * b.n % 7 = 3'
 COPIED = ["10\ttab\\tnew\\nline\\\\\t10.00\t2026-01-02 03:04:05+00\n", "11\t\\N\t\\N\t\\N\n"].freeze
 
 def same(got, want)
