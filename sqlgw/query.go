@@ -160,8 +160,9 @@ func (q *query) placed(out []pgwire.Column, origins []parse.Origin) []pgwire.Col
 		}
 		table := q.sources[o.Relation-1].table
 		of := table.Columns[o.Column-1]
-		out[i].TableOID, out[i].AttrNum = uint32(table.ID), int16(of.ID) //nolint:gosec // OIDs have 32 bits, and PostgreSQL's tables 1600 columns
-		if of.Type.Kind == columnar.Char {                               // the engine has one type for texts
+		out[i].TableOID, out[i].AttrNum = uint32(table.ID), int16(of.ID) //nolint:gosec // they fit
+		// The engine has one type for texts.
+		if of.Type.Kind == columnar.Char {
 			out[i].TypeOID = of.Type.OID()
 		}
 		if out[i].TypeOID == of.Type.OID() {

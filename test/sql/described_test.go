@@ -21,7 +21,8 @@ func TestDescribed(t *testing.T) {
 		modifier int32
 	}
 	want := []place{{oid, 1, -1}, {oid, 2, 7}, {oid, 3, 44}, {oid, 4, -1}, {oid, 5, 8<<16 + 2 + 4}, {oid, 6, -1}, {0, 0, -1}, {0, 0, -1}}
-	places := func(fields []pgconn.FieldDescription) (out []place) {
+	places := func(fields []pgconn.FieldDescription) []place {
+		var out []place
 		for _, f := range fields {
 			out = append(out, place{f.TableOID, f.TableAttributeNumber, f.TypeModifier})
 		}

@@ -241,11 +241,6 @@ class Jdbc {
             }
             same(one(c, "SELECT 1"), 1);
         }
-        try (Statement s = c.createStatement()) {
-            s.setQueryTimeout(1); // ends by a request to cancel, too
-            fails("57014", () -> s.executeQuery(LONG));
-            same(one(c, "SELECT 1"), 1);
-        }
     }
 
     static void transaction(Connection c) throws SQLException {
