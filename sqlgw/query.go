@@ -152,24 +152,32 @@ func (q *query) describe(ctx context.Context, snap *catalog.Snapshot, paramOIDs 
 	return err
 }
 
-// placed gives the description of what is a table's column its table and number, and its length but in arrays.
+// placed gives the description of what is a table's or view's column its place there, and its length but in arrays.
 func (q *query) placed(out []pgwire.Column, origins []parse.Origin) []pgwire.Column {
 	for i, o := range origins {
-		if i >= len(out) || o.Relation == 0 || q.sources[o.Relation-1].view != nil {
-			continue
-		}
-		table := q.sources[o.Relation-1].table
-		of := table.Columns[o.Column-1]
-		out[i].TableOID, out[i].AttrNum = uint32(table.ID), int16(of.ID) //nolint:gosec // they fit
-		// The engine has one type for texts.
-		if of.Type.Kind == columnar.Char {
-			out[i].TypeOID = of.Type.OID()
-		}
-		if out[i].TypeOID == of.Type.OID() {
-			out[i].TypeMod = of.Type.TypMod()
+		if i < len(out) && o.Relation >= 0 {
+			q.sources[o.Relation].place(&out[i], o.Column)
 		}
 	}
 	return out
+}
+
+// place notes where a column of a result stands in the catalogs. Those of the catalogs themselves aren't told.
+func (x source) place(out *pgwire.Column, column int) {
+	switch {
+	case x.view != nil:
+	case x.stored != nil:
+		out.TableOID, out.AttrNum = uint32(x.stored.object.ID), int16(column+1) //nolint:gosec // they fit
+	default:
+		of := x.table.Columns[column]
+		out.TableOID, out.AttrNum = uint32(x.table.ID), int16(of.ID) //nolint:gosec // they fit
+		if of.Type.Kind == columnar.Char {
+			out.TypeOID = of.Type.OID() // the engine has one type for texts
+		}
+		if out.TypeOID == of.Type.OID() {
+			out.TypeMod = of.Type.TypMod()
+		}
+	}
 }
 
 // ask prepares the query over empty relations, notes what the engine says of its columns, and
