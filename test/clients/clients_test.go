@@ -69,6 +69,10 @@ func TestProgramsOnPostgres(t *testing.T) {
 	}
 	s := postgres(t)
 	for _, p := range programs {
+		if p.unchecked != "" {
+			t.Logf("%s isn't run: %s", p.name, p.unchecked)
+			continue
+		}
 		t.Run(p.name, func(t *testing.T) { s.check(t, p, s.doors[0], nil) })
 	}
 }
