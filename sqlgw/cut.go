@@ -89,9 +89,9 @@ func (g *Gateway) planJournals(ctx context.Context, journals []string, at cut, s
 
 // storedFragments returns where a journal begins, and what is stored of it below head.
 func (g *Gateway) storedFragments(ctx context.Context, journal string, head int64, schema columnar.Schema, fingerprint uint64, decodeAll bool) (int64, []storedFragment, error) {
-	list, err := g.cfg.Brokers.Fragments(ctx, journal)
+	list, err := g.fragments(ctx, journal, head)
 	if err != nil {
-		return 0, nil, fmt.Errorf("fragments of journal %s: %w", journal, err)
+		return 0, nil, err
 	}
 	begin := head
 	var out []storedFragment

@@ -2,7 +2,6 @@ package sqlgw
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -178,9 +177,9 @@ func (g *Gateway) sealedHead(ctx context.Context, journal string, least int64) (
 	tick := time.NewTicker(sealedPoll)
 	defer tick.Stop()
 	for {
-		list, err := g.cfg.Brokers.Fragments(ctx, journal)
+		list, err := g.fragments(ctx, journal, 0)
 		if err != nil {
-			return 0, fmt.Errorf("fragments of journal %s: %w", journal, err)
+			return 0, err
 		}
 		end := int64(0)
 		for i, f := range list {

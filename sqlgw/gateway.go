@@ -74,6 +74,7 @@ type Gateway struct {
 	scans  *scanRegistry
 	// known and revisions are of journals.
 	known     knownHeads
+	begins    begins
 	revisions revisions
 	views     map[viewName]*systemView
 	pg        *pgcatalog.Catalog
