@@ -112,6 +112,8 @@ type Batch struct {
 	// the row's first byte. Both are zero for rows that weren't read from a journal.
 	Journal string
 	Offsets []int64
+	// Ends are the offsets after the rows' newlines, where a Scanner was asked for them.
+	Ends []int64
 }
 
 // MaxLine is the longest row in bytes, its newline not counted. A longer line is a

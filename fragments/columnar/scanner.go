@@ -35,6 +35,8 @@ type ScanOptions struct {
 	MaxLine int
 	// BatchRows is how many rows a batch has at most; 0 means 8192.
 	BatchRows int
+	// Ends asks for the ends of rows, beside their offsets.
+	Ends bool
 }
 
 // Validate checks what a Scanner relies on.
@@ -118,6 +120,7 @@ func (s *Scanner) Next() (*Batch, []Reject, error) {
 		return nil, nil, s.err
 	}
 	offsets := make([]int64, 0, min(max(s.size, 16), s.options.BatchRows))
+	var ends []int64
 	var rejects []Reject
 	rejected, taken := 0, 0
 	s.decoder.begin(cap(offsets))
@@ -137,6 +140,9 @@ func (s *Scanner) Next() (*Batch, []Reject, error) {
 			rejected += len(rejects[len(rejects)-1].Bytes) + len(reason) + rejectSize
 		case row:
 			offsets = append(offsets, n.offset)
+			if s.options.Ends {
+				ends = append(ends, s.lines.offset)
+			}
 			taken += len(n.bytes)
 		}
 	}
@@ -144,7 +150,9 @@ func (s *Scanner) Next() (*Batch, []Reject, error) {
 		return nil, nil, s.err
 	}
 	s.size = len(offsets)
-	return s.batch(offsets), rejects, nil
+	b := s.batch(offsets)
+	b.Ends = ends
+	return b, rejects, nil
 }
 
 // rejectSize is about what a Reject takes beside its bytes.
