@@ -9,6 +9,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/keyspace"
@@ -85,6 +86,19 @@ type Catalog struct {
 	logger   *slog.Logger
 	mirror   *keyspace.KeySpace
 	newest   *barrier
+}
+
+// SystemJournal is the spec of a journal of lines that the system itself writes.
+func (c *Catalog) SystemJournal(name string) *protocol.JournalSpec {
+	return &protocol.JournalSpec{
+		Name: name, Replication: 1,
+		Labels: protocol.MustLabelSet(protocol.LabelContentType, contentType, protocol.LabelManagedBy, managedBy),
+		Fragment: &protocol.JournalSpec_Fragment{
+			Length: defaultFragmentLength, CompressionCodec: protocol.CompressionCodec_ZSTANDARD, Stores: c.config.Stores,
+			RefreshInterval: durationpb.New(defaultRefreshInterval), FlushInterval: durationpb.New(defaultFlushInterval),
+			Retention: durationpb.New(0), // for ever, as of tables
+		},
+	}
 }
 
 // Open loads the catalog, having made what an empty one consists of: the database

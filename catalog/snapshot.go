@@ -32,6 +32,10 @@ func (c *Catalog) Snapshot(ctx context.Context) (*Snapshot, error) {
 	return &Snapshot{catalog: c, view: c.mirror.View()}, nil
 }
 
+// Latest returns a snapshot of what has been seen of the catalog. It asks nobody, and may miss what was
+// changed of late.
+func (c *Catalog) Latest() *Snapshot { return &Snapshot{catalog: c, view: c.mirror.View()} }
+
 // Revision of etcd that the snapshot is of.
 func (s *Snapshot) Revision() int64 { return s.view.Revision() }
 

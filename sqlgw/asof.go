@@ -2,6 +2,9 @@ package sqlgw
 
 import (
 	"context"
+	"math"
+	"strconv"
+	"time"
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/fragments/columnar"
@@ -21,6 +24,7 @@ type place struct {
 type pasts struct {
 	query *query
 	args  *columnar.Batch
+	now   time.Time // of the statement
 	cuts  map[*parse.AsOf]clock.Cut
 }
 
@@ -29,12 +33,12 @@ func (p *pasts) place(ctx context.Context, t catalog.Table, journals []string, a
 	c, ok := p.cuts[a]
 	if !ok {
 		var err error
-		if c, err = p.cut(a); err != nil {
+		if c, err = p.cut(ctx, a); err != nil {
 			return place{}, at(err, a.Position)
 		}
 		p.cuts[a] = c
 	}
-	at, err := p.query.session.gateway.pastCut(ctx, t, journals, c)
+	at, err := p.query.session.gateway.pastCut(ctx, t, journals, c, !a.Cut)
 	if err != nil {
 		return place{}, atClause(err, a)
 	}
@@ -47,12 +51,25 @@ func (p *pasts) place(ctx context.Context, t catalog.Table, journals []string, a
 	return out, nil
 }
 
+// withParam makes what a relation stands for mention the parameter of its clause, if that is one, and changes nothing
+// else: the engine wants all parameters up to the last one to stand in its text.
+func withParam(sql string, a *parse.AsOf) string {
+	if a == nil || a.Param == 0 {
+		return sql
+	}
+	return "(SELECT * FROM " + sql + " WHERE CAST($" + strconv.Itoa(a.Param) + " AS VARCHAR) IS NULL OR true)"
+}
+
 func atClause(err error, a *parse.AsOf) error { return at(err, a.Position) }
 
 // cut is what a clause says.
-func (p *pasts) cut(a *parse.AsOf) (clock.Cut, error) {
+func (p *pasts) cut(ctx context.Context, a *parse.AsOf) (clock.Cut, error) {
 	if !a.Cut {
-		return clock.Cut{}, sqlError("0A000", "AS OF TIMESTAMP is not supported")
+		t, err := p.time(a)
+		if err != nil {
+			return clock.Cut{}, err
+		}
+		return p.query.session.gateway.clock.cutAt(ctx, t)
 	}
 	text := ""
 	if a.Param > 0 {
@@ -71,8 +88,9 @@ func (p *pasts) cut(a *parse.AsOf) (clock.Cut, error) {
 	return c, nil
 }
 
-// pastCut is where a table's journals are in a cut. A journal that was created after it has no rows there.
-func (g *Gateway) pastCut(ctx context.Context, t catalog.Table, journals []string, c clock.Cut) (cut, error) {
+// pastCut is where a table's journals are in a cut. A journal that was created after it has no rows there. In a
+// cut of a mark, none has that isn't in it.
+func (g *Gateway) pastCut(ctx context.Context, t catalog.Table, journals []string, c clock.Cut, marked bool) (cut, error) {
 	created, err := g.revisions.fresh(ctx, journals)
 	if err != nil {
 		return nil, err
@@ -83,6 +101,7 @@ func (g *Gateway) pastCut(ctx context.Context, t catalog.Table, journals []strin
 	for _, j := range journals {
 		p, ok := c.Place(j)
 		switch {
+		case marked && (!ok || p.Revision != created[j]):
 		case ok && p.Revision != created[j]:
 			return nil, errOtherJournal(j, "the cut")
 		case ok:
@@ -111,4 +130,53 @@ func (g *Gateway) pastCut(ctx context.Context, t catalog.Table, journals []strin
 // errOtherJournal is that of a cut whose journal is gone, even if there is another one of its name.
 func errOtherJournal(journal, where string) *pgwire.Error {
 	return sqlError("22023", "journal %s isn't the one of that name in %s: it was removed since, or made again", journal, where)
+}
+
+// time is what a clause says, in UTC.
+func (p *pasts) time(a *parse.AsOf) (time.Time, error) {
+	var t time.Time
+	switch {
+	case a.Now:
+		t = p.now
+	default:
+		v := columnar.NewVectorBuilder(columnar.Type{Kind: columnar.TimestampTZ})
+		text := ""
+		if a.Text != nil {
+			text = *a.Text
+		} else if arg := &p.args.Cols[a.Param-1]; arg.IsNull(0) {
+			return t, sqlError("22004", "AS OF TIMESTAMP NULL: a time can't be null")
+		} else {
+			text = string(columnar.AppendText(nil, arg, 0))
+		}
+		if err := columnar.ParseText(columnar.Type{Kind: columnar.TimestampTZ}, text, v); err != nil {
+			return t, inputError(err, a.Clause())
+		}
+		built := v.Vector()
+		micros := built.I64[0]
+		if micros == math.MaxInt64 || micros == math.MinInt64 || micros == -math.MaxInt64 {
+			return t, sqlError("22023", "AS OF TIMESTAMP %s: a time can't be infinite", text)
+		}
+		t = time.UnixMicro(micros).UTC()
+	}
+	for _, x := range a.Shifts {
+		v := columnar.NewVectorBuilder(columnar.Type{Kind: columnar.Interval})
+		if err := columnar.ParseText(columnar.Type{Kind: columnar.Interval}, x.Interval, v); err != nil {
+			return t, inputError(err, a.Clause())
+		}
+		built := v.Vector()
+		t = shiftTime(t, built.Intervals[0], x.Back)
+	}
+	return t, nil
+}
+
+// shiftTime adds an interval as PostgreSQL does: months first, where a day that a month doesn't have is its last.
+func shiftTime(t time.Time, by columnar.IntervalValue, back bool) time.Time {
+	months, days, micros := int(by.Months), int(by.Days), by.Micros
+	if back {
+		months, days, micros = -months, -days, -micros
+	}
+	first := time.Date(t.Year(), t.Month(), 1, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC).AddDate(0, months, 0)
+	last := first.AddDate(0, 1, -1).Day()
+	t = first.AddDate(0, 0, min(t.Day(), last)-1+days)
+	return t.Add(time.Duration(micros/1e6) * time.Second).Add(time.Duration(micros%1e6) * time.Microsecond)
 }

@@ -48,8 +48,16 @@
 // are the connection's (pgwire.Names). What sessions say to each other goes through postOffice, when
 // the transaction that said it is committed; what they do to each other, through roster.
 //
+// # Where statements read
+//
+// A session's settings say how fresh a cut has to be, an AS OF clause that it is another one: one that a session
+// printed, or that of a mark of the clock journal (sqlgw/clock). The gateway remembers the heads that it learns (knownHeads): for
+// statements that take older ones, so that sessions never go back, and for marks. A clockmaster reads and
+// writes the clock journal; a watchman finds the heads that nobody here asks for.
+//
 // # Goroutines
 //
+// Run proves fragments, forgets idle heads, and marks what moved: one goroutine each, until its context is done.
 // One group per running subscription, which reads its journals; ended with it, or with its cursor.
 //
 // # Testing

@@ -70,6 +70,7 @@ func checkMinCut(v string) (string, bool) {
 type knownHeads struct {
 	mu    sync.Mutex
 	heads map[string]knownHead
+	moved map[string]int64 // heads that weren't taken for a mark yet
 }
 
 // maxKnownHeads bounds them: beyond that all are forgotten, and asked for again.
@@ -94,6 +95,9 @@ func (k *knownHeads) learn(journal string, offset int64, asked, now time.Time) {
 		asked = e.proved
 	}
 	k.heads[journal] = knownHead{offset: offset, proved: asked, changed: now}
+	if !ok || offset != e.offset {
+		k.move(journal, offset)
+	}
 }
 
 // appended notes that a journal goes as far as an append of ours.
@@ -102,6 +106,37 @@ func (k *knownHeads) appended(journal string, end int64, now time.Time) {
 	defer k.mu.Unlock()
 	if e, ok := k.room(journal); !ok || end > e.offset {
 		k.heads[journal] = knownHead{offset: end, proved: e.proved, changed: now}
+		k.move(journal, end)
+	}
+}
+
+// move notes a head for the next mark. Of too many the rest is found when they are asked for.
+func (k *knownHeads) move(journal string, offset int64) {
+	if k.moved == nil {
+		k.moved = map[string]int64{}
+	}
+	if len(k.moved) < maxKnownHeads {
+		k.moved[journal] = offset
+	}
+}
+
+// take the heads that moved since they were last taken.
+func (k *knownHeads) take() map[string]int64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	moved := k.moved
+	k.moved = nil
+	return moved
+}
+
+// putBack heads that were taken, but for those that moved since.
+func (k *knownHeads) putBack(moved map[string]int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for j, offset := range moved {
+		if _, ok := k.moved[j]; !ok {
+			k.move(j, offset)
+		}
 	}
 }
 

@@ -76,6 +76,7 @@ type Gateway struct {
 	known     knownHeads
 	begins    begins
 	revisions revisions
+	clock     *clockmaster
 	views     map[viewName]*systemView
 	pg        *pgcatalog.Catalog
 	office    *postOffice
@@ -109,6 +110,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.office, g.roster = newPostOffice(), newRoster()
 	g.heads = newHeadCache(g.openRange, cfg.HeadCache)
 	g.revisions.list = cfg.Brokers.List
+	g.clock = newClockmaster(&cfg, &g.revisions, g.openRange)
 	if err := g.addCatalog(); err != nil {
 		return nil, err
 	}
@@ -126,10 +128,11 @@ func stagingConfig(cfg *Config) staging.Config {
 	}
 }
 
-// Run proves fragments and forgets idle heads until ctx is done.
+// Run proves fragments, forgets idle heads and writes the clock journal until ctx is done.
 func (g *Gateway) Run(ctx context.Context) error {
 	t := task.New(ctx, "sqlgw")
 	t.Go("proofs", g.proofs.run)
+	t.Go("clock", func(ctx context.Context) error { return g.clock.run(ctx, g) })
 	t.Go("heads", func(ctx context.Context) error {
 		tick := time.NewTicker(idleHead / 5)
 		defer tick.Stop()

@@ -189,7 +189,9 @@ func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []column
 	relations := q.parsed.Relations()
 	printed, err := q.print(params, parse.Binding{
 		Relation: func(r parse.Relation) (parse.Target, error) {
-			return shape(q.sources[r.Index], relations[r.Index].Meta)
+			t, err := shape(q.sources[r.Index], relations[r.Index].Meta)
+			t.SQL = withParam(t.SQL, relations[r.Index].AsOf)
+			return t, err
 		},
 		Dialect: q.session.viewState(snap).dialect(&tokens),
 	})

@@ -8,6 +8,7 @@ import (
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/sqlgw/clock"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 	"broadsheet.dev/broadsheet/sqlgw/staging"
@@ -97,6 +98,7 @@ type queryExecution struct {
 	state  viewState
 	tokens []string
 	staged []*staging.Snapshot // that the scans read
+	marks  map[string]map[string][]clock.Point
 	conn   *duck.Conn
 	rows   *duck.Rows
 	cancel context.CancelCauseFunc // of what bounds the rows
@@ -123,9 +125,6 @@ func (e *queryExecution) start(ctx context.Context, sql string, args *columnar.B
 	stmt, err := e.conn.Prepare(ctx, sql)
 	if err != nil {
 		return err
-	}
-	if n := len(stmt.Params()); args != nil && len(args.Cols) > n { // the last ones are of AS OF
-		args = &columnar.Batch{Len: 1, Cols: args.Cols[:n]}
 	}
 	e.rows, err = stmt.Query(life, args)
 	return err

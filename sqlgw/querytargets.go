@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/fragments/columnar"
@@ -27,6 +28,7 @@ func (q *query) targets(ctx context.Context, snap *catalog.Snapshot, e *queryExe
 			}
 			return nil, err
 		}
+		out[i].SQL = withParam(out[i].SQL, r.AsOf)
 	}
 	return out, nil
 }
@@ -59,7 +61,7 @@ func (q *query) places(ctx context.Context, snap *catalog.Snapshot, args *column
 	if err := q.session.reads(ctx, snap, now); err != nil {
 		return nil, err
 	}
-	past := pasts{query: q, args: args, cuts: map[*parse.AsOf]clock.Cut{}}
+	past := pasts{query: q, args: args, now: time.Now().UTC().Truncate(time.Microsecond), cuts: map[*parse.AsOf]clock.Cut{}}
 	out := make([]map[int64]place, len(relations))
 	for i, x := range q.sources {
 		a, tables := relations[i].AsOf, tablesOf([]source{x})
@@ -97,6 +99,11 @@ func (e *queryExecution) tableTarget(ctx context.Context, t catalog.Table, in pl
 		ranges = append(ranges, e.stagedRanges(in.journals)...)
 	}
 	scan := &tableScan{gateway: g, schema: schema, key: key, ranges: ranges}
+	if slices.Contains(meta, metaTimestamp) {
+		if scan.times, err = e.times(ctx, in.journals); err != nil {
+			return parse.Target{}, err
+		}
+	}
 	cols := withMeta(schema.Columns, meta)
 	out := parse.Target{Schema: t.Schema, Columns: columnNames(schema.Columns), Types: typeNames(schema.Columns), Hidden: meta}
 	var parts []string
@@ -133,4 +140,22 @@ func (e *queryExecution) stagedRanges(journals []string) []decodeRangeOf {
 		}
 	}
 	return out
+}
+
+// times are the marks of a table's journals, which one statement reads once: so a row has the same time in each
+// mention of the table.
+func (e *queryExecution) times(ctx context.Context, journals []string) (map[string][]clock.Point, error) {
+	key := strings.Join(journals, "\n")
+	if t, ok := e.marks[key]; ok {
+		return t, nil
+	}
+	t, err := e.query.session.gateway.clock.times(ctx, journals)
+	if err != nil {
+		return nil, err
+	}
+	if e.marks == nil {
+		e.marks = map[string]map[string][]clock.Point{}
+	}
+	e.marks[key] = t
+	return t, nil
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/sqlgw/clock"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
 	"broadsheet.dev/broadsheet/sqlgw/staging"
 )
@@ -83,6 +84,7 @@ type tableScan struct {
 	schema  columnar.Schema
 	key     uint64 // fingerprint of schema
 	ranges  []decodeRangeOf
+	times   map[string][]clock.Point // of each journal, if rows need their times
 }
 
 // decodeRangeOf is a range of a journal that is decoded. The newest may be in the cache.
@@ -156,7 +158,7 @@ func (s *rangeSource) next(ctx context.Context) (*columnar.Batch, error) {
 			return nil, err
 		}
 		if s.staged {
-			b.Offsets = nil // nobody knows them yet
+			b.Offsets, b.Ends = nil, nil // nobody knows them yet
 		}
 		return s.shape(b), nil
 	case len(s.left) == 0:
@@ -174,7 +176,7 @@ func (s *rangeSource) begin(ctx context.Context, r decodeRangeOf) error {
 		s.read(r, r.staged.Open())
 		return nil
 	}
-	if r.newest {
+	if r.newest && s.scan.times == nil { // the cache has no ends of rows
 		batches, err := g.heads.read(ctx, headKey{journal: r.journal, schema: s.scan.key}, s.scan.schema, r.begin, r.end)
 		if !errors.Is(err, errTooLarge) {
 			s.batches = batches
@@ -192,7 +194,9 @@ func (s *rangeSource) begin(ctx context.Context, r decodeRangeOf) error {
 // read a range from what has its bytes.
 func (s *rangeSource) read(r decodeRangeOf, from io.ReadCloser) {
 	s.reader = from
-	s.scanner = columnar.NewScanner(from, columnar.ScanOptions{Journal: r.journal, Begin: r.begin, End: r.end, Schema: s.scan.schema})
+	s.scanner = columnar.NewScanner(from, columnar.ScanOptions{
+		Journal: r.journal, Begin: r.begin, End: r.end, Schema: s.scan.schema, Ends: s.scan.times != nil,
+	})
 }
 
 // shape picks the columns that are wanted, and makes those of metadata.
@@ -204,14 +208,14 @@ func (s *rangeSource) shape(b *columnar.Batch) *columnar.Batch {
 			out.Cols[i] = b.Cols[c]
 			continue
 		}
-		out.Cols[i] = metaVector(b, metaColumns()[c-n])
+		out.Cols[i] = metaVector(b, metaColumns()[c-n], s.scan.times[b.Journal])
 	}
 	return out
 }
 
-// metaVector makes a metadata column. The time of plain lines isn't known, nor the offset of what isn't
-// appended yet.
-func metaVector(b *columnar.Batch, c columnar.Column) columnar.Vector {
+// metaVector makes a metadata column. The time of a row is that of the first mark that has it; one that is
+// younger than all marks has none, nor has what isn't appended yet an offset.
+func metaVector(b *columnar.Batch, c columnar.Column, marks []clock.Point) columnar.Vector {
 	v := columnar.Vector{Type: c.Type}
 	switch {
 	case c.Name == metaJournal:
@@ -226,6 +230,11 @@ func metaVector(b *columnar.Batch, c columnar.Column) columnar.Vector {
 		v.I64, v.Null = make([]int64, b.Len), make([]bool, b.Len)
 		for i := range v.Null {
 			v.Null[i] = true
+			if c.Name == metaTimestamp && i < len(b.Ends) {
+				if t, ok := clock.TimeOf(marks, b.Ends[i]); ok {
+					v.I64[i], v.Null[i] = t.UnixMicro(), false
+				}
+			}
 		}
 	}
 	return v
