@@ -237,7 +237,7 @@ func (m *clockmaster) times(ctx context.Context, journals []string) (map[string]
 func (m *clockmaster) run(ctx context.Context, g *Gateway) error {
 	tick := time.NewTicker(markEvery)
 	defer tick.Stop()
-	w := watchman{gateway: g, pending: map[string]clock.Place{}, polls: map[string]*poll{}}
+	w := watchman{gateway: g, pending: map[string]clock.Place{}}
 	failing := false
 	for {
 		select {

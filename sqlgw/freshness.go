@@ -194,14 +194,16 @@ func (g *Gateway) leastOf(ctx context.Context, c clock.Cut, journal string) (int
 	if !ok {
 		return 0, nil
 	}
-	created, err := g.revisions.fresh(ctx, []string{journal})
-	if err != nil {
-		return 0, err
+	for _, look := range []func(context.Context, []string) (map[string]int64, error){g.revisions.of, g.revisions.fresh} {
+		created, err := look(ctx, []string{journal})
+		if err != nil {
+			return 0, err
+		}
+		if created[journal] == p.Revision {
+			return p.Offset, nil
+		}
 	}
-	if created[journal] != p.Revision {
-		return 0, errOtherJournal(journal, settingMinCut)
-	}
-	return p.Offset, nil
+	return 0, errOtherJournal(journal, settingMinCut)
 }
 
 // sealedPoll is how often the fragments of a journal are listed, while more of it is waited for.

@@ -22,14 +22,10 @@ type sighted struct {
 // maxWrote bounds the journals whose appends a session remembers.
 const maxWrote = 1 << 14
 
-// reads notes the cut of a statement.
-func (s *session) reads(ctx context.Context, snap *catalog.Snapshot, at cut) error {
+// reads notes the cut of a statement, given the revisions of its journals, which were looked up before.
+func (s *session) reads(snap *catalog.Snapshot, at cut, created map[string]int64) {
 	if len(at) == 0 {
-		return nil
-	}
-	created, err := s.gateway.revisions.of(ctx, slices.Collect(maps.Keys(at)))
-	if err != nil {
-		return err
+		return
 	}
 	s.sighted.revision = max(s.sighted.revision, snap.Revision())
 	s.sighted.read = make(map[string]clock.Place, len(at))
@@ -38,7 +34,6 @@ func (s *session) reads(ctx context.Context, snap *catalog.Snapshot, at cut) err
 			s.sighted.read[j] = clock.Place{Journal: j, Revision: rev, Offset: head}
 		}
 	}
-	return nil
 }
 
 // writes notes an append that was acknowledged.

@@ -54,13 +54,16 @@ func (q *query) places(ctx context.Context, snap *catalog.Snapshot, args *column
 		}
 	}
 	slices.Sort(all)
-	now, err := q.session.cutFor(ctx, snap, slices.Compact(all))
+	all = slices.Compact(all)
+	created, err := q.session.gateway.revisions.of(ctx, all)
 	if err != nil {
 		return nil, err
 	}
-	if err := q.session.reads(ctx, snap, now); err != nil {
+	now, err := q.session.cutFor(ctx, snap, all)
+	if err != nil {
 		return nil, err
 	}
+	q.session.reads(snap, now, created)
 	past := pasts{query: q, args: args, now: time.Now().UTC().Truncate(time.Microsecond), cuts: map[*parse.AsOf]clock.Cut{}}
 	out := make([]map[int64]place, len(relations))
 	for i, x := range q.sources {

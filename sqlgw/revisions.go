@@ -32,9 +32,21 @@ const (
 
 // of returns the revisions of journals; those that aren't there are left out.
 func (r *revisions) of(ctx context.Context, journals []string) (map[string]int64, error) {
+	out, unknown := r.remembered(journals)
+	if len(unknown) == 0 {
+		return out, nil
+	}
+	found, err := r.fresh(ctx, unknown)
+	maps.Copy(out, found)
+	return out, err
+}
+
+// remembered are the revisions that need no listing, and the journals of which none is.
+func (r *revisions) remembered(journals []string) (map[string]int64, []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	out := make(map[string]int64, len(journals))
 	var unknown []string
-	r.mu.Lock()
 	for _, j := range journals {
 		if rev, ok := r.known[j]; ok {
 			out[j] = rev
@@ -42,13 +54,7 @@ func (r *revisions) of(ctx context.Context, journals []string) (map[string]int64
 			unknown = append(unknown, j)
 		}
 	}
-	r.mu.Unlock()
-	if len(unknown) == 0 {
-		return out, nil
-	}
-	found, err := r.fresh(ctx, unknown)
-	maps.Copy(out, found)
-	return out, err
+	return out, unknown
 }
 
 // fresh is of, as it is now.

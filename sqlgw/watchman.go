@@ -2,6 +2,7 @@ package sqlgw
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -12,31 +13,21 @@ import (
 )
 
 // watchman learns how far journals go, for marks. What sessions of this gateway read and write it is told of. What
-// others append is found by asking (a zero-byte append, which costs a broker next to nothing): a journal that moved
-// since it was last asked for is asked for every second; one that didn't, after twice as long each time, up to
-// maxPollWait, or longer if there are so many that it would be more than pollsPerRound a second. So ten thousand
-// idle journals cost a hundred small calls a second in all, and a few cost nearly none; the price is that the first rows which
+// others append is found by asking (a zero-byte append, which costs a broker next to nothing), at a pace: so ten thousand
+// idle journals cost a hundred small calls a second in all, and a few cost nearly none. The price is that the first rows which
 // somebody appends past the gateways to a journal that was idle get their time that much later.
 type watchman struct {
 	gateway *Gateway
 	pending map[string]clock.Place // that moved, and aren't in a mark of ours
-	polls   map[string]*poll
+	pace    pacer
 	seen    int64 // revision of the catalog whose journals were listed last
 	listed  time.Time
 }
 
-// poll is when a journal is asked for next, and how long after the time before.
-type poll struct {
-	at     time.Time
-	wait   time.Duration
-	offset int64
-}
-
 const (
-	pollsPerRound = 100
-	minPollWait   = time.Second
-	maxPollWait   = 16 * time.Second
-	// roundPatience bounds a round: what doesn't answer is asked again.
+	// pollPatience bounds the asking of a round, so that journals which don't answer don't keep others from being
+	// marked, and roundPatience all of it.
+	pollPatience  = time.Second
 	roundPatience = 10 * time.Second
 	// relistEvery is how often the journals are listed that tables are laid over.
 	relistEvery = 30 * time.Second
@@ -48,17 +39,15 @@ func (w *watchman) round(ctx context.Context, now time.Time) error {
 	defer cancel()
 	err := w.list(ctx, now)
 	w.ask(ctx, now)
-	if err == nil {
-		err = w.take(ctx)
-	}
-	if len(w.pending) == 0 || err != nil {
+	err = errors.Join(err, w.take(ctx))
+	if len(w.pending) == 0 {
 		return err
 	}
-	if err := w.gateway.clock.mark(ctx, slices.Collect(maps.Values(w.pending)), time.Time{}); err != nil {
-		return err
+	if failed := w.gateway.clock.mark(ctx, slices.Collect(maps.Values(w.pending)), time.Time{}); failed != nil {
+		return errors.Join(err, failed)
 	}
 	clear(w.pending)
-	return nil
+	return err
 }
 
 // list the journals of all tables, if there may be others.
@@ -76,25 +65,15 @@ func (w *watchman) list(ctx context.Context, now time.Time) error {
 		names = append(names, journals...)
 	}
 	w.seen, w.listed = snap.Revision(), now
-	there := make(map[string]bool, len(names))
-	for _, j := range names {
-		there[j] = true
-		if w.polls[j] == nil {
-			w.polls[j] = &poll{at: now, wait: minPollWait}
-		}
-	}
-	maps.DeleteFunc(w.polls, func(j string, _ *poll) bool { return !there[j] })
+	w.pace.keep(names, now)
 	return nil
 }
 
 // ask for heads. What fails is asked again when its time comes.
 func (w *watchman) ask(ctx context.Context, now time.Time) {
-	var due []string
-	for j, p := range w.polls {
-		if !p.at.After(now) && len(due) < pollsPerRound {
-			due = append(due, j)
-		}
-	}
+	due := w.pace.due(now)
+	ctx, cancel := context.WithTimeout(ctx, pollPatience)
+	defer cancel()
 	var eg errgroup.Group
 	eg.SetLimit(journalFanout / 4)
 	for _, j := range due {
@@ -103,32 +82,48 @@ func (w *watchman) ask(ctx context.Context, now time.Time) {
 		}
 	}
 	_ = eg.Wait()
-	longest := max(maxPollWait, time.Duration(len(w.polls))*time.Second/pollsPerRound)
 	for _, j := range due {
-		p := w.polls[j]
 		head, _ := w.gateway.known.since(j, time.Time{})
-		if p.wait = min(2*p.wait, longest); head != p.offset {
-			p.wait = minPollWait
-		}
-		p.offset, p.at = head, now.Add(p.wait)
+		w.pace.asked(j, head, now)
 	}
 }
 
-// take what moved.
+// take what moved. A head counts for a journal whose revision was known before the head was: that of one which was
+// made again meanwhile would say too much of the new one. So the first time it is asked for anew.
 func (w *watchman) take(ctx context.Context) error {
 	moved := w.gateway.known.take()
 	if len(moved) == 0 {
 		return nil
 	}
-	created, err := w.gateway.revisions.of(ctx, slices.Collect(maps.Keys(moved)))
+	created, unknown := w.gateway.revisions.remembered(slices.Collect(maps.Keys(moved)))
+	w.add(created, moved)
+	if len(unknown) == 0 {
+		return nil
+	}
+	found, err := w.gateway.revisions.fresh(ctx, unknown)
+	var heads cut
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, pollPatience)
+		defer cancel()
+		heads, err = w.gateway.fixCut(ctx, slices.Collect(maps.Keys(found)))
+	}
 	if err != nil {
-		w.gateway.known.putBack(moved)
+		back := make(map[string]int64, len(unknown))
+		for _, j := range unknown {
+			back[j] = moved[j]
+		}
+		w.gateway.known.putBack(back)
 		return err
 	}
-	for j, offset := range moved {
-		if rev, ok := created[j]; ok && offset > 0 {
+	w.add(found, heads)
+	return nil
+}
+
+// add heads of journals whose revisions are known to the next mark.
+func (w *watchman) add(created, heads map[string]int64) {
+	for j, rev := range created {
+		if offset := heads[j]; offset > 0 {
 			w.pending[j] = clock.Place{Journal: j, Revision: rev, Offset: offset}
 		}
 	}
-	return nil
 }
