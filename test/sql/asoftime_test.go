@@ -143,8 +143,8 @@ func TestTimesOfLines(t *testing.T) {
 	require.Equal(t, []string{"f|t"}, rows(t, conn, "SELECT bool_or(a._timestamp <> b._timestamp), bool_and(b._timestamp <= now()) FROM "+name+" a JOIN "+name+" b ON a.id = b.id"))
 }
 
-// TestMarksSurvive: after kill -9 of the server times are what they were, go on ascending, and cuts are good; where
-// the begin of a journal was lost with its fragment, a cut below is refused by the begin.
+// TestMarksSurvive: after kill -9 of the server times are what they were, go on ascending, and cuts are good; once
+// nothing moves nothing is written.
 func TestMarksSurvive(t *testing.T) {
 	s, err := system.Start(t.Context(), t.TempDir()+"/data")
 	require.NoError(t, err)
