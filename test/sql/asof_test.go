@@ -95,6 +95,11 @@ func TestAsOfCutEverywhere(t *testing.T) {
 	require.Equal(t, "22004", code(t, conn, "EXECUTE asof(NULL)"))
 	exec(t, conn, "DEALLOCATE asof")
 
+	exec(t, conn, "CREATE VIEW "+name+"_view AS SELECT id * 2 AS twice FROM "+name)
+	require.Equal(t, []string{"4|6"}, rows(t, conn, "SELECT (SELECT max(twice) FROM "+name+"_view"+asOf(two)+"), max(twice) FROM "+name+"_view"))
+	require.Equal(t, []string{"2"}, rows(t, conn, "SELECT max(twice) FROM "+name+"_view WHERE twice > 0"+asOf(one)))
+	exec(t, conn, "DROP VIEW "+name+"_view")
+
 	exec(t, conn, "BEGIN")
 	exec(t, conn, "INSERT INTO "+name+" VALUES (4)")
 	require.Equal(t, []string{"2"}, rows(t, conn, "SELECT count(*) FROM "+name+asOf(two)), "what isn't committed has no cut")
