@@ -3,10 +3,8 @@ package sqlgw
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
-	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
@@ -26,27 +24,20 @@ func (s *session) copyFrom(p *parse.CopyFrom) *statement {
 		if err != nil {
 			return err
 		}
-		cols, err := columnIndexes(t, p.Columns)
-		if err != nil {
+		target := copyTarget{table: t}
+		if target.cols, err = columnIndexes(t, p.Columns); err != nil {
 			return err
 		}
-		fill, filled := s.defaultsFor(t, cols)
+		fill, filled := s.defaultsFor(t, target.cols)
 		sink, err := newRowSink(t, journals, filled, s.openAppend)
 		if err != nil {
 			return err
 		}
 		sink.fill = fill.fill
 		defer sink.abort()
-		in, err := w.CopyIn(len(cols), false)
-		if err != nil {
+		c := &copyIn{copyTarget: target, sink: sink}
+		if err := c.begin(w, &p.Options); err != nil {
 			return err
-		}
-		c := &copyIn{
-			table: t, cols: cols, sink: sink, match: p.Options.Header == parse.HeaderMatch,
-			parser: newCopyParser(in, copyFormat{
-				CSV: p.Options.CSV, Header: p.Options.Header != parse.HeaderNone, Delimiter: p.Options.Delimiter,
-				Null: p.Options.Null, Quote: p.Options.Quote, Escape: p.Options.Escape,
-			}, len(cols)),
 		}
 		if err := c.all(ctx); err != nil {
 			return err
@@ -59,37 +50,61 @@ func (s *session) copyFrom(p *parse.CopyFrom) *statement {
 	})
 }
 
+// copyRows are the rows of a COPY FROM, in one of its formats.
+type copyRows interface {
+	// from sets the data that they are read from.
+	from(data io.Reader)
+	// next appends the next row's values, and returns how many bytes they have; io.EOF at the end.
+	next(into []*columnar.VectorBuilder) (int, error)
+	// place is where an error was found.
+	place() string
+}
+
 // copyIn moves the rows of a COPY into a sink.
 type copyIn struct {
-	table    catalog.Table
-	cols     []int
-	parser   *copyParser
+	copyTarget
+	source   copyRows
 	sink     *rowSink
-	match    bool // the header's names have to be the columns'
 	builders []*columnar.VectorBuilder
 	rows     int
 	bytes    int
 }
 
-func (c *copyIn) all(ctx context.Context) error {
-	if c.match {
-		if err := c.checkHeader(); err != nil {
+// begin asks the client for the data.
+func (c *copyIn) begin(w pgwire.ResultWriter, o *parse.CopyOptions) error {
+	binary := o.Format == parse.CopyBinary
+	if binary {
+		c.source = &binaryRows{copyTarget: c.copyTarget}
+	} else {
+		source, err := newTextRows(c.copyTarget, o)
+		if err != nil {
 			return err
 		}
+		c.source = source
 	}
+	in, err := w.CopyIn(len(c.cols), binary)
+	if err != nil {
+		return err
+	}
+	c.source.from(in)
+	return nil
+}
+
+func (c *copyIn) all(ctx context.Context) error {
 	c.reset()
 	for {
-		fields, err := c.parser.row()
+		n, err := c.source.next(c.builders)
 		if errors.Is(err, io.EOF) {
 			return c.flush(ctx)
+		}
+		if err == nil {
+			err = c.checkNulls()
 		}
 		if err != nil {
 			return c.located(err)
 		}
-		if err := c.row(fields); err != nil {
-			return err
-		}
-		if c.rows++; c.rows == copyBatch || c.bytes >= copyBytes {
+		c.rows++
+		if c.bytes += n; c.rows == copyBatch || c.bytes >= copyBytes {
 			if err := c.flush(ctx); err != nil {
 				return c.located(err)
 			}
@@ -97,28 +112,23 @@ func (c *copyIn) all(ctx context.Context) error {
 	}
 }
 
-// located adds the line to an error that has no place yet.
+// located adds the place to an error that has none yet.
 func (c *copyIn) located(err error) error {
 	if e, ok := errors.AsType[*pgwire.Error](err); ok && e.Where == "" {
 		located := *e
-		located.Where = fmt.Sprintf("COPY %s, line %d", c.table.Name, c.parser.line)
+		located.Where = c.source.place()
 		return &located
 	}
 	return err
 }
 
-// checkHeader reads the header, whose names have to be the columns' in order.
-func (c *copyIn) checkHeader() error {
-	names, err := c.parser.header()
-	if err != nil {
-		return c.located(err)
-	}
-	if got := len(names) + c.parser.beyond; got != len(c.cols) {
-		return c.located(sqlError("22P04", "wrong number of fields in header line: got %d, expected %d", got, len(c.cols)))
-	}
-	for i, n := range names {
-		if want := c.table.Columns[c.cols[i]].Name; n.text != want {
-			return c.located(sqlError("22P04", "column name mismatch in header line field %d: got %q, expected %q", i+1, n.text, want))
+// checkNulls refuses the row that was read last if it is NULL where it must not be.
+func (c *copyIn) checkNulls() error {
+	for i, b := range c.builders {
+		if col := c.column(i); col.NotNull {
+			if v := b.Vector(); v.IsNull(c.rows) {
+				return c.sink.nullError(col.Name)
+			}
 		}
 	}
 	return nil
@@ -127,34 +137,9 @@ func (c *copyIn) checkHeader() error {
 func (c *copyIn) reset() {
 	c.rows, c.bytes = 0, 0
 	c.builders = c.builders[:0]
-	for _, i := range c.cols {
-		c.builders = append(c.builders, columnar.NewVectorBuilder(c.table.Columns[i].Type))
+	for i := range c.cols {
+		c.builders = append(c.builders, columnar.NewVectorBuilder(c.column(i).Type))
 	}
-}
-
-func (c *copyIn) row(fields []copyField) error {
-	if len(fields) > len(c.cols) {
-		return c.located(sqlError("22P04", "extra data after last expected column"))
-	}
-	if len(fields) < len(c.cols) {
-		e := sqlError("22P04", "missing data for column %q", c.table.Columns[c.cols[len(fields)]].Name)
-		return c.located(e)
-	}
-	for i, f := range fields {
-		c.bytes += len(f.text)
-		col := c.table.Columns[c.cols[i]]
-		if f.null {
-			if col.NotNull {
-				return c.located(c.sink.nullError(col.Name))
-			}
-			c.builders[i].AppendNull()
-			continue
-		}
-		if err := columnar.ParseText(col.Type, f.text, c.builders[i]); err != nil {
-			return inputError(err, copyWhere(c.table.Name, c.parser.line, col.Name, f.text))
-		}
-	}
-	return nil
 }
 
 func (c *copyIn) flush(ctx context.Context) error {

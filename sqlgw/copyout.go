@@ -1,8 +1,9 @@
 package sqlgw
 
 import (
-	"bytes"
 	"context"
+	"errors"
+	"slices"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/pgwire"
@@ -17,6 +18,7 @@ func (s *session) copyTo(ctx context.Context, p *parse.CopyTo) (*statement, erro
 		inner, err = s.prepareSubscribe(ctx, p.Subscribe)
 	} else {
 		inner, err = s.prepareSelect(ctx, p.Query, nil)
+		err = s.listed(ctx, p, err)
 	}
 	if err != nil {
 		return nil, err
@@ -24,7 +26,7 @@ func (s *session) copyTo(ctx context.Context, p *parse.CopyTo) (*statement, erro
 	if len(inner.params) > 0 {
 		return nil, sqlError("42P02", "there is no parameter $1")
 	}
-	format, err := newCopyWriter(p.Options, inner.columns)
+	quoted, err := s.forceQuote(ctx, p, inner.columns)
 	if err != nil {
 		return nil, err
 	}
@@ -34,59 +36,106 @@ func (s *session) copyTo(ctx context.Context, p *parse.CopyTo) (*statement, erro
 			return err
 		}
 		defer e.close()
-		if err := w.CopyOut(len(inner.columns), false); err != nil {
+		if err := w.CopyOut(len(inner.columns), p.Options.Format == parse.CopyBinary); err != nil {
 			return err
 		}
-		return format.copy(ctx, w, e.(batchExecution))
+		rows := e.(batchExecution)
+		c := &copyWriter{columns: inner.columns, format: newCopyEncoder(p.Options, quoted, rows.told())}
+		return c.copy(ctx, w, rows)
 	}), nil
+}
+
+// listed is the error of a query of COPY, which says whose column it is that a list has and the table hasn't.
+func (s *session) listed(ctx context.Context, p *parse.CopyTo, err error) error {
+	if e, ok := errors.AsType[*pgwire.Error](err); !ok || e.Code != codeNoColumn {
+		return err
+	}
+	for _, c := range p.Columns {
+		if e, ok := errors.AsType[*pgwire.Error](s.notCopied(ctx, p.Table, c)); ok && e.Code == codeNoColumn {
+			return e
+		}
+	}
+	return err
+}
+
+// codeNoColumn is the SQLSTATE of a column that doesn't exist.
+const codeNoColumn = "42703"
+
+// forceQuote tells of each column whether FORCE_QUOTE names it.
+func (s *session) forceQuote(ctx context.Context, p *parse.CopyTo, columns []pgwire.Column) ([]bool, error) {
+	out := make([]bool, len(columns))
+	for i := range out {
+		out[i] = p.Options.ForceQuoteAll
+	}
+	for _, name := range p.Options.ForceQuote {
+		i := slices.IndexFunc(columns, func(c pgwire.Column) bool { return c.Name == name })
+		if i < 0 {
+			return nil, s.notCopied(ctx, p.Table, name)
+		}
+		if out[i] {
+			return nil, sqlError("42701", "column %q specified more than once", name)
+		}
+		out[i] = true
+	}
+	return out, nil
+}
+
+// notCopied is the error of a column of FORCE_QUOTE that isn't among those that are copied.
+func (s *session) notCopied(ctx context.Context, table *parse.Name, column string) error {
+	if table == nil {
+		return sqlError(codeNoColumn, "column %q does not exist", column)
+	}
+	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	x, err := s.resolve(snap, *table)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(x.columns(), func(c columnar.Column) bool { return c.Name == column }) {
+		return sqlError("42P10", "FORCE_QUOTE column %q not referenced by COPY", column)
+	}
+	return sqlError(codeNoColumn, "column %q of relation %q does not exist", column, table.Name)
 }
 
 // batchExecution is an execution whose rows can be had in batches.
 type batchExecution interface {
 	stream(ctx context.Context, write func(*columnar.Batch) error, idle func() error) error
+	// told is how the batches' values are told in binary.
+	told() presenter
 }
 
-// copyWriter writes rows in one of COPY's formats.
+// copyEncoder writes rows in one of COPY's formats.
+type copyEncoder interface {
+	// header appends the line of the columns' names, if there is one.
+	header(dst []byte, columns []pgwire.Column) []byte
+	// begin appends what the first row, or the end, has before it.
+	begin(dst []byte) []byte
+	row(dst []byte, b *columnar.Batch, row int) []byte
+	// end appends what comes after the rows, if something does.
+	end(dst []byte) []byte
+}
+
+// copyWriter sends rows in one of COPY's formats.
 type copyWriter struct {
-	options parse.CopyOptions
 	columns []pgwire.Column
+	format  copyEncoder
 	buf     []byte
 	rows    int64
 }
 
-func newCopyWriter(o parse.CopyOptions, columns []pgwire.Column) (*copyWriter, error) {
-	if !o.CSV && (o.Delimiter != '\t' || o.Null != `\N`) {
-		return nil, hinted(sqlError("0A000", "COPY TO STDOUT in text format with another DELIMITER or NULL is not supported"),
-			"Use the format csv, or the defaults.")
-	}
-	return &copyWriter{options: o, columns: columns}, nil
-}
-
 // copy sends the header, then every row as a message of its own.
 func (c *copyWriter) copy(ctx context.Context, w pgwire.ResultWriter, e batchExecution) error {
-	if c.options.Header != parse.HeaderNone {
-		for i, col := range c.columns {
-			c.separate(i)
-			at := len(c.buf)
-			c.buf = append(c.buf, col.Name...)
-			if c.options.CSV {
-				c.quote(at)
-			} else {
-				c.buf = escapeCopyText(c.buf, at)
-			}
-		}
+	if c.buf = c.format.header(c.buf, c.columns); len(c.buf) > 0 {
 		if err := c.send(w); err != nil {
 			return err
 		}
 	}
+	c.buf = c.format.begin(c.buf)
 	err := e.stream(ctx, func(b *columnar.Batch) error {
 		for row := range b.Len {
-			if c.options.CSV {
-				c.csvRow(b, row)
-			} else {
-				c.buf = appendCopyText(c.buf, b, row)
-				c.buf = c.buf[:len(c.buf)-1]
-			}
+			c.buf = c.format.row(c.buf, b, row)
 			if err := c.send(w); err != nil {
 				return err
 			}
@@ -97,6 +146,11 @@ func (c *copyWriter) copy(ctx context.Context, w pgwire.ResultWriter, e batchExe
 	if err != nil {
 		return err
 	}
+	if c.buf = c.format.end(c.buf); len(c.buf) > 0 {
+		if err := c.send(w); err != nil {
+			return err
+		}
+	}
 	if err := w.EndCopyOut(); err != nil {
 		return err
 	}
@@ -105,48 +159,7 @@ func (c *copyWriter) copy(ctx context.Context, w pgwire.ResultWriter, e batchExe
 }
 
 func (c *copyWriter) send(w pgwire.ResultWriter) error {
-	err := w.CopyData(append(c.buf, '\n'))
+	err := w.CopyData(c.buf)
 	c.buf = c.buf[:0]
 	return err
-}
-
-func (c *copyWriter) separate(i int) {
-	if i > 0 {
-		c.buf = append(c.buf, c.options.Delimiter)
-	}
-}
-
-func (c *copyWriter) csvRow(b *columnar.Batch, row int) {
-	for i := range b.Cols {
-		c.separate(i)
-		if v := &b.Cols[i]; v.IsNull(row) {
-			c.buf = append(c.buf, c.options.Null...)
-		} else {
-			at := len(c.buf)
-			c.buf = columnar.AppendText(c.buf, v, row)
-			c.quote(at)
-		}
-	}
-}
-
-// quote puts the value buf[at:] in quotes if it needs them: if it is the null string, if it
-// would be taken for the end of the data, or has a character that means something.
-func (c *copyWriter) quote(at int) {
-	o, value := c.options, c.buf[at:]
-	needs := string(value) == o.Null || (len(c.columns) == 1 && string(value) == `\.`)
-	for _, x := range value {
-		needs = needs || x == o.Delimiter || x == o.Quote || x == '\n' || x == '\r'
-	}
-	if !needs {
-		return
-	}
-	value = bytes.Clone(value)
-	c.buf = append(c.buf[:at], o.Quote)
-	for _, x := range value {
-		if x == o.Quote || x == o.Escape {
-			c.buf = append(c.buf, o.Escape)
-		}
-		c.buf = append(c.buf, x)
-	}
-	c.buf = append(c.buf, o.Quote)
 }

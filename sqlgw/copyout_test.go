@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/cockroachdb/datadriven"
 	"github.com/stretchr/testify/require"
@@ -23,8 +24,11 @@ type copyResult struct {
 }
 
 func (r *copyResult) CopyData(p []byte) error {
-	fmt.Fprintf(&r.out, "%s", strings.NewReplacer("\t", "^I", "\r", "^M").Replace(string(p)))
-	r.out.WriteString("|\n")
+	if text := string(p); utf8.ValidString(text) && !strings.Contains(text, "\x00") {
+		r.out.WriteString(strings.NewReplacer("\t", "^I", "\r", "^M").Replace(text) + "|\n")
+	} else {
+		fmt.Fprintf(&r.out, "%q|\n", text)
+	}
 	return r.full
 }
 
@@ -38,6 +42,8 @@ func (r *copyResult) Flush() error        { return nil }
 
 // fixedRows is an execution of these batches.
 type fixedRows []*columnar.Batch
+
+func (f fixedRows) told() presenter { return presenter{} }
 
 func (f fixedRows) stream(_ context.Context, write func(*columnar.Batch) error, _ func() error) error {
 	for _, b := range f {
@@ -62,10 +68,12 @@ func TestCopyOut(t *testing.T) {
 		}
 		names, rest, _ := strings.Cut(input, "\n")
 		cols := textColumns(strings.Split(names, ";")...)
-		c, err := newCopyWriter(parsed.(*parse.CopyTo).Options, cols)
+		p := parsed.(*parse.CopyTo)
+		quoted, err := (&session{}).forceQuote(t.Context(), p, cols)
 		if err != nil {
 			return errorText(err)
 		}
+		c := &copyWriter{columns: cols, format: newCopyEncoder(p.Options, quoted, presenter{})}
 		var rows fixedRows
 		for line := range strings.Lines(rest) {
 			rows = append(rows, textBatch(t, strings.TrimSuffix(line, "\n"), len(cols)))
@@ -96,8 +104,7 @@ func textBatch(t *testing.T, line string, n int) *columnar.Batch {
 // TestCopyOutEndsWithTheClient: a client that is gone ends it, without more rows.
 func TestCopyOutEndsWithTheClient(t *testing.T) {
 	gone := errors.New("the client is gone")
-	c, err := newCopyWriter(parse.CopyOptions{Delimiter: '\t', Null: `\N`}, textColumns("a"))
-	require.NoError(t, err)
+	c := &copyWriter{columns: textColumns("a"), format: newCopyEncoder(parse.CopyOptions{Delimiter: '\t', Null: `\N`}, []bool{false}, presenter{})}
 	out := &copyResult{full: gone}
 	require.ErrorIs(t, c.copy(t.Context(), out, fixedRows{textBatch(t, "x", 1), textBatch(t, "y", 1)}), gone)
 	require.Equal(t, "x\n|\n", out.out.String())

@@ -1,15 +1,15 @@
 package sqlgw
 
 import (
-	"bufio"
+	"bytes"
 	"errors"
 	"io"
-	"strings"
+	"unicode/utf8"
 
-	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/fragments/columnar"
 )
 
-// copyFormat says how the rows of a COPY FROM are written.
+// copyFormat says how the rows of a COPY FROM in text or CSV are written.
 type copyFormat struct {
 	CSV       bool
 	Header    bool
@@ -19,35 +19,31 @@ type copyFormat struct {
 	Escape    byte
 }
 
-// maxCopyLine bounds one row of a COPY, in bytes.
-const maxCopyLine = 16 << 20
-
 // copyField is one column's value as text.
 type copyField struct {
 	text string
 	null bool
 }
 
-// copyParser splits the data of a COPY FROM into rows of fields. Line is the number of the
-// line that the last row began at, for errors.
+// copyParser splits the data of a COPY FROM into rows of fields.
 //
 // A line of nothing but delimiters would take many times its length as fields, so that fields
 // beyond the first of those that no column is for are counted, and not kept.
 type copyParser struct {
 	format copyFormat
-	r      *bufio.Reader
-	line   int
-	next   int // the number of the line that is read next
+	*copyLines
 	keep   int // how many fields of a row are kept: one more than there are columns
 	fields []copyField
 	beyond int // fields of the row that weren't kept
-	raw    []byte
-	ended  bool // by the end-of-data marker
 	began  bool
+	whole  bool // raw is a line that can be shown
+
+	data []byte // the fields' texts, one after the other
+	ends []int  // where each ends in it
 }
 
 func newCopyParser(r io.Reader, format copyFormat, columns int) *copyParser {
-	return &copyParser{format: format, r: bufio.NewReaderSize(r, 64<<10), next: 1, keep: columns + 1}
+	return &copyParser{format: format, copyLines: newCopyLines(r, format), keep: columns + 1}
 }
 
 // row returns the fields of the next row, valid until the next call; io.EOF at the end.
@@ -55,7 +51,7 @@ func (p *copyParser) row() ([]copyField, error) {
 	if !p.began {
 		p.began = true
 		if p.format.Header {
-			if _, err := p.record(); err != nil {
+			if err := p.copyLines.next(); err != nil {
 				return nil, err
 			}
 		}
@@ -66,129 +62,126 @@ func (p *copyParser) row() ([]copyField, error) {
 // header returns the fields of the header, which is then not skipped any more.
 func (p *copyParser) header() ([]copyField, error) {
 	p.began = true
-	return p.record()
+	if fields, err := p.record(); !errors.Is(err, io.EOF) {
+		return fields, err
+	}
+	return p.split() // without a line it is an empty one
 }
 
 func (p *copyParser) record() ([]copyField, error) {
-	if p.ended {
-		return nil, p.drain()
-	}
-	p.line = p.next
-	if err := p.readLine(); err != nil {
+	p.whole = false
+	if err := p.copyLines.next(); err != nil {
 		return nil, err
 	}
-	if string(p.raw) == `\.` {
-		p.ended = true
-		return nil, p.drain()
+	return p.split()
+}
+
+// split makes fields of the line.
+func (p *copyParser) split() ([]copyField, error) {
+	if !utf8.Valid(p.raw) || bytes.IndexByte(p.raw, 0) >= 0 {
+		return nil, badCharacters(string(p.raw))
 	}
-	p.fields, p.beyond = p.fields[:0], 0
+	p.whole = true
+	p.fields, p.ends, p.data, p.beyond = p.fields[:0], p.ends[:0], p.data[:0], 0
+	split := p.splitText
 	if p.format.CSV {
-		return p.fields, p.splitCSV()
+		split = p.splitCSV
 	}
-	return p.fields, p.splitText()
+	if err := split(); err != nil {
+		return nil, err
+	}
+	texts, from := string(p.data), 0
+	for i, to := range p.ends {
+		p.fields[i].text = texts[from:to]
+		from = to
+	}
+	return p.fields, nil
 }
 
-// drain reads on to the end: what comes after the end-of-data marker must be nothing.
-func (p *copyParser) drain() error {
-	if _, err := p.r.ReadByte(); err != nil {
-		return err
-	}
-	p.line = p.next
-	return &pgwire.Error{Code: "22P04", Message: "received data after the end-of-copy marker"}
+// badCharacters is the error of a text that isn't UTF-8 without zeros; nil if it is.
+func badCharacters(s string) error {
+	return inputError(columnar.ParseText(columnar.Type{Kind: columnar.Text}, s, nil), "")
 }
 
-// readLine reads a line into raw, without its end. The last one may lack it.
-func (p *copyParser) readLine() error {
-	p.raw = p.raw[:0]
-	for {
-		part, err := p.r.ReadSlice('\n')
-		p.raw = append(p.raw, part...)
-		if len(p.raw) > maxCopyLine {
-			return &pgwire.Error{Code: "54000", Message: "line of COPY data is too long", Hint: "A line may have up to 16 MiB."}
-		}
-		if err == nil {
-			break
-		}
-		if errors.Is(err, bufio.ErrBufferFull) {
-			continue
-		}
-		if errors.Is(err, io.EOF) && len(p.raw) > 0 {
-			break
-		}
-		return err
-	}
-	p.next++
-	if n := len(p.raw); n > 0 && p.raw[n-1] == '\n' {
-		p.raw = p.raw[:n-1]
-		if n > 1 && p.raw[n-2] == '\r' {
-			p.raw = p.raw[:n-2]
-		}
-	}
-	return nil
-}
-
-// add a field, and empty its text for the next.
-func (p *copyParser) add(text *strings.Builder, null bool) {
-	if len(p.fields) < p.keep {
-		p.fields = append(p.fields, copyField{text: text.String(), null: null})
-	} else {
+// add the field that data ends in, which began at an offset of it.
+func (p *copyParser) add(from int, null bool) {
+	if len(p.fields) == p.keep {
+		p.data = p.data[:from]
 		p.beyond++
+		return
 	}
-	text.Reset()
+	p.fields = append(p.fields, copyField{null: null})
+	p.ends = append(p.ends, len(p.data))
 }
 
 // splitText splits raw by the rules of the text format: a backslash takes the next
 // character, or an escape, for itself; an unescaped Null string is NULL.
 func (p *copyParser) splitText() error {
-	var field strings.Builder
-	start := 0
-	flush := func(end int) {
-		p.add(&field, string(p.raw[start:end]) == p.format.Null)
+	start, from, numbered := 0, 0, false
+	flush := func(end int) error {
+		null := string(p.raw[start:end]) == p.format.Null
+		if numbered && !null {
+			if err := badCharacters(string(p.data[from:])); err != nil {
+				return err
+			}
+		}
+		p.add(from, null)
+		start, from, numbered = end+1, len(p.data), false
+		return nil
 	}
 	for i := 0; i < len(p.raw); i++ {
 		switch c := p.raw[i]; {
 		case c == p.format.Delimiter:
-			flush(i)
-			start = i + 1
+			if err := flush(i); err != nil {
+				return err
+			}
 		case c == '\\' && i+1 < len(p.raw):
-			i = p.unescape(&field, i+1)
-		case c == '\\':
-			return &pgwire.Error{Code: "22P04", Message: "a line of COPY data ends in a backslash"}
+			var byNumber bool
+			i, byNumber = p.unescape(i + 1)
+			numbered = numbered || byNumber
+		case c == '\\': // at the end, where it stands for nothing
 		default:
-			field.WriteByte(c)
+			p.data = append(p.data, c)
 		}
 	}
-	flush(len(p.raw))
-	return nil
+	return flush(len(p.raw))
 }
 
-// unescape writes what the escape whose letter is raw[i] stands for, and returns the
-// index of its last character.
-func (p *copyParser) unescape(w *strings.Builder, i int) int {
-	named := map[byte]byte{'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t', 'v': '\v'}
+// unescape adds what the escape whose letter is raw[i] stands for. It returns the index of its
+// last character, and whether it was a number, which may be of no character.
+func (p *copyParser) unescape(i int) (int, bool) {
 	c := p.raw[i]
-	if b, ok := named[c]; ok {
-		w.WriteByte(b)
-		return i
+	switch c {
+	case 'b':
+		c = '\b'
+	case 'f':
+		c = '\f'
+	case 'n':
+		c = '\n'
+	case 'r':
+		c = '\r'
+	case 't':
+		c = '\t'
+	case 'v':
+		c = '\v'
+	case '0', '1', '2', '3', '4', '5', '6', '7':
+		return p.digits(i, 3, 8), true
+	case 'x':
+		if i+1 < len(p.raw) && value(p.raw[i+1]) < 16 {
+			return p.digits(i+1, 2, 16), true
+		}
 	}
-	if c >= '0' && c <= '7' {
-		return digits(w, p.raw, i, 3, 8)
-	}
-	if c == 'x' && i+1 < len(p.raw) && value(p.raw[i+1]) < 16 {
-		return digits(w, p.raw, i+1, 2, 16)
-	}
-	w.WriteByte(c)
-	return i
+	p.data = append(p.data, c)
+	return i, false
 }
 
-// digits writes the byte of up to n digits of a base from raw[i], and returns the index of
-// the last.
-func digits(w *strings.Builder, raw []byte, i, n, base int) int {
+// digits adds the byte of up to n digits of a base from raw[i], and returns the index of the last.
+func (p *copyParser) digits(i, n, base int) int {
 	v, last := 0, i
-	for ; last < min(i+n, len(raw)) && value(raw[last]) < base; last++ {
-		v = v*base + value(raw[last])
+	for ; last < min(i+n, len(p.raw)) && value(p.raw[last]) < base; last++ {
+		v = v*base + value(p.raw[last])
 	}
-	w.WriteByte(byte(v))
+	p.data = append(p.data, byte(v))
 	return last - 1
 }
 
@@ -206,51 +199,32 @@ func value(c byte) int {
 	}
 }
 
-// splitCSV splits raw by the rules of CSV; a quoted field may go on over lines.
+// splitCSV splits raw by the rules of CSV: quotes may begin and end anywhere in a field, and only a field
+// without any is NULL.
 func (p *copyParser) splitCSV() error {
-	var field strings.Builder
+	f, from, start := &p.format, 0, 0
 	quoted, inside := false, false
-	for i := 0; ; i++ {
-		if i >= len(p.raw) {
-			if !inside {
-				p.addCSV(&field, quoted)
-				return nil
-			}
-			field.WriteByte('\n')
-			if err := p.continueCSV(field.Len()); err != nil {
-				return err
-			}
-			i = -1
-			continue
-		}
+	for i := 0; i < len(p.raw); i++ {
 		switch c := p.raw[i]; {
-		case inside && c == p.format.Escape && i+1 < len(p.raw) && (p.raw[i+1] == p.format.Quote || p.raw[i+1] == p.format.Escape):
+		case inside && c == f.Escape && i+1 < len(p.raw) && (p.raw[i+1] == f.Quote || p.raw[i+1] == f.Escape):
 			i++
-			field.WriteByte(p.raw[i])
-		case c == p.format.Quote:
-			inside = !inside
-			quoted = true
-		case !inside && c == p.format.Delimiter:
-			p.addCSV(&field, quoted)
-			quoted = false
+			p.data = append(p.data, p.raw[i])
+		case inside && c == f.Quote:
+			inside = false
+		case inside:
+			p.data = append(p.data, c)
+		case c == f.Delimiter:
+			p.add(from, !quoted && string(p.raw[start:i]) == f.Null)
+			from, start, quoted = len(p.data), i+1, false
+		case c == f.Quote:
+			inside, quoted = true, true
 		default:
-			field.WriteByte(c)
+			p.data = append(p.data, c)
 		}
 	}
-}
-
-// continueCSV reads the line that a quoted field goes on in.
-func (p *copyParser) continueCSV(soFar int) error {
-	if soFar > maxCopyLine {
-		return &pgwire.Error{Code: "54000", Message: "field of COPY data is too long", Hint: "A row may have up to 16 MiB."}
+	if inside {
+		return badCopyFormat("unterminated CSV quoted field")
 	}
-	err := p.readLine()
-	if errors.Is(err, io.EOF) {
-		return &pgwire.Error{Code: "22P04", Message: "unterminated CSV quoted field"}
-	}
-	return err
-}
-
-func (p *copyParser) addCSV(field *strings.Builder, quoted bool) {
-	p.add(field, !quoted && field.String() == p.format.Null)
+	p.add(from, !quoted && string(p.raw[start:]) == f.Null)
+	return nil
 }

@@ -232,6 +232,8 @@ func (e *queryExecution) stream(ctx context.Context, write func(*columnar.Batch)
 	})
 }
 
+func (e *queryExecution) told() presenter { return e.presenter }
+
 // each hands over all rows of the engine in batches.
 func (e *queryExecution) each(ctx context.Context, write func(*columnar.Batch) error) error {
 	defer e.bound(ctx)()

@@ -2,7 +2,6 @@ package sqlgw
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"broadsheet.dev/broadsheet/catalog"
@@ -106,13 +105,4 @@ func columnIndexes(t catalog.Table, names []string) ([]int, error) {
 		out = append(out, i)
 	}
 	return out, nil
-}
-
-// where names a value's place in a COPY, as PostgreSQL does.
-func copyWhere(table string, line int, column, value string) string {
-	const most = 100
-	if len(value) > most {
-		value = value[:most] + "..."
-	}
-	return fmt.Sprintf("COPY %s, line %d, column %s: %q", table, line, column, value)
 }

@@ -199,6 +199,8 @@ func (e *subscription) send(w pgwire.ResultWriter, most int64) (int, error) {
 	return k, err
 }
 
+func (e *subscription) told() presenter { return presenter{} }
+
 func (e *subscription) stream(ctx context.Context, write func(*columnar.Batch) error, idle func() error) error {
 	return tailAll(ctx, e.session.gateway.openRange, e.from, e.table.RowSchema(), write, idle)
 }

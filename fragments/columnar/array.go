@@ -224,7 +224,7 @@ const binaryArrayHead = 12
 
 func parseBinaryArray(t Type, b []byte, into *VectorBuilder) error {
 	if len(b) < binaryArrayHead {
-		return errBinary(t, "its header is cut")
+		return errShort()
 	}
 	be := binary.BigEndian
 	dimensions, element := be.Uint32(b), be.Uint32(b[8:])
@@ -238,7 +238,7 @@ func parseBinaryArray(t Type, b []byte, into *VectorBuilder) error {
 	n := 0
 	if dimensions == 1 {
 		if len(b) < 8 {
-			return errBinary(t, "its dimension is cut")
+			return errShort()
 		}
 		count := be.Uint32(b)
 		b = b[8:]
@@ -269,7 +269,7 @@ func parseBinaryArray(t Type, b []byte, into *VectorBuilder) error {
 // parseBinaryElement reads one element with its length, and returns what comes after it.
 func parseBinaryElement(t Type, b []byte, into *VectorBuilder) ([]byte, error) {
 	if len(b) < 4 {
-		return nil, errBinary(t, "an element is cut")
+		return nil, errShort()
 	}
 	size := int32(binary.BigEndian.Uint32(b))
 	b = b[4:]

@@ -136,11 +136,18 @@ func errBinary(t Type, why string) error {
 	return &InputError{Code: codeInvalidBinary, Message: "incorrect binary data format", Detail: "For type " + t.SQL() + ": " + why + "."}
 }
 
+// errShort is what PostgreSQL's receive functions say of a value that ends too early.
+func errShort() error {
+	return &InputError{Code: codeProtocolViolation, Message: "insufficient data left in message"}
+}
+
 // ParseBinary appends to a vector of type t what PostgreSQL's receive functions read
 // from b: a parameter of Bind or a field of COPY in binary. What doesn't fit is refused
 // with an *InputError, and nothing is appended. A nil builder only checks.
 func ParseBinary(t Type, b []byte, into *VectorBuilder) error {
-	if size := int(t.TypeSize()); size > 0 && len(b) != size {
+	if size := int(t.TypeSize()); size > 0 && len(b) < size {
+		return errShort()
+	} else if size > 0 && len(b) > size {
 		return errBinary(t, fmt.Sprintf("%d bytes, not %d", len(b), size))
 	}
 	be := binary.BigEndian
@@ -261,7 +268,7 @@ func parseBinaryTime(t Type, b []byte, into *VectorBuilder) error {
 // parseBinaryDecimal reads a numeric, which is then rounded to the type's scale.
 func parseBinaryDecimal(t Type, b []byte) (Int128, error) {
 	if len(b) < 8 {
-		return Int128{}, errBinary(t, "its header is cut")
+		return Int128{}, errShort()
 	}
 	be := binary.BigEndian
 	count, weight, sign, scale := int(be.Uint16(b)), int(int16(be.Uint16(b[2:]))), be.Uint16(b[4:]), int(be.Uint16(b[6:]))
@@ -277,7 +284,10 @@ func parseBinaryDecimal(t Type, b []byte) (Int128, error) {
 	if scale > maxFractionDigits {
 		return Int128{}, &InputError{Code: codeInvalidBinary, Message: `invalid scale in external "numeric" value`}
 	}
-	if len(b) != 8+2*count {
+	if len(b) < 8+2*count {
+		return Int128{}, errShort()
+	}
+	if len(b) > 8+2*count {
 		return Int128{}, errBinary(t, fmt.Sprintf("%d bytes, not the %d of %d digits", len(b), 8+2*count, count))
 	}
 	digits := make([]byte, 0, 4*count)

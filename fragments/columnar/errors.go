@@ -2,6 +2,7 @@ package columnar
 
 // The SQLSTATE codes that this package's errors carry.
 const (
+	codeProtocolViolation  = "08P01"
 	codeNotSupported       = "0A000"
 	codeStringTruncation   = "22001"
 	codeOutOfRange         = "22003"

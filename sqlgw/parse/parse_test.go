@@ -313,10 +313,18 @@ func showAsOf(a *AsOf) string {
 }
 
 func showOptions(o CopyOptions) string {
-	if !o.CSV {
+	switch o.Format {
+	case CopyBinary:
+		return "binary"
+	case CopyText:
 		return fmt.Sprintf("text header=%d delimiter=%q null=%q", o.Header, o.Delimiter, o.Null)
+	default:
+		forced := ""
+		if o.ForceQuoteAll || o.ForceQuote != nil || o.ForceNotNull != nil || o.ForceNull != nil {
+			forced = fmt.Sprintf(" forceQuote=%t,%q forceNotNull=%q forceNull=%q", o.ForceQuoteAll, o.ForceQuote, o.ForceNotNull, o.ForceNull)
+		}
+		return fmt.Sprintf("csv header=%d delimiter=%q null=%q quote=%q escape=%q", o.Header, o.Delimiter, o.Null, o.Quote, o.Escape) + forced
 	}
-	return fmt.Sprintf("csv header=%d delimiter=%q null=%q quote=%q escape=%q", o.Header, o.Delimiter, o.Null, o.Quote, o.Escape)
 }
 
 func printText(input string) string {

@@ -73,6 +73,8 @@ type CopyTo struct {
 	at
 	Query     *Select
 	Subscribe *Subscribe
+	Table     *Name    // nil if it isn't of a table
+	Columns   []string // of the table, nil means all
 	Options   CopyOptions
 }
 

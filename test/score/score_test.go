@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"broadsheet.dev/broadsheet/test/score"
@@ -29,8 +28,7 @@ const answersFile = "testdata/answers.jsonl"
 
 // TestAnswersArePostgres: the answers are those of a real PostgreSQL.
 func TestAnswersArePostgres(t *testing.T) {
-	url := postgres(t)
-	awaitServer(t, url)
+	url := system.Postgres(t)
 	answers, unmade := replay(t, url)
 	require.Empty(t, unmade)
 	if *rewrite {
@@ -45,18 +43,6 @@ func TestAnswersArePostgres(t *testing.T) {
 			t.Errorf("%s: %s", a.Name, differs)
 		}
 	}
-}
-
-// awaitServer waits until a server that was started answers.
-func awaitServer(t *testing.T, url string) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		conn, err := pgconn.Connect(t.Context(), url)
-		if err == nil {
-			_ = conn.Close(context.Background())
-		}
-		return err == nil
-	}, time.Minute, 20*time.Millisecond)
 }
 
 func reasons(t *testing.T, name string) map[string]string {

@@ -1,4 +1,4 @@
-package score_test
+package system
 
 import (
 	"context"
@@ -9,15 +9,17 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"broadsheet.dev/broadsheet/internal/testenv"
 )
 
-// postgres starts a PostgreSQL 15 that has nothing in it, and returns its URL. It refuses to run as
-// root: then it runs as nobody.
-func postgres(t *testing.T) string {
+// Postgres starts a PostgreSQL 15 that has nothing in it, and returns its URL. It refuses to run as
+// root: then it runs as nobody. The test isn't run if there is none.
+func Postgres(t *testing.T) string {
 	t.Helper()
 	initdb, server := testenv.Program(t, "initdb"), testenv.Program(t, "postgres")
 	dir, err := os.MkdirTemp("", "broadsheet-postgres-") //nolint:usetesting // Nobody can't reach into what is root's.
@@ -48,7 +50,9 @@ func postgres(t *testing.T) string {
 		_ = cmd.Process.Signal(syscall.SIGINT) // ends it at once, with its children
 		_ = cmd.Wait()
 	})
-	return "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable"
+	url := "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable"
+	awaitPostgres(t, url)
+	return url
 }
 
 // nobody is the user that nothing belongs to.
@@ -68,4 +72,16 @@ func freePort(t *testing.T) string {
 	ports, err := testenv.FreePorts(1)
 	require.NoError(t, err)
 	return strconv.Itoa(ports[0])
+}
+
+// awaitPostgres waits until a server that was started answers.
+func awaitPostgres(t *testing.T, url string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		conn, err := pgconn.Connect(t.Context(), url)
+		if err == nil {
+			_ = conn.Close(context.Background())
+		}
+		return err == nil
+	}, time.Minute, 20*time.Millisecond)
 }
