@@ -247,6 +247,11 @@ func typeNames(cols []columnar.Column) []string {
 	out := make([]string, len(cols))
 	for i, c := range cols {
 		out[i] = typeName(c.Type.Kind)
+		switch e := c.Type.Element; e {
+		case columnar.Varchar, columnar.Char, columnar.JSONB: // arrays that the engine has as others
+			out[i] = "_" + typeName(e)
+		default:
+		}
 	}
 	return out
 }

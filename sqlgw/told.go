@@ -113,7 +113,7 @@ func isMadeOf(typ string, t columnar.Type) bool {
 // isMadeOfElements tells whether arrays of a type are lists with elements of a kind in the engine.
 func isMadeOfElements(typ string, element columnar.Kind) bool {
 	switch typ {
-	case "_name", "_char", "_varchar", "_aclitem":
+	case "_name", "_char", "_varchar", "_bpchar", "_aclitem":
 		return element == columnar.Text
 	case "_oid", "_xid", "_cid", "oidvector":
 		return element == columnar.Int64

@@ -123,6 +123,9 @@ scan:
 // Elements are those of the text of an array, which may be NULL.
 func Elements(t Type, s string) (Vector, error) {
 	elements, ok := SplitArray(s)
+	if !ok && isOtherArray(s) {
+		return Vector{}, &InputError{Code: codeNotSupported, Message: "arrays of more than one dimension, or with other bounds, are not supported"}
+	}
 	if !ok {
 		return Vector{}, &InputError{Code: codeInvalidText, Message: `malformed array literal: "` + excerpt(s) + `"`}
 	}
@@ -135,6 +138,13 @@ func Elements(t Type, s string) (Vector, error) {
 		}
 	}
 	return into.Vector(), nil
+}
+
+// isOtherArray tells whether a text begins as an array of more dimensions, or with bounds.
+func isOtherArray(s string) bool {
+	s = trimSpace(s)
+	inner, isArray := strings.CutPrefix(s, "{")
+	return strings.HasPrefix(s, "[") || isArray && strings.HasPrefix(trimSpace(inner), "{")
 }
 
 func parseArray(t Type, s string, into *VectorBuilder) error {

@@ -215,6 +215,8 @@ func (b *binder) castValue(arg *pg.Node, d duckDBType) (*pg.Node, *Error) {
 		}
 	case d.unbounded:
 		d.typ.Scale = constScale(arg)
+	case d.dimensions > 0 && d.typ.Length > 0 && arg.GetAArrayExpr() == nil && !arg.GetAConst().GetIsnull(): // whose elements nothing would cut
+		return nil, refuse("a cast of this expression to an array of " + d.typ.SQL()).hinted("Leave the length out.")
 	case arg.GetAConst().GetIsnull(), arg.GetParamRef() != nil, d.dimensions > 0:
 	case d.typ.Kind == columnar.Bytea:
 		return b.castToBytea(arg, d)
@@ -261,8 +263,12 @@ func namesOfCast(arg *pg.Node) bool {
 
 // castToBytea: a text is read, not taken for the bytes.
 func (b *binder) castToBytea(arg *pg.Node, d duckDBType) (*pg.Node, *Error) {
-	switch b.told[arg] {
-	case "bytea":
+	known := b.told[arg]
+	if inner := arg.GetTypeCast(); inner.GetArg().GetParamRef() != nil { // a parameter with its type
+		known = typeOf(inner.GetTypeName()).name
+	}
+	switch known {
+	case "bytea", "blob":
 		return d.cast(arg), nil
 	case "text", "varchar", "bpchar", "name":
 		return callNode("bs_bytea", arg), nil

@@ -46,47 +46,55 @@ func many(n int, end io.Reader) io.Reader {
 	return &long{piece: piece.String(), n: n, end: end}
 }
 
-// then does something in the middle of the data, and returns what it does.
-type then func() error
+// then does something in the middle of the data, once, which goes on if there is no error.
+type then struct {
+	do   func() error
+	done bool
+}
 
-func (f then) Read([]byte) (int, error) { return 0, f() }
+func (r *then) Read(p []byte) (int, error) {
+	if !r.done {
+		r.done = true
+		if err := r.do(); err != nil {
+			return 0, err
+		}
+	}
+	return copy(p, "1\tgoes on\n"), nil
+}
 
 // TestTornCopyOfManyLeavesNothing: a table of several journals and data that was sent to them has no row of
 // a COPY that failed, however it did.
 func TestTornCopyOfManyLeavesNothing(t *testing.T) {
-	const size = 8 << 20
+	const size, large = 8 << 20, 100 << 20
 	conn := connect(t)
 	name := table(t, conn, tornTable)
 	into := "COPY " + name + " FROM STDIN"
 	for what, c := range map[string]struct {
+		size int
 		end  func(t *testing.T, torn *pgx.Conn) io.Reader
 		code string
 	}{
-		"a bad row at the end": {func(*testing.T, *pgx.Conn) io.Reader { return strings.NewReader("x\ty\n") }, "22P02"},
-		"CopyFail":             {func(*testing.T, *pgx.Conn) io.Reader { return failing{} }, ""},
-		"the connection is gone": {func(_ *testing.T, torn *pgx.Conn) io.Reader {
+		"a bad row at the end": {large, func(*testing.T, *pgx.Conn) io.Reader { return strings.NewReader("x\ty\n") }, "22P02"},
+		"CopyFail":             {size, func(*testing.T, *pgx.Conn) io.Reader { return failing{} }, ""},
+		"the connection is gone": {size, func(_ *testing.T, torn *pgx.Conn) io.Reader {
 			return vanishing{torn}
 		}, ""},
-		"the session is ended": {func(t *testing.T, torn *pgx.Conn) io.Reader {
-			return then(func() error {
-				exec(t, conn, "SELECT pg_terminate_backend("+pid(torn)+")")
-				<-t.Context().Done()
-				return io.EOF
-			})
+		"the session is ended": {size, func(t *testing.T, torn *pgx.Conn) io.Reader {
+			return &then{do: func() error {
+				_, err := conn.Exec(t.Context(), "SELECT pg_terminate_backend("+pid(torn)+")")
+				return err
+			}}
 		}, "57P01"},
-		"it is canceled": {func(t *testing.T, torn *pgx.Conn) io.Reader {
-			return then(func() error {
-				exec(t, conn, "SELECT pg_cancel_backend("+pid(torn)+")")
-				<-t.Context().Done()
-				return io.EOF
-			})
+		"it is canceled": {size, func(t *testing.T, torn *pgx.Conn) io.Reader {
+			return &then{do: func() error {
+				_, err := conn.Exec(t.Context(), "SELECT pg_cancel_backend("+pid(torn)+")")
+				return err
+			}}
 		}, "57014"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			torn := connect(t)
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			_, err := torn.PgConn().CopyFrom(ctx, many(size, c.end(t, torn)), into)
+			_, err := torn.PgConn().CopyFrom(t.Context(), many(c.size, c.end(t, torn)), into)
 			require.Error(t, err)
 			if e, ok := errors.AsType[*pgconn.PgError](err); ok && c.code != "" {
 				require.Equal(t, c.code, e.Code)
@@ -110,10 +118,10 @@ func TestKilledCopyLeavesNothing(t *testing.T) {
 	require.NoError(t, err)
 	exec(t, conn, "CREATE TABLE killed "+tornTable)
 	exec(t, conn, "INSERT INTO killed VALUES (1, 'before')")
-	_, err = conn.PgConn().CopyFrom(t.Context(), many(8<<20, then(func() error {
+	_, err = conn.PgConn().CopyFrom(t.Context(), many(8<<20, &then{do: func() error {
 		s.Kill()
 		return io.ErrUnexpectedEOF
-	})), "COPY killed FROM STDIN")
+	}}), "COPY killed FROM STDIN")
 	require.Error(t, err)
 	require.NoError(t, s.Restart(t.Context()))
 	conn, err = s.Connect(t.Context())
