@@ -107,16 +107,10 @@ func (l *copyLines) plain() error {
 		l.escaped = false
 		_, _ = l.r.Discard(n)
 	}
-	if len(buf) > n || len(buf) == 0 {
-		return nil
-	}
-	if len(l.raw) > maxCopyLine {
-		return copyTooLong()
-	}
-	return l.plain()
+	return nil
 }
 
-// char takes a character that means something, and tells whether the line is complete.
+// char takes a character that may mean something, and tells whether the line is complete.
 func (l *copyLines) char(c byte) (bool, error) {
 	if l.csv {
 		l.toggle(c)

@@ -51,7 +51,7 @@ func (p *copyParser) row() ([]copyField, error) {
 	if !p.began {
 		p.began = true
 		if p.format.Header {
-			if err := p.copyLines.next(); err != nil {
+			if err := p.next(); err != nil {
 				return nil, err
 			}
 		}
@@ -70,7 +70,7 @@ func (p *copyParser) header() ([]copyField, error) {
 
 func (p *copyParser) record() ([]copyField, error) {
 	p.whole = false
-	if err := p.copyLines.next(); err != nil {
+	if err := p.next(); err != nil {
 		return nil, err
 	}
 	return p.split()

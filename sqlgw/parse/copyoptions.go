@@ -143,8 +143,8 @@ func (c *copyOptionReader) readColumns(def *pg.DefElem, into *[]string) *Error {
 	return nil
 }
 
-// copyBoolean reads PostgreSQL's ways to write a Boolean; no value is true.
-func copyBoolean(def *pg.DefElem) (value, ok bool) {
+// copyBoolean reads PostgreSQL's ways to write a Boolean, and tells whether it is one; no value is true.
+func copyBoolean(def *pg.DefElem) (bool, bool) {
 	if def.GetArg() == nil {
 		return true, true
 	}
@@ -264,7 +264,7 @@ func (c *copyOptionReader) checkCharacters() *Error {
 		return errorf(CodeInvalidParameter, "COPY delimiter cannot be newline or carriage return")
 	case strings.ContainsAny(o.Null, "\r\n"):
 		return errorf(CodeInvalidParameter, "COPY null representation cannot use newline or carriage return")
-	case !csv && strings.Contains(`\.abcdefghijklmnopqrstuvwxyz0123456789`, c.delimiter):
+	case !csv && strings.ContainsAny(c.delimiter, `\.abcdefghijklmnopqrstuvwxyz0123456789`):
 		return errorf(CodeInvalidParameter, "COPY delimiter cannot be %q", c.delimiter)
 	case !csv:
 		return nil
