@@ -3,6 +3,7 @@ package protocol
 import (
 	"cmp"
 	"slices"
+	"sort"
 )
 
 // Registers are the labels that a journal carries from append to append.
@@ -132,8 +133,13 @@ func filterNames(set *LabelSet, keep func(name string, run []*Label) bool) *Labe
 
 // firstRun returns the labels at the front that have the first one's name.
 func firstRun(labels []*Label) []*Label {
-	n := 1
-	for n < len(labels) && labels[n].GetName() == labels[0].GetName() {
+	// Most runs are short, and others are halved.
+	n, name := 1, labels[0].GetName()
+	for n < len(labels) && labels[n].GetName() == name {
+		if n == 8 {
+			rest := labels[n:]
+			return labels[:n+sort.Search(len(rest), func(i int) bool { return rest[i].GetName() != name })]
+		}
 		n++
 	}
 	return labels[:n]

@@ -18,15 +18,19 @@ const prefixSuffix = ":prefix"
 
 // Matches reports whether no excluded label matches the set and every included
 // name has at least one that does. An absent or empty selector matches all sets.
+// The labels of both are unique and in order: so a selector may be as large as a
+// message, and what it takes to match it depends on the set.
 func (x *LabelSelector) Matches(set *LabelSet) bool {
-	for _, l := range x.GetExclude().GetLabels() {
-		if l.matches(set) {
+	for rest := set.GetLabels(); len(rest) != 0 && len(x.GetExclude().GetLabels()) != 0; {
+		run := firstRun(rest)
+		if anyMatches(x.GetExclude().labelsOf(run[0].GetName()), run) {
 			return false
 		}
+		rest = rest[len(run):]
 	}
 	for rest := x.GetInclude().GetLabels(); len(rest) != 0; {
 		run := firstRun(rest)
-		if !slices.ContainsFunc(run, func(l *Label) bool { return l.matches(set) }) {
+		if !anyMatches(run, set.labelsOf(run[0].GetName())) {
 			return false
 		}
 		rest = rest[len(run):]
@@ -34,17 +38,32 @@ func (x *LabelSelector) Matches(set *LabelSet) bool {
 	return true
 }
 
-// matches reports whether the set has a label that this one of a selector means.
-func (x *Label) matches(set *LabelSet) bool {
-	return slices.ContainsFunc(set.labelsOf(x.GetName()), func(l *Label) bool {
-		switch {
-		case x.GetValue() == "":
-			return true
-		case x.GetPrefix():
-			return strings.HasPrefix(l.GetValue(), x.GetValue())
-		}
-		return l.GetValue() == x.GetValue()
+// anyMatches reports whether one of a set's labels is meant by one of a selector's,
+// all of the same name. An empty value of a selector means every label.
+func anyMatches(selector, set []*Label) bool {
+	if len(selector) == 0 || len(set) == 0 {
+		return false
+	}
+	return selector[0].GetValue() == "" || slices.ContainsFunc(set, func(l *Label) bool {
+		return valueMatches(selector, l.GetValue())
 	})
+}
+
+// valueMatches reports whether a value is one of the selector's labels, or begins with
+// one that is a prefix. What the value begins with is looked up, ever longer, for as long
+// as labels begin so.
+func valueMatches(selector []*Label, value string) bool {
+	for n := 1; n <= len(value); n++ {
+		i, found := slices.BinarySearchFunc(selector, value[:n], func(l *Label, v string) int { return strings.Compare(l.GetValue(), v) })
+		selector = selector[i:]
+		switch {
+		case len(selector) == 0 || !strings.HasPrefix(selector[0].GetValue(), value[:n]):
+			return false
+		case found && (n == len(value) || selector[0].GetPrefix()):
+			return true
+		}
+	}
+	return false
 }
 
 // Validate both sets. Their labels may be prefixes.
@@ -62,13 +81,24 @@ func (x *LabelSelector) ResolveMeta() *LabelSelector {
 }
 
 func (x *LabelSet) resolveMeta() *LabelSet {
-	out := new(LabelSet)
+	out := &LabelSet{Labels: make([]*Label, 0, len(x.GetLabels()))}
 	for _, l := range x.GetLabels() {
 		if l.GetName() == MetaLabelPrefix {
 			l = &Label{Name: MetaLabelName, Value: l.GetValue(), Prefix: true}
 		}
-		out.add(l)
+		out.Labels = append(out.Labels, l)
 	}
+	// Of a value that is there twice the prefix stays: it means the other, too.
+	slices.SortStableFunc(out.Labels, func(a, b *Label) int {
+		if c := compareLabels(a, b); c != 0 || a.GetPrefix() == b.GetPrefix() {
+			return c
+		}
+		if a.GetPrefix() {
+			return -1
+		}
+		return 1
+	})
+	out.Labels = slices.CompactFunc(out.Labels, func(a, b *Label) bool { return compareLabels(a, b) == 0 })
 	return out
 }
 
