@@ -128,6 +128,7 @@ func (r *replica) throttle(ctx context.Context, perSec, n int64) (bool, error) {
 	case <-t.C:
 	case <-r.closed:
 	case <-ctx.Done():
+		r.rate.giveBack(n) // Or who goes away would hold up all others for it.
 		return true, context.Cause(ctx)
 	}
 	return true, nil

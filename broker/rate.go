@@ -41,6 +41,13 @@ func (r *rate) take(now time.Time, perSec, n int64) time.Duration {
 	return time.Duration(-r.credit / float64(perSec) * float64(time.Second))
 }
 
+// giveBack bytes that were taken and aren't used. Who came since has its wait from then on all the same.
+func (r *rate) giveBack(n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.credit += float64(n)
+}
+
 // appendRate is the bound of a journal's appends: that of its spec, which the broker's lowers. As
 // in Gazette, a journal without a bound isn't given one.
 func (c Config) appendRate(spec int64) int64 {

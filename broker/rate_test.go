@@ -22,6 +22,19 @@ func TestRate(t *testing.T) {
 	require.Equal(t, 2*time.Second, r.take(now, 500, 0), "the debt stays if the rate changes")
 }
 
+// TestRateGivenBack: who goes away leaves no debt to those who come then.
+func TestRateGivenBack(t *testing.T) {
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	var r rate
+	require.Zero(t, r.take(now, 1, 1))
+	require.Equal(t, 1_000_000*time.Second, r.take(now, 1, 1_000_000))
+	now = now.Add(5 * time.Second)
+	r.giveBack(1_000_000)
+	require.Equal(t, time.Second, r.take(now, 1, 6))
+	r.giveBack(1 << 40)
+	require.Equal(t, 10*time.Second, r.take(now, 1, 20), "no more is banked than ever")
+}
+
 // TestRateRandom: in no span of time is more taken than its rate allows and ten seconds of it more.
 func TestRateRandom(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
