@@ -112,8 +112,8 @@ func (b *Broker) checkSpec(spec, before *protocol.JournalSpec) error {
 			before.GetSuspend().GetLevel(), before.GetSuspend().GetOffset())
 	}
 	for _, url := range spec.GetFragment().GetStores() {
-		if _, err := b.cfg.Stores.Open(url); err != nil {
-			return fmt.Errorf("journal %s: %w", name, err)
+		if err := b.cfg.Stores.Check(url, name+"/"); err != nil {
+			return status.Errorf(codes.InvalidArgument, "journal %s: %s", name, err)
 		}
 	}
 	return nil

@@ -333,3 +333,29 @@ func BenchmarkPut(b *testing.B) {
 		require.NoError(b, put(b.Context(), s, fmt.Sprintf("a/%d", i), "content"))
 	}
 }
+
+// TestCheck: where paths would leave their store, or couldn't be listed, is told beforehand.
+func TestCheck(t *testing.T) {
+	r := newRegistry(t, store.RegistryConfig{FileRoot: t.TempDir()})
+	for url, want := range map[string]string{
+		"file:///":                                  "",
+		"file:///x/?find=a/&replace=b..c/":          "",
+		"file:///x/?find=a/journal&replace=../up":   `replace="../up" climbs`,
+		"file:///?find=elsewhere&replace=../../..":  `replace="../../.." climbs`,
+		"file:///?find=a/journal&replace=..":        `replace=".." climbs`,
+		"file:///?find=a/journal&replace=/absolute": `"/absolute" is absolute`,
+		"file:///?find=a/&replace=b//":              "not clean",
+		"file:///?find=/part&replace=m":             "straddle",
+		"file:///../up/":                            "climbs",
+		"s3://bucket/":                              "no entry allows it",
+	} {
+		err := r.Check(url, "a/journal/")
+		if want == "" {
+			require.NoError(t, err, url)
+			continue
+		}
+		var refused *store.URLError
+		require.ErrorAs(t, err, &refused, url)
+		require.ErrorContains(t, err, want, url)
+	}
+}

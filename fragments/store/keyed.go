@@ -73,17 +73,26 @@ func (s *keyed) SignGet(p string, ttl time.Duration) (string, error) {
 	return s.objects.SignGet(key, ttl)
 }
 
-func (s *keyed) List(ctx context.Context, prefix string, fn func(Object) error) error {
+// keys is what those of all paths with a prefix begin with.
+func (s *keyed) keys(prefix string) (string, error) {
 	if err := validatePrefix(prefix); err != nil {
-		return err
+		return "", err
 	}
 	rewritten, err := s.rewrite.prefix(prefix)
 	if err != nil {
-		return err
+		return "", err
 	}
 	keys := s.prefix + rewritten
 	if err := validatePrefix(keys); err != nil {
-		return fmt.Errorf("rewritten: %w", err)
+		return "", fmt.Errorf("rewritten: %w", err)
+	}
+	return keys, nil
+}
+
+func (s *keyed) List(ctx context.Context, prefix string, fn func(Object) error) error {
+	keys, err := s.keys(prefix)
+	if err != nil {
+		return err
 	}
 	return s.objects.List(ctx, keys, func(o Object) error {
 		rest, ok := strings.CutPrefix(o.Path, keys)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -65,6 +66,9 @@ func (r rewrite) apply(p string) string {
 	}
 	return strings.Replace(p, r.find, r.replace, 1)
 }
+
+// climbs tells whether what is put into paths has an element that leads out of where they are.
+func (r rewrite) climbs() bool { return slices.Contains(strings.Split(r.replace, "/"), "..") }
 
 // prefix is apply for a prefix of paths. It fails if the first occurrence of find
 // could lie partly in the prefix and partly behind it: the paths that begin with

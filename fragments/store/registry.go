@@ -164,6 +164,26 @@ func (r *Registry) Open(url string) (Store, error) {
 	return s, nil
 }
 
+// Check tells why objects below a directory, whose name ends in a slash, can't be kept in the store of a URL, as far
+// as that can be told without asking it: it may not be opened, or what it rewrites paths to isn't below its prefix.
+func (r *Registry) Check(url, dir string) error {
+	if _, err := r.Open(url); err != nil {
+		return err
+	}
+	loc, err := parseURL(url)
+	if err != nil {
+		return err
+	}
+	refuse := func(reason string) error { return &URLError{URL: loc.base, Reason: reason} }
+	if loc.climbs() {
+		return refuse(fmt.Sprintf("its argument replace=%q climbs", loc.replace))
+	}
+	if _, err = (&keyed{location: loc}).keys(dir); err != nil {
+		return refuse(err.Error())
+	}
+	return nil
+}
+
 func (r *Registry) objects(url string) (*keyed, error) {
 	loc, err := parseURL(url)
 	if err != nil {
