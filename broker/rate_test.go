@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -68,4 +69,18 @@ func TestPace(t *testing.T) {
 	require.NoError(t, p.received(1, 4*time.Second, 1000), "it was ahead")
 	require.ErrorIs(t, p.received(1, time.Second, 1000), errSlow)
 	require.NoError(t, new(pace).received(1, time.Hour, 0), "no bound")
+}
+
+// TestWhoGoesAwayHoldsUpNobody: an append that ends while it waits for its rate takes nothing of it.
+func TestWhoGoesAwayHoldsUpNobody(t *testing.T) {
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	r := &replica{env: &replicaEnv{now: func() time.Time { return now }}, closed: make(chan struct{})}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	waited, err := r.throttle(ctx, 1, 1_000_000)
+	require.ErrorIs(t, err, context.Canceled)
+	require.True(t, waited)
+	waited, err = r.throttle(t.Context(), 1, 1)
+	require.NoError(t, err)
+	require.False(t, waited)
 }
