@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"time"
@@ -29,7 +30,17 @@ const (
 	// pingAfter is when a silent connection is asked whether its client is there, and
 	// pingOften how often a client may ask us.
 	pingAfter, pingWait, pingOften = time.Minute, 20 * time.Second, 5 * time.Second
+	// minStreams is the least that streamLimit is.
+	minStreams = 1 << 16
 )
+
+// streamLimit is how many RPCs a connection may have at a time: each takes memory, and clients of gRPC wait, without a
+// word, for one to end when there are so many. So honest ones mustn't come to it: a client of Gazette has a stream for
+// each journal that it reads and one for each that it appends to, and a broker one for each journal that it replicates
+// and those that it forwards, all of which are to journals that we hold; or through us, to those of a fleet.
+func streamLimit(journals int) uint32 {
+	return uint32(min(max(minStreams, 4*int64(journals)), math.MaxInt32)) //nolint:gosec // it isn't negative
+}
 
 // servers are what listens: one gRPC and one HTTP server over all listeners.
 type servers struct {
@@ -48,6 +59,7 @@ func newServers(b *Broker) *servers {
 		grpc.ForceServerCodecV2(wire.NewCodec()),
 		grpc.InTapHandle(b.door.tap),
 		grpc.MaxHeaderListSize(headerLimit),
+		grpc.MaxConcurrentStreams(streamLimit(b.cfg.JournalLimit)),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingWait}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingOften, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
