@@ -59,6 +59,7 @@ type Broker struct {
 
 	calls          *calls.Recorder
 	events         *events
+	descriptors    *descriptors
 	disk           *disk
 	metrics        *metrics
 	journalMetrics journalMetrics
@@ -103,7 +104,11 @@ func New(cfg Config) (*Broker, error) {
 		stopping:       make(chan struct{}),
 	}
 	b.log = b.events.tee(cfg.Logger)
-	b.disk = newDisk(cfg.FS, cfg.Dir, b.log)
+	if err := b.cfg.limitJournals(b.log); err != nil {
+		return nil, err
+	}
+	b.descriptors = newDescriptors(b.log)
+	b.disk = newDisk(cfg.FS, cfg.Dir, b.descriptors, b.log)
 	b.life, b.die = context.WithCancel(context.Background())
 	cfg.Security.warn(b.log)
 	var err error

@@ -40,6 +40,9 @@ type Config struct {
 	WatchDelay time.Duration
 	// JournalLimit is the most journals that this broker takes. Default: 1024.
 	JournalLimit int
+	// OpenFiles is how many files and connections the process may have open: the JournalLimit is lowered to what they
+	// are enough for. 0 is unknown.
+	OpenFiles int
 
 	// MaxReplication caps how many brokers hold a journal, whatever its spec says. Default: 5.
 	MaxReplication int
@@ -169,6 +172,8 @@ func (c Config) Validate() error {
 		return errors.New("broker: Logger is missing")
 	case c.JournalLimit < 0:
 		return fmt.Errorf("broker: JournalLimit: %d is negative", c.JournalLimit)
+	case c.OpenFiles < 0:
+		return fmt.Errorf("broker: OpenFiles: %d is negative", c.OpenFiles)
 	case c.MaxReplication < 0:
 		return fmt.Errorf("broker: MaxReplication: %d is negative", c.MaxReplication)
 	case c.RetentionGrace < 0:

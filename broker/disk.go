@@ -40,7 +40,7 @@ func (e *diskError) Unwrap() error { return e.err }
 
 // GRPCStatus as of status.FromError.
 func (e *diskError) GRPCStatus() *status.Status {
-	if isFull(e.err) {
+	if isFull(e.err) || isScarce(e.err) {
 		return status.New(codes.ResourceExhausted, e.Error())
 	}
 	return status.New(codes.Internal, e.Error())
@@ -71,9 +71,10 @@ func (e *notAppliedError) GRPCStatus() *status.Status {
 	return status.New(status.Code(e.err), e.Error())
 }
 
-// beforeWrite is the error of an append of which nothing was written yet. Of a full disk clients are told so.
+// beforeWrite is the error of an append of which nothing was written yet. Of a full disk, and of files that can't be
+// opened, clients are told so.
 func beforeWrite(err error) error {
-	if isFull(err) {
+	if isFull(err) || isScarce(err) {
 		return &notAppliedError{err: err}
 	}
 	return err
@@ -86,6 +87,7 @@ type disk struct {
 	probe string // file that is written to find out
 	log   *slog.Logger
 	found chan struct{} // cap 1: it was found to be full
+	files *descriptors  // that it is opened by
 
 	full   prometheus.Gauge   // 1 while it is
 	errors prometheus.Counter // operations that it had no room for
@@ -94,9 +96,9 @@ type disk struct {
 	reason error // why it is taken to be full; nil if it isn't
 }
 
-func newDisk(fs vfs.FS, dir string, log *slog.Logger) *disk {
+func newDisk(fs vfs.FS, dir string, files *descriptors, log *slog.Logger) *disk {
 	return &disk{
-		fs: fs, probe: filepath.Join(dir, "probe"), log: log, found: make(chan struct{}, 1),
+		fs: fs, probe: filepath.Join(dir, "probe"), log: log, found: make(chan struct{}, 1), files: files,
 		full: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "broadsheet_broker_disk_full", Help: "1 while the disk has no room for appends, 0 otherwise.",
 		}),
@@ -106,7 +108,8 @@ func newDisk(fs vfs.FS, dir string, log *slog.Logger) *disk {
 	}
 }
 
-// failed makes an error of our own disk one that a client understands, and notes if that is full.
+// failed makes an error of our own disk one that a client understands, and notes if that is full, or too many files
+// are open.
 func (d *disk) failed(err error) error {
 	if err == nil {
 		return nil
@@ -114,6 +117,7 @@ func (d *disk) failed(err error) error {
 	if isFull(err) {
 		d.note(err)
 	}
+	d.files.note(err)
 	return &diskError{err}
 }
 

@@ -29,8 +29,9 @@ func (d *triedDisk) Remove(name string) error {
 // forgotten: the disk is tried again.
 func TestDiskIsFoundFullWhileTried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		log := slog.New(slog.NewTextHandler(t.Output(), nil))
 		fs := &triedDisk{FS: vfs.NewMem()}
-		d := newDisk(fs, "", slog.New(slog.NewTextHandler(t.Output(), nil)))
+		d := newDisk(fs, "", newDescriptors(log), log)
 		tries, before := 0, error(nil)
 		fs.removed = func() {
 			tries++

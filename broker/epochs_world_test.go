@@ -108,7 +108,7 @@ func (n *node) start() {
 	p.ctx, p.kill = context.WithCancel(context.WithoutCancel(w.t.Context()))
 	p.broker = &Broker{life: p.ctx}
 	p.env = &replicaEnv{
-		spools: spools, mode: w.mode, stores: w.stores, persister: w.persister, logger: logger, metrics: newMetrics(), disk: newDisk(vfs.NewMem(), "", logger), now: time.Now,
+		spools: spools, mode: w.mode, stores: w.stores, persister: w.persister, logger: logger, metrics: newMetrics(), disk: newDisk(vfs.NewMem(), "", newDescriptors(logger), logger), now: time.Now,
 		contents: newContents(w.stores), retentionGrace: time.Hour, peers: newPeers(nil, nil, 1<<20), chunks: newChunkPool(),
 		members: p, self: n.id, member: epoch.Member{Broker: brokerOf(n.id), Disk: spools.Disk()}, directories: p,
 	}

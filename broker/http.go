@@ -155,7 +155,7 @@ func writeFailure(w http.ResponseWriter, err error) {
 	case codes.Unimplemented:
 		code, hint = http.StatusNotImplemented, "this broker doesn't do that"
 	case codes.ResourceExhausted:
-		code, hint = http.StatusInsufficientStorage, "make room on the disk of the broker"
+		code, hint = http.StatusInsufficientStorage, "make room on the disk of the broker, or let it have more files open, as the error says"
 	case codes.Unavailable:
 		code, hint = http.StatusServiceUnavailable, "try again in a moment"
 	case codes.DeadlineExceeded:

@@ -114,6 +114,9 @@ func (b *Broker) serveReady(w http.ResponseWriter, _ *http.Request) {
 		writeError(w, http.StatusServiceUnavailable, "the broker is starting", "try again in a moment")
 	case b.disk.isFull() != nil:
 		writeError(w, http.StatusServiceUnavailable, "the disk of the broker is full: "+b.disk.isFull().Error(), "make room; it answers again a second later")
+	case b.descriptors.scarce() != nil:
+		writeError(w, http.StatusServiceUnavailable, "the broker has as many files and connections open as it may: "+b.descriptors.scarce().Error(),
+			"raise the limit, as by 'ulimit -n', or lower --broker.limit; it answers again a few seconds after the last failure")
 	case b.cfg.AlsoReady != nil && b.cfg.AlsoReady() != "":
 		writeError(w, http.StatusServiceUnavailable, b.cfg.AlsoReady()+" is starting", "try again in a moment")
 	default:

@@ -71,7 +71,8 @@ func (b *Broker) register(r prometheus.Registerer) error {
 		return nil
 	}
 	for _, c := range []prometheus.Collector{
-		b.metrics.started, b.metrics.completed, b.metrics.readBytes, b.metrics.refreshFailures, b.metrics.pruned, b.metrics.denied, journalCollector{b}, b.calls, b.disk.full, b.disk.errors,
+		b.metrics.started, b.metrics.completed, b.metrics.readBytes, b.metrics.refreshFailures, b.metrics.pruned, b.metrics.denied,
+		journalCollector{b}, b.calls, b.disk.full, b.disk.errors, b.descriptors.errors,
 	} {
 		if err := r.Register(c); err != nil {
 			return err

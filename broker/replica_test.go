@@ -50,7 +50,7 @@ func newLoneAt(t *testing.T, root string, spec *protocol.JournalSpec) *lone {
 	self := &protocol.ProcessSpec_ID{Zone: "zone", Suffix: "self"}
 	j := journal{journalItem: journalItem{spec: spec, most: defaultReplication}, createRevision: 1}
 	env := &replicaEnv{
-		spools: spools, stores: stores, persister: persister, logger: logger, metrics: newMetrics(), disk: newDisk(vfs.NewMem(), "", logger), now: time.Now,
+		spools: spools, stores: stores, persister: persister, logger: logger, metrics: newMetrics(), disk: newDisk(vfs.NewMem(), "", newDescriptors(logger), logger), now: time.Now,
 		contents: newContents(stores), retentionGrace: time.Hour,
 		peers: newPeers(nil, nil, 1<<20), members: newPeers(nil, nil, 1<<20), chunks: newChunkPool(), self: self,
 		member: epoch.Member{Broker: brokerOf(self), Disk: spools.Disk()},

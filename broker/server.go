@@ -92,14 +92,14 @@ func newHTTPServer(b *Broker, h http.Handler) *http.Server {
 func (s *servers) start(ctx context.Context) {
 	s.group = task.New(context.WithoutCancel(ctx), "servers")
 	for _, ln := range s.broker.cfg.Listeners {
-		mux := portmux.New(s.broker.transport.listen(ln), portmux.Config{Logger: s.broker.log})
+		mux := portmux.New(s.broker.transport.listen(s.broker.descriptors.watch(ln)), portmux.Config{Logger: s.broker.log})
 		s.group.Go("mux "+ln.Addr().String(), mux.Serve)
 		s.group.Go("grpc "+ln.Addr().String(), func(context.Context) error { return s.serveGRPC(mux.HTTP2()) })
 		s.group.Go("http "+ln.Addr().String(), func(context.Context) error { return serveHTTP(s.http, mux.HTTP1()) })
 		s.broker.log.LogAttrs(ctx, slog.LevelInfo, "broker is listening", slog.String("address", ln.Addr().String()))
 	}
 	if ln := s.broker.cfg.Debug.Listener; ln != nil {
-		s.group.Go("debug "+ln.Addr().String(), func(context.Context) error { return serveHTTP(s.debug, ln) })
+		s.group.Go("debug "+ln.Addr().String(), func(context.Context) error { return serveHTTP(s.debug, s.broker.descriptors.watch(ln)) })
 	}
 }
 

@@ -227,6 +227,10 @@ func (m *member) config(security broker.Security) (broker.Config, error) {
 	if err != nil {
 		return broker.Config{}, err
 	}
+	files, err := openFiles()
+	if err != nil {
+		return broker.Config{}, err
+	}
 	dir, err := m.dir.Sub("broker")
 	if err != nil {
 		return broker.Config{}, err
@@ -244,7 +248,7 @@ func (m *member) config(security broker.Security) (broker.Config, error) {
 		ID:       &protocol.ProcessSpec_ID{Zone: f.zone, Suffix: suffix},
 		Endpoint: endpoint, Listeners: []net.Listener{m.listener},
 		Prefix: f.etcd.prefix, MaxTxnOps: f.etcd.maxTxnOps, LeaseTTL: f.etcd.lease, WatchDelay: f.watchDelay,
-		JournalLimit: f.limits.journals, MaxReplication: f.limits.replication, MaxMessage: f.limits.message, MaxUploads: f.limits.uploads,
+		JournalLimit: f.limits.journals, OpenFiles: files, MaxReplication: f.limits.replication, MaxMessage: f.limits.message, MaxUploads: f.limits.uploads,
 		MaxAppendRate: f.limits.maxRate, MinAppendRate: f.limits.minRate, AutoSuspend: f.autoSuspend,
 		Dir: dir, Mode: mode, Stores: m.stores, GatherTotal: memory, IdleTimeout: f.limits.idle, Grace: f.grace, Drain: f.drain,
 		Security: security, AllowOrigins: f.allowOrigins, AllowedHosts: f.allowedHosts,

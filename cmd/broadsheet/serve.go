@@ -229,6 +229,10 @@ func (n *node) newBroker(ctx context.Context) (*broker.Broker, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	files, err := openFiles()
+	if err != nil {
+		return nil, nil, err
+	}
 	dir, err := n.dir.Sub("broker")
 	if err != nil {
 		return nil, nil, err
@@ -255,7 +259,7 @@ func (n *node) newBroker(ctx context.Context) (*broker.Broker, func(), error) {
 		ID:       &protocol.ProcessSpec_ID{Zone: "local", Suffix: "broker-1"},
 		Endpoint: "http://" + n.broker.Addr().String(), Listeners: []net.Listener{n.broker, socket},
 		Etcd: client, Prefix: defaultBrokerPrefix, MaxTxnOps: embedetcd.MaxTxnOps, LeaseTTL: leaseTTL,
-		Dir: dir, Mode: mode, Stores: stores, AllowedHosts: n.flags.allowedHosts,
+		OpenFiles: files, Dir: dir, Mode: mode, Stores: stores, AllowedHosts: n.flags.allowedHosts,
 		Logger: n.log.With(slog.String("role", "broker")), Registerer: metrics, Gatherer: metrics,
 		AlsoReady: n.gatewayState,
 	})
