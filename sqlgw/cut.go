@@ -12,7 +12,6 @@ import (
 
 	"broadsheet.dev/broadsheet/fragments"
 	"broadsheet.dev/broadsheet/fragments/columnar"
-	"broadsheet.dev/broadsheet/protocol"
 )
 
 // journalFanout bounds how many journals are asked at once for one statement.
@@ -105,7 +104,7 @@ func (g *Gateway) storedFragments(ctx context.Context, journal string, head int6
 			continue
 		}
 		s := storedFragment{Fragment: f}
-		if path, ok := g.inPlace(f); ok && !decodeAll {
+		if path, ok := g.files.find(f); ok && !decodeAll {
 			if proof, known := g.proofs.get(f, path, schema, fingerprint); known {
 				s.Clean, s.Terminated = proof.Clean && proof.EndsInNewline, proof.EndsInNewline
 			}
@@ -116,14 +115,4 @@ func (g *Gateway) storedFragments(ctx context.Context, journal string, head int6
 		return cmp.Or(cmp.Compare(a.Begin, b.Begin), cmp.Compare(a.End, b.End))
 	})
 	return begin, out, nil
-}
-
-// inPlace tells whether DuckDB can read a fragment's file, and which it is.
-func (g *Gateway) inPlace(f fragments.Fragment) (string, bool) {
-	switch f.Codec {
-	case protocol.CompressionCodec_NONE, protocol.CompressionCodec_GZIP, protocol.CompressionCodec_ZSTANDARD:
-		return g.cfg.Stores.LocalPath(f.Store, f.ContentPath())
-	default:
-		return "", false
-	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/client"
+	"broadsheet.dev/broadsheet/fragments/objectcache"
 	"broadsheet.dev/broadsheet/fragments/store"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/pgwire"
@@ -21,13 +22,16 @@ import (
 	"broadsheet.dev/broadsheet/sqlgw/staging"
 )
 
-// Config of a Gateway. HeadCache, Dir, Queries, Unread and Fatal may be left out.
+// Config of a Gateway. Objects, HeadCache, Dir, Queries, Unread and Fatal may be left out.
 type Config struct {
 	Brokers *client.Client
 	Catalog *catalog.Catalog
 	Engine  *duck.DB
 	// Stores tells where the files of stored fragments are.
 	Stores *store.Registry
+	// Objects copies those of other stores than files, for the engine to read. Nil copies none: such fragments are
+	// decoded from what brokers serve.
+	Objects *objectcache.Cache
 	// Database is the name of the one database.
 	Database string
 	// HeadCache bounds the memory of decoded heads, in bytes; zero is 256 MiB.
@@ -71,6 +75,7 @@ type Gateway struct {
 	cfg    Config
 	heads  *headCache
 	proofs *proofs
+	files  fileSource
 	scans  *scanRegistry
 	// known and revisions are of journals.
 	known     knownHeads
@@ -106,6 +111,8 @@ func New(cfg Config) (*Gateway, error) {
 		cfg.Unread = 8
 	}
 	g := &Gateway{turns: newTurns(cfg.Queries, cfg.Unread), cfg: cfg, proofs: newProofs(cfg.Logger, cfg.Dir), scans: newScanRegistry(), views: viewsByName()}
+	g.files = fileSource{stores: cfg.Stores, cache: cfg.Objects}
+	g.proofs.copied = g.files.copied
 	g.staging = stagingConfig(&cfg)
 	g.office, g.roster = newPostOffice(), newRoster()
 	g.heads = newHeadCache(g.openRange, cfg.HeadCache)

@@ -34,6 +34,8 @@ func keyOf(f fragments.Fragment, schema uint64) proofKey {
 type proofs struct {
 	log *slog.Logger
 	dir string // of the file that remembers them, "" for none
+	// copied makes a file of a fragment that has none of its own; release is to be called when it was read.
+	copied func(context.Context, fragments.Fragment) (path string, release func(), err error)
 
 	mu     sync.Mutex
 	known  map[proofKey]columnar.Proof
@@ -50,7 +52,7 @@ const maxProofs = 1 << 20
 // by the next statement that meets them.
 const maxQueued = 1 << 14
 
-// proofJob is a fragment to prove, and the file that holds it.
+// proofJob is a fragment to prove, and the file that holds it; "" if a copy does.
 type proofJob struct {
 	fragment fragments.Fragment
 	path     string
@@ -96,9 +98,15 @@ func (p *proofs) run(ctx context.Context) error {
 			}
 			continue
 		}
-		proof, err := prove(ctx, job)
+		proof, err := p.prove(ctx, job)
 		if err != nil && ctx.Err() != nil {
 			return nil // it was ended by the context
+		}
+		if _, later := errors.AsType[*notCopiedError](err); later {
+			p.log.LogAttrs(ctx, slog.LevelWarn, "a stored fragment can't be copied now; it is served through the brokers",
+				slog.String("store", job.fragment.Store), slog.String("object", job.fragment.ContentPath()), slog.Any("error", err))
+			p.drop(job.key)
+			continue
 		}
 		if err != nil {
 			p.log.LogAttrs(ctx, slog.LevelError, "a stored fragment can't be verified; it is served through the brokers",
@@ -110,6 +118,33 @@ func (p *proofs) run(ctx context.Context) error {
 			file.add(ctx, job.key, proof, p.snapshot)
 		}
 	}
+}
+
+// notCopiedError is why a fragment can't be copied now. It may be later.
+type notCopiedError struct{ error }
+
+// prove a fragment, by way of a copy if it needs one.
+func (p *proofs) prove(ctx context.Context, job proofJob) (columnar.Proof, error) {
+	if job.path != "" {
+		return prove(ctx, job)
+	}
+	path, release, err := p.copied(ctx, job.fragment)
+	if err != nil && !forGood(err) {
+		return columnar.Proof{}, &notCopiedError{err}
+	}
+	if err != nil {
+		return columnar.Proof{}, err
+	}
+	defer release()
+	job.path = path
+	return prove(ctx, job)
+}
+
+// drop what was asked for: the next statement that meets it asks again.
+func (p *proofs) drop(key proofKey) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.asked, key)
 }
 
 // next takes a job off the queue.

@@ -7,6 +7,7 @@ import (
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/fragments/objectcache"
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/clock"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
@@ -99,6 +100,7 @@ type queryExecution struct {
 	tokens []string
 	staged []*staging.Snapshot // that the scans read
 	marks  map[string]map[string][]clock.Point
+	pins   []*objectcache.Pin // of the files that are read
 	conn   *duck.Conn
 	rows   *duck.Rows
 	cancel context.CancelCauseFunc // of what bounds the rows
@@ -174,10 +176,11 @@ func (e *queryExecution) close() {
 	for _, x := range e.staged {
 		x.Close()
 	}
+	releaseAll(e.pins)
 	if e.turn != nil {
 		e.query.session.endTurn(e.turn)
 	}
-	e.rows, e.conn, e.tokens, e.staged, e.batch, e.turn = nil, nil, nil, nil, nil, nil
+	e.rows, e.conn, e.tokens, e.staged, e.pins, e.batch, e.turn = nil, nil, nil, nil, nil, nil, nil
 }
 
 // run sends rows. It is done when there are no more, and lets go of everything then; with a

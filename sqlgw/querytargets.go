@@ -94,10 +94,12 @@ func (e *queryExecution) tableTarget(ctx context.Context, t catalog.Table, in pl
 	if err != nil {
 		return parse.Target{}, err
 	}
-	files, ranges, err := g.split(plans)
+	read, err := g.split(ctx, plans)
 	if err != nil {
 		return parse.Target{}, err
 	}
+	e.pins = append(e.pins, read.pins...)
+	files, ranges := read.files, read.ranges
 	if !in.past {
 		ranges = append(ranges, e.stagedRanges(in.journals)...)
 	}

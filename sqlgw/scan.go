@@ -3,7 +3,6 @@ package sqlgw
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -93,26 +92,6 @@ type decodeRangeOf struct {
 	begin, end int64
 	newest     bool
 	staged     *staging.Snapshot // of the session's transaction; nil for what is in the journal
-}
-
-// split divides planned journals into the files that DuckDB reads in place, and the rest.
-func (g *Gateway) split(plans []journalScan) ([]string, []decodeRangeOf, error) {
-	var files []string
-	var ranges []decodeRangeOf
-	for _, p := range plans {
-		for i, x := range p.pieces {
-			if x.InPlace == nil {
-				ranges = append(ranges, decodeRangeOf{journal: p.journal, begin: x.Begin, end: x.End, newest: i == len(p.pieces)-1})
-				continue
-			}
-			path, ok := g.inPlace(*x.InPlace)
-			if !ok {
-				return nil, nil, fmt.Errorf("journal %s at %d: its file can't be read in place", p.journal, x.Begin)
-			}
-			files = append(files, path)
-		}
-	}
-	return files, ranges, nil
 }
 
 // open begins a reading of the scan, with the columns that are wanted.

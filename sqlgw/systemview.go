@@ -164,11 +164,7 @@ func rejectRows(ctx context.Context, s viewState, add func(*columnar.Batch) erro
 		if err != nil {
 			return err
 		}
-		_, ranges, err := g.split(plans)
-		if err != nil {
-			return err
-		}
-		for _, r := range ranges {
+		for _, r := range decodedRanges(plans) {
 			if err := g.rejectsOf(ctx, t, schema, r, add); err != nil {
 				return err
 			}

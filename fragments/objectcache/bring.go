@@ -173,7 +173,7 @@ func (c *Cache) copyObject(ctx context.Context, f fragments.Fragment, e *entry) 
 			status = "corrupt"
 		}
 		if gone := c.cfg.FS.Remove(temporary); gone != nil && !isAbsent(gone) {
-			c.cfg.Logger.Error("a partial copy of an object can't be removed, and takes room until the next start", slog.Any("error", gone))
+			c.cfg.Logger.ErrorContext(ctx, "a partial copy of an object can't be removed, and takes room until the next start", slog.Any("error", gone))
 			c.mu.Lock()
 			c.ledger.used += e.size
 			c.mu.Unlock()

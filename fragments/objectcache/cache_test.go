@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -63,9 +64,9 @@ func TestAnObjectIsCopiedOnce(t *testing.T) {
 			require.Equal(t, pin.Path(), again.Path())
 			third := fetch(t, cache, f)
 			require.Equal(t, 1, s.count(f))
-			require.EqualValues(t, 2, told(t, reg, "hits_total"))
-			require.EqualValues(t, info.Size(), told(t, reg, "bytes"))
-			require.EqualValues(t, info.Size(), told(t, reg, "download_bytes_total"))
+			require.Equal(t, "2", told(t, reg, "hits_total"))
+			require.Equal(t, strconv.FormatInt(info.Size(), 10), told(t, reg, "bytes"))
+			require.Equal(t, strconv.FormatInt(info.Size(), 10), told(t, reg, "download_bytes_total"))
 			for _, p := range []*Pin{pin, again, third, pin} {
 				p.Release()
 			}
@@ -112,8 +113,8 @@ func TestRoomIsMadeOfWhatIsUnused(t *testing.T) {
 	require.FileExists(t, first.Path())
 	_, err := cache.Fetch(t.Context(), all[1])
 	require.ErrorIs(t, err, ErrNoRoom)
-	require.EqualValues(t, 1, told(t, reg, "refused_total"))
-	require.EqualValues(t, 2, told(t, reg, "evictions_total"))
+	require.Equal(t, "1", told(t, reg, "refused_total"))
+	require.Equal(t, "2", told(t, reg, "evictions_total"))
 	_, size := files(t, dir)
 	require.EqualValues(t, 800, size)
 	first.Release()
@@ -140,7 +141,7 @@ func (g *gate) body(ctx context.Context, r io.Reader) io.Reader { return &gated{
 
 type gated struct {
 	*gate
-	ctx context.Context //nolint:containedctx // of the one body
+	ctx context.Context
 	r   io.Reader
 }
 

@@ -166,18 +166,8 @@ func TestAVerificationMayFail(t *testing.T) {
 	disk.fail = disk.number + 2 // the second is Open
 	disk.mu.Unlock()
 	require.Equal(t, numbered(1, 4000), contentOf(t, fetch(t, cache, f)))
-	require.Equal(t, "stat", firstOf(disk.failed, "stat", "open"))
+	require.Contains(t, []string{"stat", "open"}, disk.failed)
 	require.Equal(t, 2, s.count(f))
-}
-
-// firstOf is the first of two if what happened is one of them.
-func firstOf(happened string, either ...string) string {
-	for _, x := range either {
-		if happened == x {
-			return either[0]
-		}
-	}
-	return happened
 }
 
 // TestStoresMaySendAnything: what isn't the fragment's content isn't kept, wherever it differs.

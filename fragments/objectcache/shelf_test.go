@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -158,7 +159,7 @@ func files(t require.TestingT, dir string) ([]string, int64) {
 }
 
 // told is the value of a metric.
-func told(t *testing.T, reg *prometheus.Registry, name string) float64 {
+func told(t *testing.T, reg *prometheus.Registry, name string) string {
 	t.Helper()
 	all, err := reg.Gather()
 	require.NoError(t, err)
@@ -170,5 +171,5 @@ func told(t *testing.T, reg *prometheus.Registry, name string) float64 {
 			}
 		}
 	}
-	return sum
+	return strconv.FormatFloat(sum, 'f', -1, 64)
 }

@@ -40,9 +40,11 @@ type Config struct {
 	TempDir string
 	// MaxTempSize bounds what is in TempDir, in bytes; 0 is eight times MemoryLimit.
 	MaxTempSize int64
-	// FragmentRoot is the only other directory whose files SQL can reach. DuckDB doesn't tell
+	// FragmentRoot is a directory whose files SQL can reach, too. DuckDB doesn't tell
 	// reading from writing: keep it read-only by the file system's permissions. Empty: none.
 	FragmentRoot string
+	// CacheDir is another such directory, of copies of fragments. Empty: none.
+	CacheDir string
 	// Logger receives what no caller gets as an error; nil discards.
 	Logger *slog.Logger
 	// Registerer receives the metrics of the instance; nil means none.
@@ -61,10 +63,10 @@ func (c Config) Validate() error {
 	case c.MaxTempSize > 0 && c.TempDir == "":
 		return errors.New("duck: MaxTempSize without TempDir")
 	}
-	if d := c.withDefaults(); c.FragmentRoot != "" && d.MemoryLimit < int64(d.Threads+1)*jsonBuffer {
+	if d := c.withDefaults(); c.FragmentRoot+c.CacheDir != "" && d.MemoryLimit < int64(d.Threads+1)*jsonBuffer {
 		return fmt.Errorf("duck: MemoryLimit %d is under %d bytes, which %d threads need to read JSON", d.MemoryLimit, int64(d.Threads+1)*jsonBuffer, d.Threads)
 	}
-	for name, dir := range map[string]string{"TempDir": c.TempDir, "FragmentRoot": c.FragmentRoot} {
+	for name, dir := range map[string]string{"TempDir": c.TempDir, "FragmentRoot": c.FragmentRoot, "CacheDir": c.CacheDir} {
 		switch {
 		case dir == "":
 		case !filepath.IsAbs(dir):

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -67,8 +68,10 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 
 func newScrubber(config Config) scrubber {
 	s := scrubber{paths: map[string]string{}}
-	if config.FragmentRoot != "" {
-		s.paths[filepath.Clean(config.FragmentRoot)] = "a fragment"
+	for _, root := range []string{config.FragmentRoot, config.CacheDir} {
+		if root != "" {
+			s.paths[filepath.Clean(root)] = "a fragment"
+		}
 	}
 	if config.TempDir != "" {
 		s.paths[filepath.Clean(config.TempDir)] = "a temporary file"
@@ -122,10 +125,13 @@ func (d *DB) configure(ctx context.Context, config Config) error {
 	if err := d.registerScalars(c); err != nil {
 		return errors.Join(err, c.Close())
 	}
-	directories := "[]"
-	if config.FragmentRoot != "" {
-		directories = "[" + quoteLiteral(filepath.Clean(config.FragmentRoot)+"/") + "]"
+	var roots []string
+	for _, root := range []string{config.FragmentRoot, config.CacheDir} {
+		if root != "" {
+			roots = append(roots, quoteLiteral(filepath.Clean(root)+"/"))
+		}
 	}
+	directories := "[" + strings.Join(roots, ", ") + "]"
 	for _, statement := range append(macros(), []string{
 		// Given to a configuration before the start, this one is shown but not kept to.
 		fmt.Sprintf("SET GLOBAL max_temp_directory_size = '%dB'", config.MaxTempSize),
