@@ -38,7 +38,7 @@ type Options struct {
 	FlushInterval   time.Duration             // at least 1 minute; 0 is 10 minutes
 	RefreshInterval time.Duration             // 1 second to 24 hours; 0 is 1 minute
 	Transactional   bool                      // not supported
-	Stores          []string                  // URLs of fragment stores; nil is Config.Stores. It has no name in SQL.
+	Stores          []string                  // URLs of fragment stores; nil is Config.Stores. SQL writes names, which the caller resolves.
 }
 
 // setters read the value of an option as SQL writes it, by the option's name.
@@ -52,6 +52,7 @@ var setters = map[string]func(o *Options, value string) error{
 	"flush_interval":   func(o *Options, v string) error { return setInterval(&o.FlushInterval, v) },
 	"refresh_interval": func(o *Options, v string) error { return setInterval(&o.RefreshInterval, v) },
 	"transactional":    func(o *Options, v string) error { return setBool(&o.Transactional, v) },
+	"stores":           func(o *Options, v string) error { return setNames(&o.Stores, v) },
 }
 
 // ParseOptions reads options from their SQL names and the text of their values. An
@@ -185,6 +186,21 @@ func setInt(field *int, value string) error {
 		return fmt.Errorf("%q is not a number of 1 or more", value)
 	}
 	*field = n
+	return nil
+}
+
+// setNames reads names between commas. What isn't one, such as a URL, is refused: which stores there are is the operator's to say.
+func setNames(field *[]string, value string) error {
+	for name := range strings.SplitSeq(value, ",") {
+		name = strings.TrimSpace(name)
+		if name == "" || strings.ContainsAny(name, ":/?") {
+			return fmt.Errorf("%q is not the name of a store", name)
+		}
+		if slices.Contains(*field, name) {
+			return fmt.Errorf("%q is named twice", name)
+		}
+		*field = append(*field, name)
+	}
 	return nil
 }
 

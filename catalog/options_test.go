@@ -15,11 +15,13 @@ func TestParseOptions(t *testing.T) {
 	o, err := ParseOptions(map[string]string{
 		"journals": "4", "partition_by": "user_id", "codec": "ZSTD", "replication": "1", "retention": "forever",
 		"fragment_length": "128 MB", "flush_interval": "1 hour 30 minutes", "refresh_interval": "90s", "transactional": "off",
+		"stores": "lake, attic",
 	})
 	require.NoError(t, err)
 	require.Equal(t, Options{
 		Journals: 4, PartitionBy: "user_id", Codec: protocol.CompressionCodec_ZSTANDARD, Replication: 1,
 		FragmentLength: 128 << 20, FlushInterval: 90 * time.Minute, RefreshInterval: 90 * time.Second,
+		Stores: []string{"lake", "attic"},
 	}, o)
 	o, err = ParseOptions(nil)
 	require.NoError(t, err)
@@ -39,6 +41,7 @@ func TestOptionsThatCannotBeRead(t *testing.T) {
 		"flush_interval":   {"", "10", "minutes", "10 minutes 5", "9999999 weeks", ". s", "1..5 s"},
 		"refresh_interval": {"never"},
 		"transactional":    {"", "maybe"},
+		"stores":           {"", "lake,", "s3://lake/", "lake/below/", "lake, lake"},
 		"compression":      {"zstd"},
 	} {
 		for _, value := range values {
@@ -119,6 +122,7 @@ func TestEachOptionIsRefusedOverJournals(t *testing.T) {
 	values := map[string]string{
 		"journals": "1", "partition_by": "id", "codec": "zstd", "replication": "1", "retention": "1 day",
 		"fragment_length": "64MB", "flush_interval": "10 minutes", "refresh_interval": "1 minute", "transactional": "true",
+		"stores": "lake",
 	}
 	require.Len(t, values, len(setters))
 	for name, value := range values {

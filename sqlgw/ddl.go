@@ -78,15 +78,8 @@ func (s *session) createTable(ctx context.Context, w pgwire.ResultWriter, p *par
 	if err := s.createTableIn(snap, &spec); err != nil {
 		return err
 	}
-	options := map[string]string{}
-	for _, o := range p.Options {
-		if o.Name == "fillfactor" && o.Value == "100" { // full pages is what a log has
-			continue
-		}
-		options[o.Name] = o.Value
-	}
-	if spec.Options, err = catalog.ParseOptions(options); err != nil {
-		return catalogError(err)
+	if spec.Options, err = s.gateway.tableOptions(p.Options); err != nil {
+		return err
 	}
 	t, err := s.gateway.cfg.Catalog.CreateTable(ctx, spec)
 	if err == nil {
