@@ -39,7 +39,7 @@ func (c *Config) limitJournals(log *slog.Logger) error {
 	}
 	most := journalsWithin(c.OpenFiles)
 	if most == 0 {
-		return fmt.Errorf("broker: OpenFiles: %d are too few to hold a journal: %d are kept for connections and all else, and a journal takes %d",
+		return fmt.Errorf("broker: OpenFiles: %d are too few to hold a journal: %d are kept for connections and all else, and a journal takes %d; raise the limit, as by 'ulimit -n'",
 			c.OpenFiles, minReserve, journalFiles)
 	}
 	if c.JournalLimit > most {
