@@ -91,6 +91,19 @@ func (c *content) open() error {
 	return nil
 }
 
+// rest closes the file until it is read again, if nobody reads it now: a fragment that waits to be stored may wait
+// for long, and with many others.
+func (c *content) rest() {
+	if !c.mu.TryLock() {
+		return
+	}
+	defer c.mu.Unlock()
+	if c.file != nil && !c.unlinked {
+		_ = c.file.Close() // All of it is durable.
+		c.file = nil
+	}
+}
+
 // close ends reading, after reads that are under way.
 func (c *content) close() error {
 	c.mu.Lock()

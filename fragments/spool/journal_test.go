@@ -82,6 +82,27 @@ func TestDisk(t *testing.T) {
 	size("*.data") // There is one only.
 }
 
+// TestCompletedFragmentsHoldNoFiles: however many wait to be stored, until they are read.
+func TestCompletedFragmentsHoldNoFiles(t *testing.T) {
+	fs := newHookFS(vfs.NewCrashableMem())
+	j, err := openJournal(fs, spool.Synced, 0)
+	require.NoError(t, err)
+	a := &actor{model: newModel(), j: j}
+	before := fs.openFiles()
+	for range 20 {
+		_, err = a.append(100, nil)
+		require.NoError(t, err)
+		require.NoError(t, a.roll(0, protocol.CompressionCodec_NONE))
+	}
+	require.Equal(t, before, fs.openFiles())
+	for _, c := range j.Completed() {
+		require.NoError(t, a.checkContent(c.Content, c.Begin, c.End))
+	}
+	require.Equal(t, before+20, fs.openFiles())
+	require.NoError(t, j.Close())
+	require.Zero(t, fs.openFiles())
+}
+
 // TestDroppedContentIsClosed: a reader keeps the file of a dropped fragment open, and
 // its end closes it.
 func TestDroppedContentIsClosed(t *testing.T) {

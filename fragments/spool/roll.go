@@ -108,6 +108,7 @@ func (j *Journal) succeed(at point, next header) error {
 	if old.begin == old.end {
 		return j.dropFile(old)
 	}
+	old.content.rest()
 	return nil
 }
 
