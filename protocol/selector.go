@@ -81,15 +81,15 @@ func (x *LabelSelector) ResolveMeta() *LabelSelector {
 }
 
 func (x *LabelSet) resolveMeta() *LabelSet {
-	out := &LabelSet{Labels: make([]*Label, 0, len(x.GetLabels()))}
+	out := make([]*Label, 0, len(x.GetLabels()))
 	for _, l := range x.GetLabels() {
 		if l.GetName() == MetaLabelPrefix {
 			l = &Label{Name: MetaLabelName, Value: l.GetValue(), Prefix: true}
 		}
-		out.Labels = append(out.Labels, l)
+		out = append(out, l)
 	}
 	// Of a value that is there twice the prefix stays: it means the other, too.
-	slices.SortStableFunc(out.Labels, func(a, b *Label) int {
+	slices.SortStableFunc(out, func(a, b *Label) int {
 		if c := compareLabels(a, b); c != 0 || a.GetPrefix() == b.GetPrefix() {
 			return c
 		}
@@ -98,8 +98,8 @@ func (x *LabelSet) resolveMeta() *LabelSet {
 		}
 		return 1
 	})
-	out.Labels = slices.CompactFunc(out.Labels, func(a, b *Label) bool { return compareLabels(a, b) == 0 })
-	return out
+	out = slices.CompactFunc(out, func(a, b *Label) bool { return compareLabels(a, b) == 0 })
+	return &LabelSet{Labels: out}
 }
 
 // SelectableLabels returns the labels of the spec and its meta-label "name".

@@ -77,12 +77,21 @@ func TestLargeSelectors(t *testing.T) {
 // TestResolveMetaIsOrdered: a prefix takes its place among names, once; what is there as an exact value becomes one.
 func TestResolveMetaIsOrdered(t *testing.T) {
 	s := &protocol.LabelSelector{Include: &protocol.LabelSet{Labels: []*protocol.Label{
-		{Name: "aa", Value: "x"}, {Name: "name", Value: "a/"}, {Name: "name", Value: "c/d"}, {Name: "oo"},
-		{Name: "prefix", Value: "a/"}, {Name: "prefix", Value: "b/"}, {Name: "zz", Value: "x"},
+		{Name: "aa", Value: "x"},
+		{Name: "name", Value: "a/"},
+		{Name: "name", Value: "c/d"},
+		{Name: "oo"},
+		{Name: "prefix", Value: "a/"},
+		{Name: "prefix", Value: "b/"},
+		{Name: "zz", Value: "x"},
 	}}}
 	want := []*protocol.Label{
-		{Name: "aa", Value: "x"}, {Name: "name", Value: "a/", Prefix: true}, {Name: "name", Value: "b/", Prefix: true},
-		{Name: "name", Value: "c/d"}, {Name: "oo"}, {Name: "zz", Value: "x"},
+		{Name: "aa", Value: "x"},
+		{Name: "name", Value: "a/", Prefix: true},
+		{Name: "name", Value: "b/", Prefix: true},
+		{Name: "name", Value: "c/d"},
+		{Name: "oo"},
+		{Name: "zz", Value: "x"},
 	}
 	got := s.ResolveMeta().GetInclude().GetLabels()
 	require.Len(t, got, len(want))
