@@ -9,7 +9,7 @@ POSTGRES    := /usr/lib/postgresql/15/bin
 COMMIT      := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo deps test test-race test-nocgo lint generate fuzz bench bench-broker accept chaos test-clients check fmt clean
+.PHONY: help build run demo deps test test-race test-nocgo lint generate fuzz bench bench-broker accept chaos cuts test-clients check fmt clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -84,6 +84,10 @@ accept: build ## ten million records by gRPC, HTTP and psql, counted exactly thr
 KILLS ?= 200
 chaos: $(TOOLS)/etcd $(TOOLS)/versitygw ## kill brokers KILLS times (200) under load, with other faults, and check that nothing is lost
 	$(GO) test -tags chaos ./test/chaos -run TestChaosLong -count=1 -v -timeout 3h -chaos.kills $(KILLS)
+
+QUERIES ?= 100000
+cuts: ## ask QUERIES queries (100000) while brokers come and go, and check that each reads an exact cut
+	$(GO) test ./test/cut -run TestCut -count=1 -v -timeout 3h -cut.queries $(QUERIES)
 
 test-clients: ## install the clients of many languages (Debian, as root; npm) and run them: docs/clients.md
 	test/clients/install.sh
