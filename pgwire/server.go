@@ -171,6 +171,13 @@ func (s *Server) register(c *conn, p *startupPacket) error {
 	return nil
 }
 
+// Sessions is how many there are, with those that are about to be.
+func (s *Server) Sessions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
+}
+
 func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

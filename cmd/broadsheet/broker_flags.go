@@ -107,11 +107,16 @@ func (l *brokerLimits) add(p *pflag.FlagSet) {
 	p.DurationVar(&l.idle, "broker.idle-timeout", time.Minute, "how long an append may send nothing before it is ended")
 }
 
-func (e *etcdFlags) add(p *pflag.FlagSet) {
-	p.StringSliceVar(&e.addresses, "etcd.address", []string{"http://localhost:2379"}, "addresses of etcd's members")
+// addConnection adds those that say how etcd is reached.
+func (e *etcdFlags) addConnection(p *pflag.FlagSet, addresses []string) {
+	p.StringSliceVar(&e.addresses, "etcd.address", addresses, "addresses of etcd's members")
 	p.StringVar(&e.files.Cert, "etcd.cert-file", "", "file of the certificate that etcd is shown")
 	p.StringVar(&e.files.Key, "etcd.cert-key-file", "", "file of that certificate's key")
 	p.StringVar(&e.files.CA, "etcd.trusted-ca-file", "", "file of the authorities that etcd's certificates are of")
+}
+
+func (e *etcdFlags) add(p *pflag.FlagSet) {
+	e.addConnection(p, []string{"http://localhost:2379"})
 	p.DurationVar(&e.lease, "etcd.lease", 20*time.Second, "how long a broker that died keeps its journals")
 	p.StringVar(&e.prefix, "etcd.prefix", defaultBrokerPrefix, "prefix of the brokers' keys")
 	p.IntVar(&e.maxTxnOps, "etcd.max-txn-ops", 0, "etcd's --max-txn-ops; 0 is its default")

@@ -6,25 +6,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
-	"runtime/debug"
-	"strconv"
-	"strings"
+	"sync/atomic"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/client"
-	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/fragments/objectcache"
 	"broadsheet.dev/broadsheet/fragments/store"
+	"broadsheet.dev/broadsheet/fragments/store/cloud"
+	"broadsheet.dev/broadsheet/internal/datadir"
 	"broadsheet.dev/broadsheet/internal/supervise"
-	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
@@ -35,51 +34,25 @@ const gatewayBuild = "with the SQL gateway"
 
 const canServeSQL = true
 
-// gatewayFlags are the flags of the gateway role.
-type gatewayFlags struct {
-	etcd, prefix, broker string
-	listen               string
-	fragments, dir       string
-	memory               string
-	auth                 sqlAuthFlags
-	log                  logFlags
-}
-
 func gatewayCommand() *cobra.Command {
 	var f gatewayFlags
 	cmd := &cobra.Command{
 		Use:   "gateway",
-		Short: "Serve SQL over the journals of a cluster",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return runGateway(cmd.Context(), &f) },
+		Short: "Serve SQL over the journals of a fleet",
+		Long: `Serve SQL over the journals of a fleet, as one of any number of gateways.
+
+It prints its address; "ready" follows once it serves. SIGTERM or Ctrl-C stops it: sessions may go on for
+--grace, and are ended with 57P01 then. A second one ends it at once.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runGateway(cmd.Context(), &f, cmd.OutOrStdout()) },
 	}
-	p := cmd.Flags()
-	p.StringVar(&f.etcd, "etcd.address", "", "address of etcd: unix:///path, or http://host:port")
-	p.StringVar(&f.prefix, "etcd.prefix", defaultCatalogPrefix, "prefix of the catalog's keys in etcd")
-	p.StringVar(&f.broker, "broker.address", "", "address of a broker: unix:///path, or http://host:port")
-	p.StringVar(&f.listen, "sql-listen", "127.0.0.1:5433", "address for Postgres clients, or fd:N for a listener that was handed down")
-	p.StringVar(&f.fragments, "file-root", "", "directory that file:/// stores are rooted at")
-	p.StringVar(&f.dir, "temp-dir", "", "directory of its own: for what doesn't fit into memory, and proofs of fragments")
-	p.StringVar(&f.memory, "memory", "4GiB", "most memory of this process")
-	f.auth.add(p)
-	f.log.add(p)
+	f.add(cmd.Flags())
 	bindEnv(cmd, ourVariable)
 	return cmd
 }
 
-func (f *gatewayFlags) validate() error {
-	for name, v := range map[string]string{
-		"etcd.address": f.etcd, "broker.address": f.broker, "file-root": f.fragments, "temp-dir": f.dir,
-	} {
-		if v == "" {
-			return withHint(fmt.Errorf("gateway: --%s is missing", name), "'broadsheet serve' runs a gateway by itself; for a fleet, say where etcd and the brokers are")
-		}
-	}
-	return nil
-}
-
-// runGateway serves until ctx is done or the parent is gone.
-func runGateway(ctx context.Context, f *gatewayFlags) error {
+// runGateway serves until ctx is done or the parent, if there is one, is gone.
+func runGateway(ctx context.Context, f *gatewayFlags, out io.Writer) error {
 	if err := f.validate(); err != nil {
 		return err
 	}
@@ -91,18 +64,14 @@ func runGateway(ctx context.Context, f *gatewayFlags) error {
 	if err := supervise.Lifeline(func() { os.Exit(1) }); err != nil {
 		return err
 	}
-	ceiling, err := memoryCeiling("memory", f.memory)
-	if err != nil {
+	r := &gatewayRole{flags: f, log: log, out: out, metrics: prometheus.NewRegistry()}
+	if r.ceiling, err = memoryCeiling("memory", f.memory); err != nil {
 		return err
 	}
-	if err := limitMemory(ceiling); err != nil {
+	if err := limitMemory(r.ceiling); err != nil {
 		return err
 	}
-	ln, auth, err := f.openSQL(log)
-	if err != nil {
-		return err
-	}
-	return serveGateway(ctx, f, gatewaySetup{ceiling: ceiling, ln: ln, auth: auth}, log)
+	return errors.Join(r.run(ctx), r.close())
 }
 
 // openSQL listens, and reads who may connect. Where the listener was handed down its address is looked at all the same:
@@ -119,131 +88,190 @@ func (f *gatewayFlags) openSQL(log *slog.Logger) (net.Listener, sqlAuth, error) 
 	return ln, auth, nil
 }
 
-// gatewaySetup is what a gateway's flags have come to.
-type gatewaySetup struct {
+// gatewayRole is a running gateway: what it opens, and closes in reverse.
+type gatewayRole struct {
+	flags   *gatewayFlags
+	log     *slog.Logger
+	out     io.Writer
+	metrics *prometheus.Registry
 	ceiling int64 // of memory
-	ln      net.Listener
-	auth    sqlAuth
+	closers []func() error
+
+	listener, debug net.Listener // debug may be nil
+	auth            sqlAuth
+	dir             string
+	etcd            *clientv3.Client
+	brokers         *client.Client
+	stores          *store.Registry
+	objects         *objectcache.Cache // may be nil
+	tables          *catalog.Catalog
+	gateway         *sqlgw.Gateway
+	server          *pgwire.Server
+	ready           atomic.Bool
 }
 
-// newWire returns the server of the Postgres port, having set the first password.
-func newWire(ctx context.Context, backend pgwire.Backend, tables *catalog.Catalog, auth sqlAuth, log *slog.Logger) (*pgwire.Server, error) {
-	users := sqlgw.Users{Catalog: tables}
-	secret, err := tables.Secret(ctx)
-	if err != nil {
-		return nil, err
+// closing notes what is to be closed at the end.
+func (r *gatewayRole) closing(fn func() error) { r.closers = append(r.closers, fn) }
+
+func (r *gatewayRole) close() error {
+	var errs []error
+	for i := len(r.closers) - 1; i >= 0; i-- {
+		errs = append(errs, r.closers[i]())
 	}
-	if auth.password != nil {
-		set, err := users.SetFirstPassword(ctx, auth.password)
-		if err != nil {
-			return nil, err
-		}
-		if set {
-			log.LogAttrs(ctx, slog.LevelInfo, "the role postgres has its first password")
-		}
-	}
-	return pgwire.New(pgwire.Config{Backend: backend, Logger: log, TLS: auth.tls, Rules: auth.rules, Users: users, MockSecret: secret})
+	return errors.Join(errs...)
 }
 
-// serveGateway opens what the gateway works with, in order, and closes it in reverse.
-func serveGateway(ctx context.Context, f *gatewayFlags, setup gatewaySetup, log *slog.Logger) error {
-	// Errors of etcd are returned; the client would also print them, as JSON, to standard error,
-	// where this program's log is: even those of statements that were cancelled.
-	etcd, err := clientv3.New(clientv3.Config{Endpoints: []string{f.etcd}, Context: ctx, Logger: zap.NewNop()})
-	if err != nil {
-		return fmt.Errorf("etcd %s: %w", f.etcd, err)
-	}
-	defer func() { _ = etcd.Close() }()
-	brokers, err := client.Dial(ctx, client.Config{Endpoint: f.broker})
-	if err != nil {
-		return fmt.Errorf("broker %s: %w", f.broker, err)
-	}
-	defer func() { _ = brokers.Close() }()
-	tables, err := catalog.Open(ctx, catalog.Config{Etcd: etcd, Prefix: f.prefix, Journals: brokers, Stores: []string{"file:///"}, Logger: log})
-	if err != nil {
-		return err
-	}
-	stores, err := store.NewRegistry(store.RegistryConfig{FileRoot: f.fragments})
-	if err != nil {
-		return err
-	}
-	// DuckDB gets two fifths of the process: the rest is for decoded heads, results on their
-	// way, and what it doesn't count.
-	memory := setup.ceiling / 5 * 2
-	engine, err := duck.Open(ctx, duck.Config{
-		MemoryLimit: memory, Threads: engineThreads, TempDir: filepath.Join(f.dir, "duckdb"), FragmentRoot: f.fragments, Logger: log,
-	})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = engine.Close() }()
-	gateway, err := sqlgw.New(sqlgw.Config{
-		Brokers: brokers, Catalog: tables, Engine: engine, Stores: stores, Database: "postgres",
-		Queries: openQueries(memory), Unread: openQueries(memory), HeadCache: setup.ceiling / 8, Dir: filepath.Join(f.dir, "proofs"), Logger: log,
-		Fatal: func(error) { os.Exit(1) }, // it was logged; whoever started this process starts another
-	})
-	if err != nil {
-		return err
-	}
-	server, err := newWire(ctx, gateway, tables, setup.auth, log)
-	if err != nil {
-		return err
-	}
-	g := task.New(ctx, "gateway")
-	g.Go("catalog", tables.Run)
-	g.Go("sql", gateway.Run)
-	g.Go("wire", func(ctx context.Context) error { return server.Serve(ctx, setup.ln) })
-	log.LogAttrs(ctx, slog.LevelInfo, "serving SQL", slog.String("address", setup.ln.Addr().String()))
-	if err := supervise.Ready(); err != nil {
-		g.Cancel()
-		return errors.Join(err, g.Wait())
-	}
-	return g.Wait()
-}
-
-const engineThreads = 2
-
-// openQueries is how many queries may read tables with half of the engine's memory: as many work
-// at a time, and as many wait for their clients. It is eight, if they are sure to find theirs.
-func openQueries(memory int64) int {
-	const each = engineThreads * 2 * columnar.MaxLine // to read files in place
-	return int(min(8, memory/2/each))
-}
-
-// reserved is how much address space may be taken beyond the ceiling: by code, and by what is
-// reserved and never used, such as the stacks of threads.
-const reserved = 4 << 30
-
-// limitMemory makes the kernel refuse this process more writable memory than the ceiling,
-// which DuckDB reports as being out of memory, and bounds its address space. Go collects
-// garbage harder as it gets near its share.
-func limitMemory(ceiling int64) error {
-	limits := map[int]uint64{unix.RLIMIT_DATA: uint64(ceiling), unix.RLIMIT_AS: uint64(ceiling) + reserved}
-	for resource, most := range limits {
-		var now unix.Rlimit
-		if err := unix.Getrlimit(resource, &now); err != nil {
-			return fmt.Errorf("memory ceiling: %w", err)
-		}
-		most = min(most, now.Max)
-		if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: most, Max: most}); err != nil {
-			return fmt.Errorf("memory ceiling: %w", err)
+// run opens what the gateway works with, in order, and serves.
+func (r *gatewayRole) run(ctx context.Context) error {
+	for _, open := range []func(context.Context) error{
+		r.listen, r.openDir, r.openEtcd, r.openBrokers, r.openStores, r.openTables, r.openGateway, r.openWire,
+	} {
+		if err := open(ctx); err != nil {
+			return err
 		}
 	}
-	debug.SetMemoryLimit(ceiling / 4)
+	return r.serve(ctx)
+}
+
+func (r *gatewayRole) listen(context.Context) error {
+	var err error
+	if r.listener, r.auth, err = r.flags.openSQL(r.log); err != nil {
+		return err
+	}
+	ln := r.listener
+	r.closing(func() error { _ = ln.Close(); return nil }) // as a rule the server has
+	if r.flags.debugPort == "" {
+		return nil
+	}
+	if r.debug, err = net.Listen("tcp", r.flags.debugAddress()); err != nil {
+		return withHint(fmt.Errorf("--debug.port: %w", err), "choose another with --debug.port")
+	}
+	debug := r.debug
+	r.closing(func() error { _ = debug.Close(); return nil }) // as a rule the server has
 	return nil
 }
 
-// listenSQL listens on an address, or takes a listener over that the parent opened.
-func listenSQL(address string) (net.Listener, error) {
-	text, handed := strings.CutPrefix(address, "fd:")
-	if !handed {
-		return net.Listen("tcp", address)
+// openDir takes hold of the directory.
+func (r *gatewayRole) openDir(context.Context) error {
+	if r.dir = r.flags.dir; r.dir != "" {
+		return nil
 	}
-	fd, err := strconv.Atoi(text)
+	data, err := datadir.Open(r.flags.dataDir)
 	if err != nil {
-		return nil, fmt.Errorf("--sql-listen: %q isn't a descriptor", address)
+		return dataDirHint(err)
 	}
-	file := os.NewFile(uintptr(fd), "sql-listen")
-	ln, err := net.FileListener(file)
-	return ln, errors.Join(err, file.Close())
+	r.closing(data.Close)
+	r.dir, err = data.Sub("gateway")
+	return err
+}
+
+func (r *gatewayRole) openEtcd(ctx context.Context) error {
+	var err error
+	if r.etcd, err = r.flags.etcd.dial(ctx, r.log); err != nil {
+		return err
+	}
+	r.closing(func() error { _ = r.etcd.Close(); return nil }) // its error is that of a context
+	return nil
+}
+
+func (r *gatewayRole) openBrokers(ctx context.Context) error {
+	cfg, err := r.flags.broker.config(r.log)
+	if err != nil {
+		return err
+	}
+	cfg.Metrics = r.metrics
+	if r.brokers, err = client.Dial(ctx, cfg); err != nil {
+		return fmt.Errorf("--broker.address: %w", err)
+	}
+	r.closing(func() error { _ = r.brokers.Close(); return nil }) // all RPCs have ended
+	return nil
+}
+
+// openStores makes the registry of stores, and the cache of what isn't in files.
+func (r *gatewayRole) openStores(context.Context) error {
+	drivers, err := cloud.Drivers(cloud.Config{})
+	if err != nil {
+		return err
+	}
+	entries, err := readStores(r.flags.stores, r.flags.fileRoot)
+	if err != nil {
+		return err
+	}
+	cfg := store.RegistryConfig{FileRoot: r.flags.fileRoot, Entries: entries, Drivers: drivers, Registerer: r.metrics}
+	if r.stores, err = store.NewRegistry(cfg); err != nil {
+		return fmt.Errorf("stores: %w", err)
+	}
+	r.closing(r.stores.Close)
+	bound, err := r.flags.cacheBound()
+	if err != nil || bound == 0 || r.flags.stores == "" {
+		return err
+	}
+	dir := r.flags.cacheDir
+	if dir == "" {
+		dir = filepath.Join(r.dir, "objects")
+	}
+	r.objects, err = objectcache.Open(objectcache.Config{Dir: dir, Bound: bound, Stores: r.stores, Logger: r.log, Registerer: r.metrics})
+	if err != nil {
+		return withHint(err, "give each gateway a directory of its own, with --data-dir or --cache-dir")
+	}
+	r.flags.cacheDir = dir
+	r.closing(r.objects.Close)
+	return nil
+}
+
+func (r *gatewayRole) openTables(ctx context.Context) error {
+	entries, err := readStores(r.flags.stores, r.flags.fileRoot)
+	if err != nil {
+		return err
+	}
+	defaults, err := resolveDefaults(r.flags.defaults, entries)
+	if err != nil {
+		return err
+	}
+	r.tables, err = catalog.Open(ctx, catalog.Config{Etcd: r.etcd, Prefix: r.flags.etcd.prefix, Journals: r.brokers, Stores: defaults, Logger: r.log})
+	return err
+}
+
+// openGateway opens the engine and the gateway. DuckDB gets two fifths of the process: the rest is for decoded heads, results on their
+// way, and what it doesn't count.
+func (r *gatewayRole) openGateway(ctx context.Context) error {
+	memory := r.ceiling / 5 * 2
+	cfg := duck.Config{
+		MemoryLimit: memory, Threads: engineThreads, TempDir: filepath.Join(r.dir, "duckdb"), FragmentRoot: r.flags.fileRoot,
+		Logger: r.log, Registerer: r.metrics,
+	}
+	if r.objects != nil {
+		cfg.CacheDir = r.flags.cacheDir
+	}
+	engine, err := duck.Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	r.closing(func() error { _ = engine.Close(); return nil }) // nothing is lost by it
+	r.gateway, err = sqlgw.New(sqlgw.Config{
+		Brokers: r.brokers, Catalog: r.tables, Engine: engine, Stores: r.stores, Objects: r.objects, Database: "postgres",
+		Queries: openQueries(memory), Unread: openQueries(memory), HeadCache: r.ceiling / 8, Dir: filepath.Join(r.dir, "proofs"), Logger: r.log,
+		Fatal: func(error) { os.Exit(1) }, // it was logged; whoever started this process starts another
+	})
+	return err
+}
+
+// openWire makes the server of the Postgres port, having set the first password.
+func (r *gatewayRole) openWire(ctx context.Context) error {
+	users := sqlgw.Users{Catalog: r.tables}
+	secret, err := r.tables.Secret(ctx)
+	if err != nil {
+		return err
+	}
+	if r.auth.password != nil {
+		set, err := users.SetFirstPassword(ctx, r.auth.password)
+		if err != nil {
+			return err
+		}
+		if set {
+			r.log.LogAttrs(ctx, slog.LevelInfo, "the role postgres has its first password")
+		}
+	}
+	r.server, err = pgwire.New(pgwire.Config{Backend: r.gateway, Logger: r.log, TLS: r.auth.tls, Rules: r.auth.rules, Users: users, MockSecret: secret})
+	return err
 }

@@ -310,7 +310,7 @@ func (n *node) superviseGateway(ctx context.Context) error {
 			"--etcd.address", n.etcd.Endpoint(), "--etcd.prefix", defaultCatalogPrefix,
 			"--broker.address", "unix://" + n.brokerSocket(),
 			"--file-root", filepath.Join(n.dir.Path(), "fragments"), "--temp-dir", temp,
-			"--memory", n.flags.gatewayMemory, "--log.level", n.flags.log.level, "--log.format", n.flags.log.format,
+			"--memory", n.flags.gatewayMemory, "--grace", "0s", "--log.level", n.flags.log.level, "--log.format", n.flags.log.format,
 		}, n.flags.auth.args()...),
 		OnExit: func(int) { n.gatewayReady.Store(false) },
 		OnReady: func(pid int) {

@@ -21,6 +21,7 @@ import (
 	"broadsheet.dev/broadsheet/client/direct"
 	"broadsheet.dev/broadsheet/cmd/broadsheet/settings"
 	"broadsheet.dev/broadsheet/cmd/broadsheet/speech"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/tokens"
 	"broadsheet.dev/broadsheet/protocol"
 )
 
@@ -119,7 +120,7 @@ func (s *shared) logger(w io.Writer) (*slog.Logger, error) {
 func (s *shared) clientConfig(log *slog.Logger) (client.Config, error) {
 	cfg := client.Config{Endpoint: s.address, Logger: log}
 	var err error
-	if cfg.Credentials, err = s.credentials(); err != nil {
+	if cfg.Credentials, err = tokens.Credentials(s.authKeys, s.authToken); err != nil {
 		return cfg, err
 	}
 	if s.cacheSize != 0 {

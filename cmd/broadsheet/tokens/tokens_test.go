@@ -1,4 +1,4 @@
-package journals
+package tokens
 
 import (
 	"testing"
@@ -46,11 +46,11 @@ func TestKeysThatCantSign(t *testing.T) {
 		{keys: "not base64!", want: "--broker.auth-keys: "},
 		{keys: secret, token: "a", want: "--broker.auth-token is given, too"},
 	} {
-		_, err := (&shared{authKeys: c.keys, authToken: c.token}).credentials()
+		_, err := Credentials(c.keys, c.token)
 		require.ErrorContains(t, err, c.want)
 		require.NotContains(t, err.Error(), "base64!")
 	}
-	none, err := new(shared).credentials()
+	none, err := Credentials("", "")
 	require.NoError(t, err)
 	require.Nil(t, none)
 }

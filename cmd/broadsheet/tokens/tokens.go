@@ -1,4 +1,22 @@
-package journals
+// Package tokens makes the credentials that brokers are shown, of what the flags of their clients say.
+//
+// # What
+//
+// Either a token that was given, or keys of the brokers' by which a token is signed for each request.
+//
+// # Invariants
+//
+//   - A signed token allows what its request asks for, of its journal alone, and not for long.
+//   - No error tells a key or a token.
+//
+// # Goroutines
+//
+// None.
+//
+// # Testing
+//
+// tokens_test.go.
+package tokens
 
 import (
 	"context"
@@ -17,17 +35,17 @@ const (
 	tokenTTLApply = time.Minute
 )
 
-// credentials that brokers are shown; nil is none.
-func (s *shared) credentials() (client.Credentials, error) {
+// Credentials that brokers are shown, of --broker.auth-keys and --broker.auth-token; nil is none.
+func Credentials(authKeys, authToken string) (client.Credentials, error) {
 	switch {
-	case s.authKeys != "" && s.authToken != "":
+	case authKeys != "" && authToken != "":
 		return nil, speech.WithHint(errors.New("--broker.auth-keys: --broker.auth-token is given, too"), "give one of them")
-	case s.authToken != "":
-		return bearer(s.authToken), nil
-	case s.authKeys == "":
+	case authToken != "":
+		return bearer(authToken), nil
+	case authKeys == "":
 		return nil, nil //nolint:nilnil // as is said above
 	}
-	keys, err := auth.ParseKeys(s.authKeys)
+	keys, err := auth.ParseKeys(authKeys)
 	if err != nil {
 		return nil, fmt.Errorf("--broker.auth-keys: %w", err)
 	}

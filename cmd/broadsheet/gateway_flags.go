@@ -1,0 +1,153 @@
+//go:build cgo
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"broadsheet.dev/broadsheet/client"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/settings"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/tokens"
+	"broadsheet.dev/broadsheet/internal/certs"
+)
+
+// gatewayFlags are the flags of the gateway role.
+type gatewayFlags struct {
+	etcd   etcdFlags // its connection and prefix
+	broker brokerClientFlags
+
+	listen    string
+	fileRoot  string
+	stores    string
+	defaults  []string
+	dataDir   string
+	dir       string
+	cacheDir  string
+	cacheSize string
+	memory    string
+	grace     time.Duration
+	debugPort string
+
+	auth sqlAuthFlags
+	log  logFlags
+}
+
+// brokerClientFlags say how a process reaches brokers as their client.
+type brokerClientFlags struct {
+	address             string
+	files               certs.Files
+	authKeys, authToken string
+}
+
+func (f *gatewayFlags) add(p *pflag.FlagSet) {
+	f.etcd.addConnection(p, nil)
+	p.StringVar(&f.etcd.prefix, "etcd.prefix", defaultCatalogPrefix, "prefix of the catalog's keys in etcd")
+	f.broker.add(p)
+	p.StringVar(&f.listen, "sql-listen", "127.0.0.1:5433", "address for Postgres clients, or fd:N for a listener that was handed down")
+	p.StringVar(&f.fileRoot, "file-root", "", "directory that file:/// stores are rooted at; by default there are none, and what is in them is read through the brokers")
+	p.StringVar(&f.stores, "stores", "", "file that says which other stores fragments are read from, as brokers have it, and what stores' names stand for; what is in others is read through the brokers")
+	p.StringSliceVar(&f.defaults, "default-stores", []string{"file:///"}, "names or URLs of the stores of tables that name none")
+	p.StringVar(&f.dataDir, "data-dir", "./data", "directory of copies, temporary files and proofs, unless --temp-dir says where they are; another gateway or broker has another one")
+	p.StringVar(&f.dir, "temp-dir", "", "directory of its own for what doesn't fit into memory, proofs of fragments, and copies of objects; by default in --data-dir")
+	p.StringVar(&f.cacheDir, "cache-dir", "", "directory of its own for copies of the stores' objects; by default in that directory")
+	p.StringVar(&f.cacheSize, "cache-size", "8GiB", "most bytes of copies of the stores' objects; with 0 there are none, and their fragments are read through the brokers")
+	p.StringVar(&f.memory, "memory", "4GiB", "most memory of this process")
+	p.DurationVar(&f.grace, "grace", 15*time.Second, "how long sessions may go on once the gateway is stopped")
+	p.StringVar(&f.debugPort, "debug.port", "", "a port for diagnostics, which asks nobody who they are, on 127.0.0.1; or another address of loopback with its port")
+	f.auth.add(p)
+	f.log.add(p)
+}
+
+func (b *brokerClientFlags) add(p *pflag.FlagSet) {
+	p.StringVar(&b.address, "broker.address", "", "address of brokers: http://host:port, https://host:port or unix:///path; a host name may stand for several")
+	p.StringVar(&b.files.Cert, "broker.cert-file", "", "file of the certificate that brokers are shown")
+	p.StringVar(&b.files.Key, "broker.cert-key-file", "", "file of that certificate's key")
+	p.StringVar(&b.files.CA, "broker.trusted-ca-file", "", "file of the authorities that brokers' certificates are of")
+	p.StringVar(&b.authKeys, "broker.auth-keys", "", "keys of the brokers, to sign tokens with")
+	p.StringVar(&b.authToken, "broker.auth-token", "", "token that brokers are shown")
+	settings.MarkSecret(p, "broker.auth-keys")
+	settings.MarkSecret(p, "broker.auth-token")
+}
+
+// config of a client of the brokers.
+func (b *brokerClientFlags) config(log *slog.Logger) (client.Config, error) {
+	cfg := client.Config{Endpoint: b.address, Logger: log}
+	var err error
+	if cfg.Credentials, err = tokens.Credentials(b.authKeys, b.authToken); err != nil {
+		return cfg, err
+	}
+	if b.files.IsZero() {
+		return cfg, nil
+	}
+	if !strings.HasPrefix(b.address, "https://") {
+		return cfg, withHint(fmt.Errorf("--broker.address %s: isn't https, and certificates are given", b.address), "use an https address, or leave the certificates out")
+	}
+	source, err := certs.Load(b.files, log)
+	if err != nil {
+		return cfg, fmt.Errorf("--broker.cert-file, --broker.trusted-ca-file: %w", err)
+	}
+	cfg.TLS = source.Client()
+	return cfg, nil
+}
+
+func (f *gatewayFlags) validate() error {
+	missing := ""
+	switch {
+	case len(f.etcd.addresses) == 0:
+		missing = "etcd.address"
+	case f.broker.address == "":
+		missing = "broker.address"
+	}
+	if missing != "" {
+		return withHint(fmt.Errorf("gateway: --%s is missing", missing), "'broadsheet serve' runs a gateway by itself; for a fleet, say where etcd and the brokers are")
+	}
+	if f.grace < 0 {
+		return fmt.Errorf("--grace: %s is negative", f.grace)
+	}
+	if len(f.defaults) == 0 {
+		return errors.New("--default-stores is empty")
+	}
+	if f.debugPort != "" {
+		if err := loopbackOnly("debug.port", f.debugAddress()); err != nil {
+			return err
+		}
+	}
+	if _, err := f.cacheBound(); err != nil {
+		return err
+	}
+	for _, dir := range []*string{&f.fileRoot, &f.dir, &f.cacheDir} {
+		if *dir == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
+			return err
+		}
+		*dir = abs
+	}
+	return nil
+}
+
+// cacheBound is the most bytes of copies.
+func (f *gatewayFlags) cacheBound() (int64, error) {
+	n, err := parseBytes(f.cacheSize)
+	if err != nil {
+		return 0, fmt.Errorf("--cache-size: %w", err)
+	}
+	return n, nil
+}
+
+// debugAddress is where diagnostics are served: a port alone is one of 127.0.0.1.
+func (f *gatewayFlags) debugAddress() string {
+	if strings.Contains(f.debugPort, ":") {
+		return f.debugPort
+	}
+	return "127.0.0.1:" + f.debugPort
+}
