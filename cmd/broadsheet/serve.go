@@ -33,6 +33,7 @@ type serveFlags struct {
 	ack                        string
 	gatewayMemory              string
 	allowedHosts               []string
+	broker                     servedBrokerFlags
 	auth                       sqlAuthFlags
 	log                        logFlags
 }
@@ -57,6 +58,7 @@ It opens two TCP ports, gRPC and HTTP on one, Postgres on the other, and prints 
 	p.StringVar(&f.ack, "ack", "synced", "when an append is acknowledged: synced (it is on disk) or replicated (brokers hold it)")
 	p.StringVar(&f.gatewayMemory, "gateway.memory", "4GiB", "most memory of the SQL gateway's process")
 	p.StringSliceVar(&f.allowedHosts, "allowed-hosts", nil, "names by which HTTP may be asked for, besides localhost and addresses of loopback")
+	f.broker.add(p)
 	f.auth.add(p)
 	f.log.add(p)
 	bindEnv(cmd, ourVariable)
@@ -69,7 +71,8 @@ const leaseTTL = 5 * time.Minute
 
 // node is the running server: what serve opens, in this order, and closes in reverse.
 type node struct {
-	flags *serveFlags
+	flags  *serveFlags
+	served servedBroker
 	// trusts tells that Postgres clients prove nothing.
 	trusts bool
 	log    *slog.Logger
@@ -92,7 +95,8 @@ func serve(ctx context.Context, f *serveFlags, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := loopbackOnly("listen", f.listen); err != nil {
+	served, err := f.broker.read(f.listen)
+	if err != nil {
 		return err
 	}
 	auth, err := f.auth.read(f.sqlListen, log)
@@ -108,7 +112,7 @@ func serve(ctx context.Context, f *serveFlags, out io.Writer) error {
 	if _, err := memoryCeiling("gateway.memory", f.gatewayMemory); err != nil {
 		return err
 	}
-	n := &node{flags: f, trusts: auth.rules == nil, log: log, out: out, gatewayUp: make(chan struct{})}
+	n := &node{flags: f, served: served, trusts: auth.rules == nil, log: log, out: out, gatewayUp: make(chan struct{})}
 	if n.dir, err = datadir.Open(f.dataDir); err != nil {
 		return dataDirHint(err)
 	}
@@ -241,11 +245,15 @@ func (n *node) newBroker(ctx context.Context) (*broker.Broker, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	stores, err := store.NewRegistry(store.RegistryConfig{FileRoot: fragments})
+	stores, err := n.flags.broker.openStores(fragments)
 	if err != nil {
 		return nil, nil, err
 	}
 	n.stores = stores
+	endpoint, err := n.flags.broker.endpoint(n.broker.Addr(), n.served.security)
+	if err != nil {
+		return nil, nil, err
+	}
 	client, err := n.etcd.Client(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -257,7 +265,7 @@ func (n *node) newBroker(ctx context.Context) (*broker.Broker, func(), error) {
 	metrics := prometheus.NewRegistry()
 	b, err := broker.New(broker.Config{
 		ID:       &protocol.ProcessSpec_ID{Zone: "local", Suffix: "broker-1"},
-		Endpoint: "http://" + n.broker.Addr().String(), Listeners: []net.Listener{n.broker, socket},
+		Endpoint: endpoint, Security: n.served.security, Listeners: []net.Listener{n.broker, socket},
 		Etcd: client, Prefix: defaultBrokerPrefix, MaxTxnOps: embedetcd.MaxTxnOps, LeaseTTL: leaseTTL,
 		OpenFiles: files, Dir: dir, Mode: mode, Stores: stores, AllowedHosts: n.flags.allowedHosts,
 		Logger: n.log.With(slog.String("role", "broker")), Registerer: metrics, Gatherer: metrics,
@@ -303,7 +311,7 @@ func (n *node) superviseGateway(ctx context.Context) error {
 	up := sync.OnceFunc(func() { close(n.gatewayUp) })
 	child := supervise.Child{
 		// The C library's arenas, one for each thread else, would take address space for nothing.
-		Env:  []string{"MALLOC_ARENA_MAX=2"},
+		Env:  append(n.served.childEnv(), "MALLOC_ARENA_MAX=2"),
 		Name: "gateway", Path: self, Files: []*os.File{file}, Stderr: os.Stderr, Logger: n.log,
 		Args: append([]string{
 			"gateway", "--sql-listen", "fd:" + strconv.Itoa(supervise.FirstFile),
@@ -311,7 +319,7 @@ func (n *node) superviseGateway(ctx context.Context) error {
 			"--broker.address", "unix://" + n.brokerSocket(),
 			"--file-root", filepath.Join(n.dir.Path(), "fragments"), "--temp-dir", temp,
 			"--memory", n.flags.gatewayMemory, "--grace", "0s", "--log.level", n.flags.log.level, "--log.format", n.flags.log.format,
-		}, n.flags.auth.args()...),
+		}, append(n.flags.broker.args(), n.flags.auth.args()...)...),
 		OnExit: func(int) { n.gatewayReady.Store(false) },
 		OnReady: func(pid int) {
 			n.gatewayReady.Store(true)
