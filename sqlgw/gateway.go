@@ -91,6 +91,8 @@ type Gateway struct {
 	turns   *turns
 	open    atomic.Int64 // engine connections
 	broken  atomic.Bool  // Fatal was called
+	// returning is what statements hold for RETURNING, in bytes.
+	returning atomic.Int64
 }
 
 // idleHead is how long a head stays decoded after its last use.

@@ -9,16 +9,52 @@ import (
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 )
 
-// prepareInsert makes a statement of INSERT. VALUES of constants and parameters go straight
+// insertPlan is an INSERT whose table, columns and source are known.
+type insertPlan struct {
+	name   parse.Name
+	table  catalog.Table
+	cols   []int // of the table, in the order of the source's
+	params []columnar.Type
+	// rows binds the source's parameters.
+	rows func(ctx context.Context, args *columnar.Batch) (rowFeed, error)
+}
+
+// rowFeed hands the rows of an INSERT to add, in batches of the plan's columns.
+type rowFeed func(ctx context.Context, add func(*columnar.Batch) error) error
+
+// prepareInsert makes a statement of INSERT.
+func (s *session) prepareInsert(ctx context.Context, p *parse.Insert, paramOIDs []uint32) (*statement, error) {
+	plan, err := s.planInsert(ctx, p, paramOIDs)
+	if err != nil {
+		return nil, err
+	}
+	if p.Returning != nil {
+		return s.prepareReturning(ctx, p.Returning, plan, paramOIDs)
+	}
+	return &statement{
+		session: s, params: plan.params,
+		begin: func(ctx context.Context, args *columnar.Batch) (execution, error) {
+			rows, err := plan.rows(ctx, args)
+			if err != nil {
+				return nil, err
+			}
+			return simpleExecution(func(ctx context.Context, w pgwire.ResultWriter) error {
+				return s.insertAll(ctx, w, plan, rows)
+			}), nil
+		},
+	}, nil
+}
+
+// planInsert finds out what an INSERT is about. VALUES of constants and parameters go straight
 // to their columns' input functions, as in PostgreSQL; any other source is a query of the
 // engine, whose rows are cast to the columns' types.
-func (s *session) prepareInsert(ctx context.Context, p *parse.Insert, paramOIDs []uint32) (*statement, error) {
+func (s *session) planInsert(ctx context.Context, p *parse.Insert, paramOIDs []uint32) (*insertPlan, error) {
 	t, _, err := s.writable(ctx, p.Table)
 	if err != nil {
 		return nil, err
 	}
 	if rows, ok := p.Source.Literals(); ok {
-		return s.prepareLiterals(p, t, rows, paramOIDs)
+		return s.planLiterals(p, t, rows, paramOIDs)
 	}
 	for place := range p.Defaults {
 		cols, err := columnIndexes(t, p.Columns)
@@ -34,27 +70,24 @@ func (s *session) prepareInsert(ctx context.Context, p *parse.Insert, paramOIDs 
 	if err != nil {
 		return nil, err
 	}
-	return &statement{
-		session: s, params: source.params,
-		begin: func(ctx context.Context, args *columnar.Batch) (execution, error) {
-			return simpleExecution(func(ctx context.Context, w pgwire.ResultWriter) error {
-				e, err := source.begin(ctx, args)
+	plan := &insertPlan{name: p.Table, table: t, cols: cols, params: source.params}
+	plan.rows = func(_ context.Context, args *columnar.Batch) (rowFeed, error) {
+		return func(ctx context.Context, add func(*columnar.Batch) error) error {
+			e, err := source.begin(ctx, args)
+			if err != nil {
+				return err
+			}
+			defer e.close()
+			return e.(*queryExecution).each(ctx, func(b *columnar.Batch) error {
+				cast, err := castBatch(b, t, cols)
 				if err != nil {
 					return err
 				}
-				defer e.close()
-				return s.insertAll(ctx, w, p.Table, t, cols, func(add func(*columnar.Batch) error) error {
-					return e.(*queryExecution).each(ctx, func(b *columnar.Batch) error {
-						cast, err := castBatch(b, t, cols)
-						if err != nil {
-							return err
-						}
-						return add(cast)
-					})
-				})
-			}), nil
-		},
-	}, nil
+				return add(cast)
+			})
+		}, nil
+	}
+	return plan, nil
 }
 
 // insertColumns are the columns that a source of n columns is for.
@@ -72,23 +105,14 @@ func insertColumns(t catalog.Table, names []string, n int) ([]int, error) {
 	return cols[:n], nil
 }
 
-// insertAll runs an INSERT: rows hands its batches to add.
-func (s *session) insertAll(ctx context.Context, w pgwire.ResultWriter, name parse.Name, want catalog.Table, cols []int, rows func(add func(*columnar.Batch) error) error) error {
-	t, journals, err := s.writable(ctx, name)
+// insertAll runs an INSERT.
+func (s *session) insertAll(ctx context.Context, w pgwire.ResultWriter, plan *insertPlan, rows rowFeed) error {
+	sink, err := s.insertSink(ctx, plan)
 	if err != nil {
 		return err
 	}
-	if t.ID != want.ID || t.Version != want.Version {
-		return sqlError("0A000", "table %q was changed after the statement was prepared", t.Name)
-	}
-	fill, cols := s.defaultsFor(t, cols)
-	sink, err := newRowSink(t, journals, cols, s.openAppend)
-	if err != nil {
-		return err
-	}
-	sink.fill = fill.fill
 	defer sink.abort()
-	if err := rows(func(b *columnar.Batch) error { return sink.add(ctx, b) }); err != nil {
+	if err := rows(ctx, func(b *columnar.Batch) error { return sink.add(ctx, b) }); err != nil {
 		return err
 	}
 	if err := sink.commit(); err != nil {
@@ -98,9 +122,27 @@ func (s *session) insertAll(ctx context.Context, w pgwire.ResultWriter, name par
 	return nil
 }
 
-// prepareLiterals makes a statement of VALUES that need no engine. A parameter has the type
+// insertSink is where the rows of an INSERT go: what they leave out gets its default.
+func (s *session) insertSink(ctx context.Context, plan *insertPlan) (*rowSink, error) {
+	t, journals, err := s.writable(ctx, plan.name)
+	if err != nil {
+		return nil, err
+	}
+	if !sameTable(t, plan.table) {
+		return nil, sqlError("0A000", "table %q was changed after the statement was prepared", t.Name)
+	}
+	fill, cols := s.defaultsFor(t, plan.cols)
+	sink, err := newRowSink(t, journals, cols, s.openAppend)
+	if err != nil {
+		return nil, err
+	}
+	sink.fill = fill.fill
+	return sink, nil
+}
+
+// planLiterals plans an INSERT of VALUES that need no engine. A parameter has the type
 // of the first column that it is for, unless the client says another.
-func (s *session) prepareLiterals(p *parse.Insert, t catalog.Table, rows [][]parse.Literal, paramOIDs []uint32) (*statement, error) {
+func (s *session) planLiterals(p *parse.Insert, t catalog.Table, rows [][]parse.Literal, paramOIDs []uint32) (*insertPlan, error) {
 	cols, err := insertColumns(t, p.Columns, len(rows[0]))
 	if err != nil {
 		return nil, err
@@ -109,21 +151,18 @@ func (s *session) prepareLiterals(p *parse.Insert, t catalog.Table, rows [][]par
 	if err != nil {
 		return nil, err
 	}
-	return &statement{
-		session: s, params: params,
-		begin: func(ctx context.Context, args *columnar.Batch) (execution, error) {
-			b, err := literalBatch(t, cols, rows, args)
-			if err == nil {
-				err = s.putDefaults(ctx, t, cols, b, p.Defaults)
-			}
-			if err != nil {
-				return nil, err
-			}
-			return simpleExecution(func(ctx context.Context, w pgwire.ResultWriter) error {
-				return s.insertAll(ctx, w, p.Table, t, cols, func(add func(*columnar.Batch) error) error { return add(b) })
-			}), nil
-		},
-	}, nil
+	plan := &insertPlan{name: p.Table, table: t, cols: cols, params: params}
+	plan.rows = func(ctx context.Context, args *columnar.Batch) (rowFeed, error) {
+		b, err := literalBatch(t, cols, rows, args)
+		if err == nil {
+			err = s.putDefaults(ctx, t, cols, b, p.Defaults)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return func(_ context.Context, add func(*columnar.Batch) error) error { return add(b) }, nil
+	}
+	return plan, nil
 }
 
 func literalParams(t catalog.Table, cols []int, rows [][]parse.Literal, oids []uint32) ([]columnar.Type, error) {

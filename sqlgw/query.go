@@ -50,6 +50,19 @@ type query struct {
 // prepareSelect resolves a query's names, and asks the engine for its types over relations
 // of the right shape that have no rows.
 func (s *session) prepareSelect(ctx context.Context, p *parse.Select, paramOIDs []uint32) (*statement, error) {
+	declared, err := declaredTypes(paramOIDs)
+	if err != nil {
+		return nil, err
+	}
+	q, err := s.newQuery(ctx, p, declared)
+	if err != nil {
+		return nil, err
+	}
+	return &statement{session: s, params: q.params, columns: q.placed(describeTold(q.columns, q.told), q.origins), begin: q.begin, told: q.toldParams, names: q.session.visible}, nil
+}
+
+// newQuery does so. A declared type that is zero is to be found out.
+func (s *session) newQuery(ctx context.Context, p *parse.Select, declared []columnar.Type) (*query, error) {
 	q := &query{session: s, parsed: p}
 	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
 	if err != nil {
@@ -58,10 +71,10 @@ func (s *session) prepareSelect(ctx context.Context, p *parse.Select, paramOIDs 
 	if q.sources, err = s.resolveAll(snap, p); err != nil {
 		return nil, err
 	}
-	if err := q.describe(ctx, snap, paramOIDs); err != nil {
+	if err := q.describe(ctx, snap, declared); err != nil {
 		return nil, err
 	}
-	return &statement{session: s, params: q.params, columns: q.placed(describeTold(q.columns, q.told), q.origins), begin: q.begin, told: q.toldParams, names: q.session.visible}, nil
+	return q, nil
 }
 
 func (s *session) resolveAll(snap *catalog.Snapshot, p *parse.Select) ([]source, error) {
@@ -109,23 +122,29 @@ func (s *session) resolve(snap *catalog.Snapshot, n parse.Name) (source, error) 
 	return source{table: t}, err
 }
 
-// describe finds the types of parameters and columns. Parameters whose type nothing tells
-// are text, as in PostgreSQL.
-func (q *query) describe(ctx context.Context, snap *catalog.Snapshot, paramOIDs []uint32) error {
-	n := len(paramOIDs)
-	for _, p := range q.parsed.Parameters() {
-		n = max(n, p.Number)
-	}
-	declared := make([]columnar.Type, n)
-	for i, oid := range paramOIDs {
+// declaredTypes are those of parameters that a client declares.
+func declaredTypes(oids []uint32) ([]columnar.Type, error) {
+	declared := make([]columnar.Type, len(oids))
+	for i, oid := range oids {
 		t, err := declaredParams(nil, []uint32{oid})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if oid != 0 && oid != 705 {
 			declared[i] = t[0]
 		}
 	}
+	return declared, nil
+}
+
+// describe finds the types of parameters and columns. Parameters whose type nothing tells
+// are text, as in PostgreSQL.
+func (q *query) describe(ctx context.Context, snap *catalog.Snapshot, declared []columnar.Type) error {
+	n := len(declared)
+	for _, p := range q.parsed.Parameters() {
+		n = max(n, p.Number)
+	}
+	declared = append(slices.Clone(declared), make([]columnar.Type, n-len(declared))...)
 	for _, r := range q.parsed.Relations() {
 		if a := r.AsOf; a != nil && a.Param > 0 && declared[a.Param-1].Kind == 0 {
 			declared[a.Param-1] = columnar.Type{Kind: map[bool]columnar.Kind{true: columnar.Text, false: columnar.TimestampTZ}[a.Cut]}

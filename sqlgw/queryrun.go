@@ -41,7 +41,11 @@ func (q *query) beginAt(ctx context.Context, snap *catalog.Snapshot, args *colum
 // begin is to be followed by close if it fails.
 func (e *queryExecution) begin(ctx context.Context, snap *catalog.Snapshot, args *columnar.Batch) error {
 	q := e.query
-	if len(tablesOf(q.sources)) > 0 {
+	stored := q.sources
+	if e.added != nil {
+		stored = stored[1:]
+	}
+	if len(tablesOf(stored)) > 0 {
 		var err error
 		if e.turn, err = q.session.newTurn(); err != nil {
 			return err
@@ -101,6 +105,8 @@ type queryExecution struct {
 	staged []*staging.Snapshot // that the scans read
 	marks  map[string]map[string][]clock.Point
 	pins   []*objectcache.Pin // of the files that are read
+	// added, if it is set, is read in the place of the first relation: the rows that an INSERT adds.
+	added  *duck.Scan
 	conn   *duck.Conn
 	rows   *duck.Rows
 	cancel context.CancelCauseFunc // of what bounds the rows

@@ -15,13 +15,17 @@ import (
 
 // targets makes what the engine reads for each relation: at one cut for all of them that have no AS OF.
 func (q *query) targets(ctx context.Context, snap *catalog.Snapshot, e *queryExecution, args *columnar.Batch) ([]parse.Target, error) {
-	places, err := q.places(ctx, snap, args)
+	places, err := q.places(ctx, snap, e.added != nil, args)
 	if err != nil {
 		return nil, err
 	}
 	relations := q.parsed.Relations()
 	out := make([]parse.Target, len(relations))
 	for i, r := range relations {
+		if i == 0 && e.added != nil {
+			out[i] = e.addedTarget(q.sources[i].table, r.Meta)
+			continue
+		}
 		if out[i], err = e.targetOf(ctx, q.sources[i], r.Meta, places[i]); err != nil {
 			if r.AsOf != nil {
 				err = atClause(err, r.AsOf)
@@ -33,12 +37,16 @@ func (q *query) targets(ctx context.Context, snap *catalog.Snapshot, e *queryExe
 	return out, nil
 }
 
-// places are where the tables of each relation are read, by their ids: a view's are all read where the view is.
-func (q *query) places(ctx context.Context, snap *catalog.Snapshot, args *columnar.Batch) ([]map[int64]place, error) {
+// places are where the tables of each relation are read, by their ids: a view's are all read where the view is. The first
+// relation is nowhere if it is of rows that are added.
+func (q *query) places(ctx context.Context, snap *catalog.Snapshot, added bool, args *columnar.Batch) ([]map[int64]place, error) {
 	relations := q.parsed.Relations()
 	journals := map[int64][]string{}
 	var all []string
 	for i, x := range q.sources {
+		if i == 0 && added {
+			continue
+		}
 		for _, t := range tablesOf([]source{x}) {
 			names, known := journals[t.ID]
 			if !known {
@@ -67,6 +75,9 @@ func (q *query) places(ctx context.Context, snap *catalog.Snapshot, args *column
 	past := pasts{query: q, args: args, now: time.Now().UTC().Truncate(time.Microsecond), cuts: map[*parse.AsOf]clock.Cut{}}
 	out := make([]map[int64]place, len(relations))
 	for i, x := range q.sources {
+		if i == 0 && added {
+			continue
+		}
 		a, tables := relations[i].AsOf, tablesOf([]source{x})
 		if a != nil && len(tables) == 0 {
 			return nil, at(sqlError("0A000", "%s of system relation %q is not supported", a.Clause(), relations[i].Name.Name), a.Position)
@@ -163,4 +174,15 @@ func (e *queryExecution) times(ctx context.Context, journals []string) (map[stri
 	}
 	e.marks[key] = t
 	return t, nil
+}
+
+// addedTarget is the reading of the rows that an INSERT adds.
+func (e *queryExecution) addedTarget(t catalog.Table, meta []string) parse.Target {
+	cols := t.RowSchema().Columns
+	token := e.query.session.gateway.scans.add(*e.added)
+	e.tokens = append(e.tokens, token)
+	return parse.Target{
+		SQL: "(" + readScan(token, withMeta(cols, meta)) + ")", Schema: t.Schema,
+		Columns: columnNames(cols), Types: typeNames(cols), Hidden: meta,
+	}
 }

@@ -47,12 +47,22 @@ type rowSink struct {
 	keyText  []byte
 	// fill, if it is set, gives a batch the columns that the statement leaves to their defaults.
 	fill func(ctx context.Context, b *columnar.Batch) (*columnar.Batch, error)
+	// placed, if it is set, is told where each row went, in their order.
+	placed func(rowPlace)
+	begins map[int]int64 // where the appends that were made begin, unless a transaction makes them
+}
+
+// rowPlace is where a row goes: what precedes it in what the statement appends to a journal.
+type rowPlace struct {
+	journal int
+	before  int64
 }
 
 // sinkPart is what goes to one journal.
 type sinkPart struct {
 	appender appender
 	buf      []byte
+	flushed  int64 // bytes
 }
 
 // newRowSink returns a sink for rows that have values for the columns named by cols, in
@@ -61,7 +71,7 @@ func newRowSink(table catalog.Table, journals []string, cols []int, open openApp
 	schema := table.RowSchema()
 	s := &rowSink{
 		table: table, journals: journals, open: open, key: -1,
-		lines: columnar.NewRowWriter(schema, cols), parts: map[int]*sinkPart{}, chosen: rand.IntN(max(len(journals), 1)),
+		lines: columnar.NewRowWriter(schema, cols), parts: map[int]*sinkPart{}, begins: map[int]int64{}, chosen: rand.IntN(max(len(journals), 1)),
 	}
 	given := map[int]bool{}
 	for i, c := range cols {
@@ -90,23 +100,41 @@ func (s *rowSink) nullError(column string) *pgwire.Error {
 
 // add takes the rows of a batch.
 func (s *rowSink) add(ctx context.Context, b *columnar.Batch) error {
+	b, err := s.complete(ctx, b)
+	if err != nil {
+		return err
+	}
+	return s.put(ctx, b)
+}
+
+// complete gives a batch the columns that the statement leaves out, and refuses it if a row isn't one of the table.
+func (s *rowSink) complete(ctx context.Context, b *columnar.Batch) (*columnar.Batch, error) {
 	if s.fill != nil {
 		var err error
 		if b, err = s.fill(ctx, b); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for i, c := range s.columns {
 		for row := 0; c.NotNull && row < b.Len; row++ {
 			if b.Cols[i].IsNull(row) {
-				return s.nullError(c.Name)
+				return nil, s.nullError(c.Name)
 			}
 		}
 	}
+	return b, nil
+}
+
+// put takes the rows of a batch that is complete.
+func (s *rowSink) put(ctx context.Context, b *columnar.Batch) error {
 	for row := range b.Len {
-		p, err := s.part(ctx, b, row)
+		i := s.journalOf(b, row)
+		p, err := s.part(ctx, i)
 		if err != nil {
 			return err
+		}
+		if s.placed != nil {
+			s.placed(rowPlace{journal: i, before: p.flushed + int64(len(p.buf))})
 		}
 		if p.buf, err = s.lines.AppendRow(p.buf, b, row); err != nil {
 			return inputError(err, "")
@@ -121,12 +149,16 @@ func (s *rowSink) add(ctx context.Context, b *columnar.Batch) error {
 	return nil
 }
 
-// part is where a row goes.
-func (s *rowSink) part(ctx context.Context, b *columnar.Batch, row int) (*sinkPart, error) {
-	i := s.chosen
+// journalOf is the index of the journal that a row goes to.
+func (s *rowSink) journalOf(b *columnar.Batch, row int) int {
 	if s.table.Options.PartitionBy != "" {
-		i = s.partition(b, row)
+		return s.partition(b, row)
 	}
+	return s.chosen
+}
+
+// part is what goes to a journal.
+func (s *rowSink) part(ctx context.Context, i int) (*sinkPart, error) {
 	if p, ok := s.parts[i]; ok {
 		return p, nil
 	}
@@ -151,6 +183,7 @@ func (s *rowSink) partition(b *columnar.Batch, row int) int {
 
 func (p *sinkPart) flush() error {
 	_, err := p.appender.Write(p.buf)
+	p.flushed += int64(len(p.buf))
 	p.buf = p.buf[:0]
 	return err
 }
@@ -185,7 +218,9 @@ func (s *rowSink) commit() error {
 			continue
 		}
 		delete(s.parts, i)
-		_, failed = p.appender.Commit()
+		var response *protocol.AppendResponse
+		response, failed = p.appender.Commit()
+		s.begins[i] = response.GetCommit().GetBegin()
 		switch {
 		case failed == nil:
 			made = append(made, name)

@@ -194,6 +194,7 @@ type traits struct {
 	writes  bool
 	alone   bool // what it does can't be undone
 	ends    bool // it may end a transaction that has failed
+	offsets bool // it tells where rows are that it appends
 }
 
 func traitsOf(p parse.Statement) traits {
@@ -201,7 +202,7 @@ func traitsOf(p parse.Statement) traits {
 	case *parse.Select, *parse.CopyTo, *parse.Subscribe, *parse.Declare:
 		return traits{command: "SELECT", queries: true}
 	case *parse.Insert:
-		return traits{command: "INSERT", queries: true, writes: true}
+		return traits{command: "INSERT", queries: true, writes: true, offsets: p.Returning.Offset()}
 	case *parse.CopyFrom:
 		return traits{command: "COPY FROM", queries: true, writes: true}
 	case *parse.CreateTable:
@@ -251,6 +252,10 @@ func (t *transaction) admit(x traits) error {
 	case x.alone && (t.block || t.many || (t.stage != nil && !t.stage.Empty())):
 		return hinted(sqlError("25001", "%s cannot run inside a transaction block", x.command),
 			"What it does can't be undone. Send it by itself.")
+	}
+	if x.offsets && (t.block || t.many || (t.stage != nil && !t.stage.Empty())) {
+		return hinted(sqlError("0A000", "RETURNING _offset inside a transaction block is not supported"),
+			"It is known only once the transaction is committed. Send the statement by itself.")
 	}
 	if x.queries || x.writes {
 		if err := t.modes.check(); err != nil {

@@ -32,7 +32,8 @@ func (s source) insert(n *pg.InsertStmt) (*Insert, error) {
 		return nil, err
 	}
 	st.Source = source
-	return st, nil
+	st.Returning, err = s.returning(n)
+	return st, err
 }
 
 // checkInsert refuses the clauses of INSERT that aren't acted on.
@@ -40,8 +41,6 @@ func (s source) checkInsert(n *pg.InsertStmt) error {
 	switch {
 	case n.GetOnConflictClause() != nil:
 		return s.at(refuse("ON CONFLICT"), n.GetOnConflictClause().GetLocation())
-	case len(n.GetReturningList()) > 0:
-		return s.at(refuse("RETURNING"), n.GetReturningList()[0].GetResTarget().GetLocation())
 	case n.GetOverride() > pg.OverridingKind_OVERRIDING_NOT_SET:
 		return s.atStart(refuse("OVERRIDING"))
 	case n.GetSelectStmt() == nil:

@@ -112,7 +112,11 @@ func show(st Statement) string {
 	case *Select:
 		return kind + " " + showQuery(s)
 	case *Insert:
-		return fmt.Sprintf("%s %s columns=%q %s", kind, s.Table, s.Columns, showQuery(s.Source))
+		text := fmt.Sprintf("%s %s columns=%q %s", kind, s.Table, s.Columns, showQuery(s.Source))
+		if s.Returning != nil {
+			text += fmt.Sprintf(" returning %+v from %+v", s.Returning.Items, s.Returning.Query.Relations())
+		}
+		return text
 	case *CopyFrom:
 		return fmt.Sprintf("%s %s columns=%q %s", kind, s.Table, s.Columns, showOptions(s.Options))
 	case *CopyTo:

@@ -57,6 +57,8 @@ type Insert struct {
 	Source *Select
 	// Defaults are the places of DEFAULT in VALUES: row and column, from 0.
 	Defaults map[[2]int]bool
+	// Returning is what is told of the rows; nil is their number only.
+	Returning *Returning
 }
 
 // CopyFrom takes rows from the client (COPY ... FROM STDIN).

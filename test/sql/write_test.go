@@ -85,7 +85,7 @@ func TestBadInputLeavesNothingBehind(t *testing.T) {
 		"INSERT INTO " + name + " VALUES (1, 'a', 1, 2)":                              "42601",
 		"INSERT INTO " + name + " VALUES (1, 2":                                       "42601",
 		"INSERT INTO " + name + " SELECT 1/0, 'x' FROM nowhere":                       "42P01",
-		"INSERT INTO " + name + " VALUES (1) RETURNING id":                            "0A000",
+		"INSERT INTO " + name + " VALUES (1) RETURNING id / 0":                        "22012",
 		"INSERT INTO " + name + " VALUES (1) ON CONFLICT DO NOTHING":                  "0A000",
 		"UPDATE " + name + " SET id = 1":                                              "0A000",
 		"DELETE FROM " + name:                                                         "0A000",
