@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"math/rand/v2"
 
@@ -32,8 +31,7 @@ const sinkBuffer = 256 << 10
 // atomic append for each journal that has any, when commit is called.
 //
 // Without a partition key all rows of a statement go to one journal, chosen by chance, so
-// that the statement is atomic. With one, a row goes to journal FNV-1a-32(text of its key)
-// modulo the number of journals, in the order of their names.
+// that the statement is atomic. With one, a row goes to the journal that partitionOf says.
 type rowSink struct {
 	table    catalog.Table
 	journals []string
@@ -173,12 +171,10 @@ func (s *rowSink) part(ctx context.Context, i int) (*sinkPart, error) {
 
 func (s *rowSink) partition(b *columnar.Batch, row int) int {
 	s.keyText = s.keyText[:0]
-	if s.key >= 0 && !b.Cols[s.key].IsNull(row) {
-		s.keyText = columnar.AppendText(s.keyText, &b.Cols[s.key], row)
+	if s.key >= 0 {
+		s.keyText = appendKey(s.keyText, &b.Cols[s.key], row)
 	}
-	h := fnv.New32a()
-	_, _ = h.Write(s.keyText)
-	return int(h.Sum32() % uint32(len(s.journals)))
+	return partitionOf(s.keyText, len(s.journals))
 }
 
 func (p *sinkPart) flush() error {
