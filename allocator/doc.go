@@ -23,16 +23,16 @@
 // members that are to go are removed, while enough others are consistent; gaps between
 // slots are closed, one at a time.
 //
-// Members that leave shed what they have, the oldest first, out of what all members
-// have room for beyond what all items want; of so many members as an item wants none
-// sheds anything.
+// Members that leave shed what those who stay have room for, item by item, the oldest
+// first: what it sheds may go to one that leaves later. An item that can't have what it
+// wants without them, for want of members or room or since it requires one, keeps them.
+// That a zone leaves with its last member is no reason to: the zone is gone either way.
 //
 // # Invariants
 //
 //   - Only the leader (the member with the least create revision) writes, and every
 //     transaction asserts the leader's own key.
-//   - A member is never given more assignments than its limit less what it sheds, at any
-//     revision. One whose limit was lowered keeps what it has until others have it.
+//   - A member is never given more assignments than its limit, at any revision. One whose limit was lowered keeps what it has until others have it.
 //   - An assignment to a live member is removed only if as many of the others are
 //     consistent as the item wants; the transaction asserts that they are as they were.
 //   - An item has one primary at most, and one always if it has any assignment, but for

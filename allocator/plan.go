@@ -248,7 +248,7 @@ func (c *converger) add() bool {
 	}
 	if len(c.live) == 0 && len(fresh) > 0 { // nobody else can be the primary
 		first := slices.MinFunc(fresh, func(a, b *member) int {
-			return cmp.Or(compareBool(c.prefers(b), c.prefers(a)), cmp.Compare(a.share(), b.share()))
+			return cmp.Or(compareBool(c.prefers(b), c.prefers(a)), compareBool(a.exiting, b.exiting), cmp.Compare(a.share(), b.share()))
 		})
 		c.put(first, 0)
 		fresh = slices.DeleteFunc(fresh, func(m *member) bool { return m == first })
@@ -266,7 +266,7 @@ func (c *converger) prefers(m *member) bool {
 
 // share is how many primaries a member has, by what it takes.
 func (m *member) share() float64 {
-	return float64(m.primaries+m.promotingTo) / float64(max(m.announced, 1))
+	return float64(m.primaries+m.promotingTo) / float64(max(m.limit, 1))
 }
 
 func compareBool(a, b bool) int {
@@ -314,6 +314,7 @@ func (c *converger) compareHeirs(i, j int) int {
 		compareBool(c.consistent[j], c.consistent[i]),
 		compareBool(c.prefers(b), c.prefers(a)),
 		compareBool(c.wants(b), c.wants(a)),
+		compareBool(a.exiting, b.exiting),
 		cmp.Compare(a.share(), b.share()),
 		cmp.Compare(i, j),
 	)
@@ -348,8 +349,8 @@ func (c *converger) handOver() bool {
 	return true
 }
 
-// remove takes the item from members that it isn't to have any more, from those with
-// the most load first.
+// remove takes the item from members that it isn't to have any more: first from those
+// that leave, then from those with the most load.
 func (c *converger) remove() bool {
 	var extra []int
 	for i, a := range c.live {
@@ -359,7 +360,10 @@ func (c *converger) remove() bool {
 	}
 	slices.SortStableFunc(extra, func(i, j int) int {
 		a, b := c.live[i].member, c.live[j].member
-		return cmp.Compare(float64(b.load)/float64(max(b.limit, 1)), float64(a.load)/float64(max(a.limit, 1)))
+		return cmp.Or(
+			compareBool(b.exiting, a.exiting),
+			cmp.Compare(float64(b.load)/float64(max(b.limit, 1)), float64(a.load)/float64(max(a.limit, 1))),
+		)
 	})
 	var gone []int
 	for _, i := range extra {

@@ -162,7 +162,7 @@ func (s *Simulation) Result() SimulationResult {
 	var loads []float64
 	sum := 0.0
 	for _, m := range s.state.byMember {
-		if m.exists && m.limit > 0 {
+		if m.exists && !m.exiting && m.limit > 0 {
 			loads = append(loads, float64(m.load))
 			sum += float64(m.load)
 		}

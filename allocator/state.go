@@ -30,8 +30,7 @@ type member struct {
 	id          MemberID
 	ref         flow.MemberRef
 	exists      bool
-	limit       int // what it takes at most, less what it sheds
-	announced   int // limit that it announced
+	limit       int // what it takes at most
 	exiting     bool
 	create, mod int64
 	lease       int64
@@ -65,11 +64,10 @@ type state struct {
 	byMember  []*member            // by flow.MemberRef
 	leader    *member              // nil if there are no members
 	network   *flow.Network
-	slots     int         // that all items want
-	wants     map[int]int // items by how many they want
+	slots     int // that all items want
 	// touched are items to look at, and waiting those to look at again in any case.
 	touched, waiting []*item
-	// membersChanged tells that limits have to be worked out; reseeded that the network
+	// membersChanged tells that the network has to be told of the members; reseeded that the network
 	// was made anew since anything was last planned.
 	membersChanged, reseeded bool
 }
@@ -100,7 +98,7 @@ func readState(prefix string, v view) *state {
 	s := &state{
 		prefix: prefix, revision: v.Revision(), items: make(map[string]*item),
 		told: make(map[string]string), preferred: make(map[string][]MemberID), members: make(map[MemberID]*member),
-		network: flow.New(), wants: make(map[int]int), membersChanged: true,
+		network: flow.New(), membersChanged: true,
 	}
 	for _, part := range []string{MembersPrefix(prefix), ItemsPrefix(prefix), AssignmentsPrefix(prefix)} {
 		v.Ascend(part, func(kv keyspace.KeyValue) bool {
@@ -156,7 +154,7 @@ func (s *state) put(kv keyspace.KeyValue) {
 		s.touch(it)
 	case Member:
 		m := s.member(value.ID)
-		m.announced, m.exiting = value.Value.ItemLimit(), value.Value.Exiting()
+		m.limit, m.exiting = max(value.Value.ItemLimit(), 0), value.Value.Exiting()
 		m.create, m.mod, m.lease = kv.CreateRevision, kv.ModRevision, kv.Lease
 		s.appear(m, true)
 	case Assignment:
@@ -239,11 +237,7 @@ func (s *state) appear(m *member, exists bool) {
 
 func (s *state) want(it *item, desired int) {
 	s.slots += desired - it.desired
-	if it.value != nil {
-		s.wants[it.desired]--
-	}
 	it.desired = desired
-	s.wants[desired]++
 }
 
 func (s *state) hold(a assignment) {
@@ -309,7 +303,7 @@ func (s *state) reseed() {
 
 // settle tells the network what was changed.
 func (s *state) settle() {
-	if s.membersChanged || s.network.Dirty() || len(s.touched) > 0 {
+	if s.membersChanged {
 		s.membersChanged = false
 		s.elect()
 		s.limit()
@@ -403,45 +397,24 @@ func (m *member) leads(other *member) bool {
 	return m.id.String() < other.id.String()
 }
 
-// limit works out what each member takes: what it announced, less what it sheds if it
-// is leaving. The oldest of these sheds first, out of what the cluster has beyond the
-// slots that all items want; and as many members as an item wants shed nothing.
+// limit tells the network what each member takes, and who leaves: the oldest of these is
+// the first to shed.
 func (s *state) limit() {
 	var leaving []*member
-	excess, shedding := -s.slots, -s.mostWanted()
 	for _, m := range s.byMember {
-		if !m.exists {
+		switch {
+		case !m.exists:
 			s.network.SetCapacity(m.ref, 0)
-			continue
-		}
-		m.limit = max(m.announced, 0)
-		excess += m.limit
-		shedding++
-		if m.exiting {
+		case m.exiting:
 			leaving = append(leaving, m)
+		default:
+			s.network.SetCapacity(m.ref, m.limit)
 		}
 	}
 	slices.SortFunc(leaving, func(a, b *member) int {
 		return cmp.Or(cmp.Compare(a.create, b.create), strings.Compare(a.id.String(), b.id.String()))
 	})
-	for _, m := range leaving[:max(0, min(len(leaving), shedding))] {
-		shed := max(0, min(m.limit, excess))
-		m.limit -= shed
-		excess -= shed
+	for i, m := range leaving {
+		s.network.SetLeaving(m.ref, m.limit, i+1)
 	}
-	for _, m := range s.byMember {
-		if m.exists {
-			s.network.SetCapacity(m.ref, m.limit)
-		}
-	}
-}
-
-func (s *state) mostWanted() int {
-	most := 0
-	for want, items := range s.wants {
-		if items > 0 {
-			most = max(most, want)
-		}
-	}
-	return most
 }

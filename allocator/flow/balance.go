@@ -61,7 +61,7 @@ func (b *balancer) heaviest() MemberRef {
 	best, lightest := none, none
 	for i := range b.n.members {
 		m := &b.n.members[i]
-		if len(m.items) > 0 && !b.settled[i] && (best == none || m.last > b.n.members[best].last) {
+		if m.turn == 0 && len(m.items) > 0 && !b.settled[i] && (best == none || m.last > b.n.members[best].last) {
 			best = MemberRef(i)
 		}
 		if m.room() > 0 && (lightest == none || m.next < b.n.members[lightest].next) {

@@ -15,7 +15,10 @@
 //     a member from which a search found no way is dead until the phase ends, which
 //     bounds all failing searches of a phase together by the size of the network);
 //  3. what is left is placed with the zones' capacities lifted;
-//  4. load is evened out by paths that reduce cost, from a loaded member to a less
+//  4. members that leave, which no path so far led to or over, give what they have along
+//     paths to those that stay, then to those that leave later, and are given what is
+//     still missing, the last to leave first;
+//  5. load is evened out by paths that reduce cost, from a loaded member to a less
 //     loaded one, until there is none: the optimal semi-matching of Harvey, Ladner,
 //     Lovász and Tamir (2003), here with cost load²/capacity.
 //
@@ -33,12 +36,15 @@
 //
 //   - No item has more members than it wants, none twice, no member has more items
 //     than its capacity.
+//   - Those who stay fill as many slots as they could alone; so do they with the one that
+//     leaves last, and so on: each that leaves has no item that could do without it.
 //   - As many slots are filled as any assignment could fill. (With items that require
 //     members and want several: as single exchanges could fill.)
 //   - An item that wants two or more and has them isn't in one zone, if there is an
-//     assignment with as many slots filled in which no item is.
+//     assignment with as many slots filled in which no item is. (While a member leaves:
+//     if those who stay can fill all.)
 //   - An item that requires members isn't given to others only.
-//   - No single path would even out the load further. Spread over more zones than two
+//   - No single path over members that stay would even out the load further. Spread over more zones than two
 //     goes before evenness up to a tenth.
 //   - With nothing changed, Solve changes nothing; nor does a Network that is made from
 //     the solution, but where zones are too small and items are left in one.

@@ -50,7 +50,7 @@ func (m *model) evenness() (int, float64) {
 	var loads []int
 	sum := 0
 	for i, c := range m.capacity {
-		if c > 0 {
+		if c > 0 && m.stays(i) {
 			loads = append(loads, m.n.Load(MemberRef(i)))
 			sum += m.n.Load(MemberRef(i))
 		}

@@ -59,6 +59,7 @@ type member struct {
 	zone     int32
 	at       int32 // index in the zone's order
 	capacity int
+	turn     int // in which it sheds if it leaves, from 1; 0 if it stays
 	items    []ItemRef
 	cursor   int // where the last scan of items ended
 	// fresh are items that the present solve gave to the member, which it doesn't hold
@@ -71,7 +72,7 @@ type member struct {
 // zone keeps its members in the order in which they are given items.
 type zone struct {
 	order    []MemberRef
-	capacity int
+	capacity int // of those that stay
 }
 
 // Network is members, items and the solution. Its zero value isn't usable: see New.
@@ -82,7 +83,7 @@ type Network struct {
 	zones   []zone
 	byName  map[string]int32
 	open    int // zones with capacity
-	room    int // capacity that isn't used, of members that aren't over theirs
+	room    int // capacity that isn't used, of members that stay and aren't over theirs
 	dirty   bool
 	// cross counts, for each pair of zones, the slots in the first that could be in the
 	// second with their items as evenly spread as before: where it is 0, no search between
@@ -126,11 +127,18 @@ func (n *Network) Capacity(ref MemberRef) int { return n.members[ref].capacity }
 // Load is the number of items that a member should have.
 func (n *Network) Load(ref MemberRef) int { return len(n.members[ref].items) }
 
-// SetCapacity tells how many items a member may have: none, if it is away.
-func (n *Network) SetCapacity(ref MemberRef, capacity int) {
+// SetCapacity tells that a member stays, and how many items it may have: none, if it is away.
+func (n *Network) SetCapacity(ref MemberRef, capacity int) { n.resize(ref, max(capacity, 0), 0) }
+
+// SetLeaving tells that a member leaves: of what it has, and no more than capacity, it
+// keeps what nobody else can have. Those that leave shed in turn, the first in turn 1.
+func (n *Network) SetLeaving(ref MemberRef, capacity, turn int) {
+	n.resize(ref, max(capacity, 0), turn)
+}
+
+func (n *Network) resize(ref MemberRef, capacity, turn int) {
 	m := &n.members[ref]
-	capacity = max(capacity, 0)
-	if m.capacity == capacity {
+	if m.capacity == capacity && m.turn == turn {
 		return
 	}
 	n.dirty = true
@@ -140,8 +148,9 @@ func (n *Network) SetCapacity(ref MemberRef, capacity int) {
 		n.open--
 	}
 	n.room -= m.room()
-	z.capacity += capacity - m.capacity
-	m.capacity = capacity
+	z.capacity -= m.lasting()
+	m.capacity, m.turn = capacity, turn
+	z.capacity += m.lasting()
 	n.room += m.room()
 	if z.capacity > 0 {
 		n.open++
@@ -342,7 +351,18 @@ func (it *item) judge() {
 	}
 }
 
-func (m *member) room() int { return max(0, m.capacity-len(m.items)) }
+// lasting is the capacity that a member has for good, and room what of it isn't used:
+// none if it leaves. spare is what it could have more, whether it leaves or not.
+func (m *member) lasting() int {
+	if m.turn > 0 {
+		return 0
+	}
+	return m.capacity
+}
+
+func (m *member) room() int { return max(0, m.lasting()-len(m.items)) }
+
+func (m *member) spare() int { return max(0, m.capacity-len(m.items)) }
 
 // price works out the member's costs. That of load l is l²/capacity, of which these
 // are the steps: the sum over all members is least when load is in proportion to capacity.

@@ -34,9 +34,14 @@ func (n *Network) inZone(it *item, z int32) int {
 	return count
 }
 
-// place fills the missing slots of items: first one of each, then the second, so that
-// what can't be had is missing where it hurts the least.
+// place fills the missing slots of items from members that stay.
 func (n *Network) place(work []ItemRef, in mode) {
+	n.fill(work, func(i ItemRef) bool { return n.placeOne(i, in) })
+}
+
+// fill fills the missing slots of items by one, which tells whether it could: first one of
+// each, then the second, so that what can't be had is missing where it hurts the least.
+func (n *Network) fill(work []ItemRef, one func(ItemRef) bool) {
 	n.find.begin(n)
 	var failed []ItemRef // each is in the list once at most
 	for round := 1; ; round++ {
@@ -50,7 +55,7 @@ func (n *Network) place(work []ItemRef, in mode) {
 			if it.queued { // marks those that failed
 				continue
 			}
-			if !n.placeOne(i, in) {
+			if !one(i) {
 				it.queued = true
 				failed = append(failed, i)
 				continue
@@ -72,7 +77,7 @@ func (n *Network) placeOne(ref ItemRef, in mode) bool {
 		return false
 	}
 	it := &n.items[ref]
-	if it.Require && len(it.Prefer) > 0 && !it.home() {
+	if it.waits() {
 		return n.placeAmong(ref, it.Prefer, in) || n.augment(ref, it.Prefer, in)
 	}
 	if it.saved && n.placeAmong(ref, it.before, in) || n.placeAmong(ref, it.Held, in) || n.placeAmong(ref, it.Prefer, in) {
@@ -186,7 +191,7 @@ func (n *Network) bringHome(ref ItemRef) {
 		return
 	}
 	for _, m := range it.Prefer {
-		if n.members[m].capacity > 0 && n.exchange(ref, m) {
+		if n.members[m].lasting() > 0 && n.exchange(ref, m) {
 			return
 		}
 	}

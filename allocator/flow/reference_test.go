@@ -14,12 +14,13 @@ type model struct {
 	n        *Network
 	zones    []int // of members
 	capacity []int
+	turn     []int // in which members that leave shed, 0 of those that stay
 	items    map[ItemRef]Item
 	solved   map[ItemRef][]MemberRef // who was to have an item after the last solve
 }
 
 func newModel(zones ...int) *model {
-	m := &model{n: New(), zones: zones, capacity: make([]int, len(zones)), items: make(map[ItemRef]Item)}
+	m := &model{n: New(), zones: zones, capacity: make([]int, len(zones)), turn: make([]int, len(zones)), items: make(map[ItemRef]Item)}
 	for _, z := range zones {
 		m.n.AddMember(fmt.Sprint("z", z))
 	}
@@ -27,8 +28,13 @@ func newModel(zones ...int) *model {
 }
 
 func (m *model) resize(i, capacity int) {
-	m.capacity[i] = capacity
+	m.capacity[i], m.turn[i] = capacity, 0
 	m.n.SetCapacity(MemberRef(i), capacity)
+}
+
+func (m *model) leave(i, capacity, turn int) {
+	m.capacity[i], m.turn[i] = capacity, turn
+	m.n.SetLeaving(MemberRef(i), capacity, turn)
 }
 
 func (m *model) add(spec Item) ItemRef {
@@ -66,16 +72,21 @@ func (m *model) solve(t require.TestingT) {
 func (m *model) openZones() int {
 	open := make(map[int]bool)
 	for i, c := range m.capacity {
-		if c > 0 {
+		if c > 0 && m.turn[i] == 0 {
 			open[m.zones[i]] = true
 		}
 	}
 	return len(open)
 }
 
-// maximum is the most slots that can be filled, by the plainest maximum flow there is:
-// depth-first augmenting paths over a matrix of capacities.
-func (m *model) maximum(in mode) int {
+// anybody is a member that may have items, and stays one that doesn't leave.
+func (m *model) anybody(int) bool { return true }
+
+func (m *model) stays(i int) bool { return m.turn[i] == 0 }
+
+// maximum is the most slots that can be filled by some members, by the plainest maximum
+// flow there is: depth-first augmenting paths over a matrix of capacities.
+func (m *model) maximum(in mode, of func(int) bool) int {
 	refs := m.refs()
 	zones := slices.Max(m.zones) + 1
 	item := func(k int) int { return 2 + k }
@@ -103,7 +114,9 @@ func (m *model) maximum(in mode) int {
 		}
 	}
 	for i, limit := range m.capacity {
-		c[memb(i)][1] = limit
+		if of(i) {
+			c[memb(i)][1] = limit
+		}
 	}
 	total := 0
 	for augmentMatrix(c, 0, make([]bool, size)) {
@@ -160,10 +173,27 @@ func (m *model) check(t require.TestingT) {
 	if !m.plain() {
 		return
 	}
-	most := m.maximum(loose)
+	most := m.maximum(loose, m.anybody)
 	require.Equal(t, most, filled, "slots filled")
-	if m.maximum(strict) == most {
+	m.checkLeaving(t)
+	if m.maximum(strict, m.stays) == most {
 		require.Zero(t, crowded, "items in one zone")
+	}
+}
+
+// checkLeaving holds that those who stay have all that they can have, and each of those who
+// leave no more than what neither they can have nor those who leave after it.
+func (m *model) checkLeaving(t require.TestingT) {
+	for k := range m.turn {
+		first := m.turn[k]
+		some := func(i int) bool { return m.stays(i) || first > 0 && m.turn[i] >= first }
+		load := 0
+		for i := range m.turn {
+			if some(i) {
+				load += m.n.Load(MemberRef(i))
+			}
+		}
+		require.Equal(t, m.maximum(loose, some), load, "slots of those that stay or leave in turn %d or later", first)
 	}
 }
 
@@ -184,6 +214,7 @@ func (m *model) checkInside(t require.TestingT) {
 	room, open := 0, 0
 	for i := range n.members {
 		room += n.members[i].room()
+		require.Equal(t, m.turn[i], n.members[i].turn)
 		require.Equal(t, MemberRef(i), n.zones[n.members[i].zone].order[n.members[i].at])
 		for at, ref := range n.members[i].items {
 			s := n.items[ref].slots[n.items[ref].slot(MemberRef(i))]
@@ -248,7 +279,7 @@ func (m *model) change(t *rapid.T, affinity bool) {
 		m.n.SetHeld(ref, it.Held, rapid.Bool().Draw(t, "settled"))
 		m.items[ref] = it
 	case op == 3:
-		m.resize(rapid.IntRange(0, len(m.zones)-1).Draw(t, "member"), rapid.IntRange(0, 6).Draw(t, "capacity"))
+		m.resizeAny(t, rapid.IntRange(0, len(m.zones)-1).Draw(t, "member"))
 	default:
 		m.add(drawItem(t, len(m.zones), affinity))
 	}
@@ -261,9 +292,19 @@ func drawModel(t *rapid.T) *model {
 	}
 	m := newModel(zones...)
 	for i := range zones {
-		m.resize(i, rapid.IntRange(0, 6).Draw(t, "capacity"))
+		m.resizeAny(t, i)
 	}
 	return m
+}
+
+// resizeAny draws what a member takes, and whether it leaves: before or after each of the others.
+func (m *model) resizeAny(t *rapid.T, i int) {
+	capacity := rapid.IntRange(0, 6).Draw(t, "capacity")
+	if turns := []int{0, 0, i + 1, 100 - i}; rapid.Bool().Draw(t, "may leave") {
+		m.leave(i, capacity, rapid.SampledFrom(turns).Draw(t, "turn"))
+		return
+	}
+	m.resize(i, capacity)
 }
 
 func TestSolutionIsExact(t *testing.T) {
@@ -325,7 +366,7 @@ func TestNothingChangesWithoutReason(t *testing.T) {
 		require.Empty(t, m.n.Solve())
 		again := newModel(m.zones...)
 		for i, c := range m.capacity {
-			again.resize(i, c)
+			again.leave(i, c, m.turn[i])
 		}
 		for _, ref := range m.refs() {
 			again.add(Item{Want: m.items[ref].Want, Held: m.wanted(ref)})

@@ -14,6 +14,8 @@ type search struct {
 	via    []ItemRef   // the item that takes the member
 	unseen [][]MemberRef
 	in     mode
+	// leaving tells that a path may lead over members that leave.
+	leaving bool
 	// goal is what a path may end in.
 	goal func(*member) bool
 }
@@ -26,10 +28,10 @@ func (s *search) begin(n *Network) {
 
 func resize[T any](s []T, size int) []T { return slices.Grow(s[:0], size)[:size] }
 
-// start begins one search.
+// start begins one search, over members that stay.
 func (s *search) start(n *Network, in mode, goal func(*member) bool) {
 	s.number++
-	s.in, s.goal = in, goal
+	s.in, s.goal, s.leaving = in, goal, false
 	s.seen, s.from, s.via = resize(s.seen, len(n.members)), resize(s.from, len(n.members)), resize(s.via, len(n.members))
 	clear(s.seen)
 	s.queue = s.queue[:0]
@@ -103,7 +105,7 @@ func (s *search) visitZone(n *Network, z int32, i ItemRef, from MemberRef) Membe
 	it, left := &n.items[i], s.unseen[z][:0]
 	for k, m := range s.unseen[z] {
 		switch {
-		case s.seen[m] || s.dead[m] || n.members[m].capacity == 0:
+		case s.seen[m] || s.dead[m] || !s.passes(&n.members[m]):
 		case it.slot(m) >= 0:
 			left = append(left, m)
 		case s.visit(n, m, i, from):
@@ -119,12 +121,15 @@ func (s *search) visitZone(n *Network, z int32, i ItemRef, from MemberRef) Membe
 func (s *search) visit(n *Network, m MemberRef, i ItemRef, from MemberRef) bool {
 	s.seen[m] = true
 	s.from[m], s.via[m] = from, i
-	if n.members[m].capacity == 0 {
+	if i >= 0 && !s.passes(&n.members[m]) || n.members[m].capacity == 0 {
 		return false
 	}
 	s.queue = append(s.queue, m)
 	return s.goal(&n.members[m])
 }
+
+// passes tells whether a path may lead over a member.
+func (s *search) passes(m *member) bool { return m.capacity > 0 && (s.leaving || m.turn == 0) }
 
 // push sends one unit along the path that ends in m.
 func (s *search) push(n *Network, m MemberRef) {
@@ -144,14 +149,19 @@ func (s *search) push(n *Network, m MemberRef) {
 // augment gives an item one more member along a path that ends in a member with room;
 // if only isn't nil, the path begins with one of those.
 func (n *Network) augment(ref ItemRef, only []MemberRef, in mode) bool {
+	n.find.start(n, in, func(m *member) bool { return m.room() > 0 })
+	return n.extend(ref, only)
+}
+
+// extend gives an item one more member along a path of the search that was started.
+func (n *Network) extend(ref ItemRef, only []MemberRef) bool {
 	s, it := &n.find, &n.items[ref]
-	s.start(n, in, func(m *member) bool { return m.room() > 0 })
 	end := none
 	if only == nil {
 		end = s.visitZones(n, ref, none, -1)
 	}
 	for _, m := range only {
-		if end == none && !s.dead[m] && it.slot(m) < 0 && n.allows(it, m, in) && s.visit(n, m, ref, none) {
+		if end == none && !s.dead[m] && it.slot(m) < 0 && n.allows(it, m, s.in) && s.visit(n, m, ref, none) {
 			end = m
 		}
 	}

@@ -30,6 +30,7 @@ func (n *Network) Solve() []ItemRef {
 	for _, i := range work {
 		n.bringHome(i)
 	}
+	n.shed(work)
 	n.balance()
 	n.requeue(work)
 	n.requeue(n.changed)
@@ -77,7 +78,7 @@ const (
 	costly  = 1e6  // the primary goes
 	crowds  = 1e9  // what is left is in one zone
 	strands = 1e12 // what is left are members that aren't preferred, of an item for which that matters
-	frees   = 1e8  // a gain: the member has too much
+	frees   = 1e8  // a gain: the member has too much, or leaves
 )
 
 // trim takes slots from an item that has more than it wants: those of the members with
@@ -91,6 +92,9 @@ func (n *Network) trim(ref ItemRef) {
 			g := m.last - n.harm(it, s.member)
 			if len(m.items) > m.capacity {
 				g += frees
+			}
+			if m.turn > 0 {
+				g += frees + frees/float64(m.turn)
 			}
 			if best == none || g > gain {
 				best, gain = s.member, g
@@ -131,6 +135,9 @@ func (n *Network) harm(it *item, m MemberRef) float64 {
 func (it *item) home() bool {
 	return slices.ContainsFunc(it.slots, func(s slot) bool { return slices.Contains(it.Prefer, s.member) })
 }
+
+// waits tells whether the item may be given only to members that it prefers.
+func (it *item) waits() bool { return it.Require && len(it.Prefer) > 0 && !it.home() }
 
 // anchored tells whether the item may give up m for a member that it prefers only: m is
 // the one preferred member of an item that needs one, or the item waits for one.
@@ -185,7 +192,7 @@ func (n *Network) evict(work []ItemRef) []ItemRef {
 // that don't have it yet.
 func (n *Network) withdraw(ref ItemRef) {
 	it := &n.items[ref]
-	if !it.Require || len(it.Prefer) == 0 || it.home() {
+	if !it.waits() {
 		return
 	}
 	for _, m := range n.Wanted(ref, nil) {
