@@ -72,7 +72,8 @@ func (b *Broker) register(r prometheus.Registerer) error {
 	}
 	for _, c := range []prometheus.Collector{
 		b.metrics.started, b.metrics.completed, b.metrics.readBytes, b.metrics.refreshFailures, b.metrics.pruned, b.metrics.denied,
-		journalCollector{b}, b.calls, b.disk.full, b.disk.errors, b.descriptors.errors,
+		journalCollector{b},
+		b.calls, b.disk.full, b.disk.errors, b.descriptors.errors,
 	} {
 		if err := r.Register(c); err != nil {
 			return err

@@ -38,8 +38,9 @@ func (s fileSource) find(f fragments.Fragment) (string, bool) {
 	return "", err == nil
 }
 
-// copied is find of a fragment that is about to be read by the gateway itself: release is to be called afterwards.
-func (s fileSource) copied(ctx context.Context, f fragments.Fragment) (path string, release func(), err error) {
+// copied is find of a fragment that is about to be read by the gateway itself: what is returned beside the path is to be
+// called afterwards.
+func (s fileSource) copied(ctx context.Context, f fragments.Fragment) (string, func(), error) {
 	if s.cache == nil {
 		return "", nil, objectcache.ErrUnfit
 	}

@@ -183,6 +183,6 @@ func TestProofOfACopy(t *testing.T) {
 
 	bad := l.put("b", 1000, "{\"a\":2}\n")
 	l.objects[bad.ContentPath()] = []byte("{\"a\":3}\n")
-	require.Equal(t, ask(t, p, bad, "").Clean, false)
+	require.False(t, ask(t, p, bad, "").Clean)
 	require.Equal(t, 2, lines.count())
 }

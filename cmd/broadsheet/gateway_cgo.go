@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -115,8 +116,8 @@ func (r *gatewayRole) closing(fn func() error) { r.closers = append(r.closers, f
 
 func (r *gatewayRole) close() error {
 	var errs []error
-	for i := len(r.closers) - 1; i >= 0; i-- {
-		errs = append(errs, r.closers[i]())
+	for _, closer := range slices.Backward(r.closers) {
+		errs = append(errs, closer())
 	}
 	return errors.Join(errs...)
 }
