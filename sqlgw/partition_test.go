@@ -22,10 +22,11 @@ func TestPartitionDocument(t *testing.T) {
 	require.True(t, found)
 	lines := strings.Split(strings.TrimSuffix(block, "\n"), "\n")
 	require.Greater(t, len(lines), 8)
-	gap := regexp.MustCompile(`  +`)
+	row := regexp.MustCompile(`^(\S.*?)  +(\S.*?)  +(\[.*\])  +(\S+)  +(\d)  +(\d)$`)
 	for _, line := range lines[1:] {
-		cells := gap.Split(line, -1)
-		require.Len(t, cells, 6, line)
+		cells := row.FindStringSubmatch(line)
+		require.NotNil(t, cells, line)
+		cells = cells[1:]
 		v := columnar.NewVectorBuilder(typeOf(t, strings.ReplaceAll(cells[0], ",", "|")))
 		if cells[1] == "NULL" {
 			v.AppendNull()
