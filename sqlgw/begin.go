@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"slices"
 	"sync"
@@ -98,8 +99,15 @@ func (g *Gateway) provesBegin(ctx context.Context, journal string, begin int64, 
 	}
 	first, err := g.firstOffset(ctx, journal, !empty)
 	switch {
-	case errors.Is(err, errNotTold):
-		return !empty && g.isPruned(ctx, journal), nil
+	case errors.Is(err, errNotTold) && !empty:
+		// The stores were listed meanwhile: if what is below is anywhere, they would have it as a rule.
+		again, err := g.cfg.Brokers.Fragments(ctx, journal)
+		if err != nil || len(again) == 0 || again[0].GetBegin() != begin {
+			return false, err
+		}
+		g.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "brokers don't know what became of the begin of a journal: it is taken to be removed",
+			slog.String("journal", journal), slog.Int64("begin", begin))
+		return true, nil
 	case err != nil:
 		return false, fmt.Errorf("begin of journal %s: %w", journal, err)
 	default:
@@ -111,17 +119,8 @@ func (g *Gateway) provesBegin(ctx context.Context, journal string, begin int64, 
 const beginPatience = 3 * time.Second
 
 // errNotTold is of a journal whose begin brokers don't know within that time: something below it may be with a broker
-// that hasn't stored it, or retention has removed what an epoch was about that is still listed.
+// that hasn't stored it, or was removed though an epoch that it is of is still listed.
 var errNotTold = errors.New("not known yet")
-
-// isPruned tells whether brokers remove what is old of a journal: then what the stores don't have at its begin is gone.
-func (g *Gateway) isPruned(ctx context.Context, journal string) bool {
-	listed, err := g.cfg.Brokers.List(ctx, &protocol.LabelSelector{Include: protocol.MustLabelSet(protocol.MetaLabelName, journal)})
-	return err == nil && len(listed) == 1 && listed[0].GetSpec().GetLabels().ValueOf(retentionLabel) == "enforced"
-}
-
-// retentionLabel is that by which journals opt in to retention (broker.LabelRetention).
-const retentionLabel = "broadsheet.dev/retention"
 
 // firstOffset is the first of a journal's that can be read. It waits while brokers don't know, unless that is not asked
 // for: for beginPatience, then the error is errNotTold. Of a journal without content it is as large as can be.

@@ -53,7 +53,7 @@ func (s *session) prepareReturning(ctx context.Context, p *parse.Returning, plan
 	}
 	return &statement{
 		session: s, params: params, told: told, names: s.visible,
-		columns: describeTold(q.columns, q.told),
+		columns: q.placed(describeTold(q.columns, q.told), q.origins),
 		begin: func(ctx context.Context, args *columnar.Batch) (execution, error) {
 			rows, err := plan.rows(ctx, &columnar.Batch{Len: 1, Cols: args.Cols[:n]})
 			if err != nil {

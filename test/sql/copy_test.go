@@ -49,13 +49,16 @@ func many(n int, end io.Reader) io.Reader {
 // then does something in the middle of the data, once, which goes on if there is no error.
 type then struct {
 	do   func() error
-	done bool
+	done chan struct{} // closed when it was done
+	once bool
 }
 
 func (r *then) Read(p []byte) (int, error) {
-	if !r.done {
-		r.done = true
-		if err := r.do(); err != nil {
+	if !r.once {
+		r.once = true
+		err := r.do()
+		close(r.done)
+		if err != nil {
 			return 0, err
 		}
 	}
@@ -80,13 +83,13 @@ func TestTornCopyOfManyLeavesNothing(t *testing.T) {
 			return vanishing{torn}
 		}, ""},
 		"the session is ended": {size, func(t *testing.T, torn *pgx.Conn) io.Reader {
-			return &then{do: func() error {
+			return &then{done: make(chan struct{}), do: func() error {
 				_, err := conn.Exec(t.Context(), "SELECT pg_terminate_backend("+pid(torn)+")")
 				return err
 			}}
 		}, "57P01"},
 		"it is canceled": {size, func(t *testing.T, torn *pgx.Conn) io.Reader {
-			return &then{do: func() error {
+			return &then{done: make(chan struct{}), do: func() error {
 				_, err := conn.Exec(t.Context(), "SELECT pg_cancel_backend("+pid(torn)+")")
 				return err
 			}}
@@ -94,8 +97,12 @@ func TestTornCopyOfManyLeavesNothing(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			torn := connect(t)
-			_, err := torn.PgConn().CopyFrom(t.Context(), many(c.size, c.end(t, torn)), into)
+			end := c.end(t, torn)
+			_, err := torn.PgConn().CopyFrom(t.Context(), many(c.size, end), into)
 			require.Error(t, err)
+			if d, ok := end.(*then); ok {
+				<-d.done // What is done is of the connection that is used below.
+			}
 			if e, ok := errors.AsType[*pgconn.PgError](err); ok && c.code != "" {
 				require.Equal(t, c.code, e.Code)
 			}
@@ -118,7 +125,7 @@ func TestKilledCopyLeavesNothing(t *testing.T) {
 	require.NoError(t, err)
 	exec(t, conn, "CREATE TABLE killed "+tornTable)
 	exec(t, conn, "INSERT INTO killed VALUES (1, 'before')")
-	_, err = conn.PgConn().CopyFrom(t.Context(), many(8<<20, &then{do: func() error {
+	_, err = conn.PgConn().CopyFrom(t.Context(), many(8<<20, &then{done: make(chan struct{}), do: func() error {
 		s.Kill()
 		return io.ErrUnexpectedEOF
 	}}), "COPY killed FROM STDIN")
