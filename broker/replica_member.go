@@ -196,13 +196,9 @@ func (e *entry) resetAbove(hit fragments.Hit) (int64, bool) {
 	return 0, false
 }
 
-// listsBelow tells whether a hole that ends at an entry has offsets of former epochs which are listed: their
-// bytes are with members of them until the stores have them (R5), and a listing of the stores may be older
-// than that.
+// listsBelow tells whether a hole that ends at an entry has offsets of former epochs which are listed, and weren't
+// pruned: their bytes are with members of them until the stores have them (R5), and a listing of the stores may be
+// older than that.
 func (e *entry) listsBelow(hit fragments.Hit) bool {
-	if hit.Outcome != fragments.Hole || len(e.epochs) < 2 {
-		return false
-	}
-	last, _ := e.epochs.Last()
-	return max(hit.Offset, e.epochs[0].Start) < min(hit.Entry.Begin, last.Start)
+	return hit.Outcome == fragments.Hole && e.epochs.LivesBetween(hit.Offset, hit.Entry.Begin)
 }

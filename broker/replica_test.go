@@ -341,6 +341,8 @@ func TestRetention(t *testing.T) {
 		require.NoError(t, wait(t.Context(), 3*time.Hour))
 		synctest.Wait()
 		require.Len(t, l.stored(), 1, "the last one stays")
+		last, _ := l.env.entry(l.id).epochs.Last()
+		require.EqualValues(t, len("onetwo"), last.Pruned, "others are told that nothing is missing")
 		require.NoError(t, l.close())
 	})
 	now := time.Unix(1000, 0)

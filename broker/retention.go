@@ -3,11 +3,13 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
+	"broadsheet.dev/broadsheet/broker/epoch"
 	"broadsheet.dev/broadsheet/fragments"
 	"broadsheet.dev/broadsheet/fragments/store"
 	"broadsheet.dev/broadsheet/protocol"
@@ -72,8 +74,16 @@ func (r *replica) prune(ctx context.Context, list []fragments.Fragment) []fragme
 	if keep == 0 {
 		return list
 	}
+	old := prunable(list, r.env.now().Add(-keep-r.env.retentionGrace))
+	if len(old) == 0 {
+		return list
+	}
+	if err := r.giveUp(ctx, e, old); err != nil {
+		r.log.LogAttrs(ctx, slog.LevelWarn, "nothing pruned", slog.Any("error", err))
+		return list
+	}
 	gone := make(map[fragments.Fragment]bool)
-	for _, f := range prunable(list, r.env.now().Add(-keep-r.env.retentionGrace)) {
+	for _, f := range old {
 		if r.env.contents.inUse(f) {
 			break
 		}
@@ -86,6 +96,27 @@ func (r *replica) prune(ctx context.Context, list []fragments.Fragment) []fragme
 		gone[f] = true
 	}
 	return slices.DeleteFunc(list, func(f fragments.Fragment) bool { return gone[f] })
+}
+
+// giveUp writes to the journal's epochs what is about to be pruned. So epochs whose bytes are gone can leave the list, and
+// readers don't wait for members that might still have some.
+func (r *replica) giveUp(ctx context.Context, e *entry, old []fragments.Fragment) error {
+	end := int64(0)
+	for _, f := range old {
+		end = max(end, f.End)
+	}
+	next := e.epochs.Prune(end).Retire(r.covers)
+	if slices.EqualFunc(next, e.epochs, func(a, b epoch.Epoch) bool { return a.Number == b.Number && a.Pruned == b.Pruned }) {
+		return nil
+	}
+	_, recorded, err := r.env.recordEpochs(ctx, e, next)
+	if err != nil {
+		return err
+	}
+	if !recorded {
+		return fmt.Errorf("journal %s: its epochs or its primary have just changed", r.id.Journal)
+	}
+	return nil
 }
 
 func (r *replica) removeStored(ctx context.Context, f fragments.Fragment) error {

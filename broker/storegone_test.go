@@ -13,7 +13,9 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"broadsheet.dev/broadsheet/broker"
 	"broadsheet.dev/broadsheet/broker/brokertest"
+	"broadsheet.dev/broadsheet/broker/epoch"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/protocol"
 )
@@ -122,6 +124,55 @@ func TestPrunedBegin(t *testing.T) {
 		require.EqualValues(t, 2000, messages[0].GetOffset())
 	}
 	require.InDelta(t, before+1, listings(t, b), 0)
+}
+
+// TestReadOverPruned: what retention removed is no hole that a member of a former epoch may still fill. Readers go over it
+// at once, however young the next fragment is, and the epoch leaves the list.
+func TestReadOverPruned(t *testing.T) {
+	b := brokertest.New(t, brokertest.Config{Adjust: func(c *broker.Config) { c.RetentionGrace = 1 }})
+	ctx := bounded(t)
+	spec := brokertest.Spec("a/journal")
+	spec.Fragment.Length = 1 << 10
+	spec.Fragment.RefreshInterval = durationpb.New(time.Second)
+	spec.Fragment.Retention = durationpb.New(time.Second)
+	spec.Labels = protocol.MustLabelSet(broker.LabelRetention, broker.RetentionEnforced)
+	b.Create(spec)
+	for at := int64(0); at < 8000; at += 2000 {
+		mustAppend(ctx, t, b, "a/journal", pattern(at, at+2000))
+	}
+	pruned := func() bool { begins := storedBegins(ctx, t, b); return len(begins) > 0 && begins[0] > 0 }
+	awaitCondition(ctx, t, pruned)
+
+	brokertest.New(t, brokertest.Config{Join: b, Suffix: "other"})
+	spec.Replication = 2
+	setStores(ctx, t, b, spec, "file:///")
+	awaitCondition(ctx, t, func() bool {
+		listed, err := listAll(ctx, b.Client(), &protocol.ListRequest{Selector: nameSelector("a/journal")})
+		require.NoError(t, err)
+		return len(listed[0].GetRoute().GetMembers()) == 2
+	})
+	mustAppend(ctx, t, b, "a/journal", pattern(8000, 10000))
+	list := epochsOf(ctx, t, b, "a/journal")
+	last, _ := list.Last()
+	require.Greater(t, last.Number, int64(1), "another route began another epoch")
+	stream, err := b.Client().Read(ctx, &protocol.ReadRequest{Journal: "a/journal", Block: true})
+	require.NoError(t, err)
+	first, err := stream.Recv()
+	require.NoError(t, err)
+	require.Equal(t, protocol.Status_OK, first.GetStatus())
+	require.Positive(t, first.GetOffset())
+	awaitCondition(ctx, t, func() bool { return len(epochsOf(ctx, t, b, "a/journal")) == 1 })
+}
+
+// epochsOf a journal, as etcd has them.
+func epochsOf(ctx context.Context, t *testing.T, b *brokertest.Broker, journal string) epoch.List {
+	t.Helper()
+	resp, err := b.Etcd.Get(ctx, broker.DefaultPrefix+"/epochs/"+journal)
+	require.NoError(t, err)
+	require.Len(t, resp.Kvs, 1)
+	l, _, err := epoch.Decode(resp.Kvs[0].GetValue())
+	require.NoError(t, err)
+	return l
 }
 
 // listings of file:/// that a broker has made.

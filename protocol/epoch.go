@@ -21,6 +21,9 @@ func (x *Epoch) Validate() error {
 	if x.GetStart() < 0 {
 		return invalidField("Start", "invalid Start (%d; expected >= 0)", x.GetStart())
 	}
+	if x.GetPruned() != 0 && x.GetPruned() <= x.GetStart() {
+		return invalidField("Pruned", "invalid Pruned (%d; expected 0 or > %d)", x.GetPruned(), x.GetStart())
+	}
 	for i, m := range x.GetMembers() {
 		if err := m.Validate(); err != nil {
 			return withinIndex("Members", i, err)

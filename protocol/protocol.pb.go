@@ -1599,7 +1599,10 @@ type Epoch struct {
 	// Reset: offsets up to the start were skipped. Either an operator gave up what the epochs before may
 	// have held there, and the registers say so; or an append jumped to the end of what is stored, and
 	// nothing was given up.
-	Reset_        bool `protobuf:"varint,5,opt,name=reset,proto3" json:"reset,omitempty"`
+	Reset_ bool `protobuf:"varint,5,opt,name=reset,proto3" json:"reset,omitempty"`
+	// Pruned: the journal's retention gave up what was stored of the epoch below this offset. It is 0, or
+	// above the start.
+	Pruned        int64 `protobuf:"varint,6,opt,name=pruned,proto3" json:"pruned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1667,6 +1670,13 @@ func (x *Epoch) GetReset_() bool {
 		return x.Reset_
 	}
 	return false
+}
+
+func (x *Epoch) GetPruned() int64 {
+	if x != nil {
+		return x.Pruned
+	}
+	return 0
 }
 
 // EpochList is a journal's epochs: the value of {prefix}/epochs/{journal} in etcd.
@@ -3266,13 +3276,14 @@ const file_broker_protocol_protocol_proto_rawDesc = "" +
 	"\x03end\x18\x03 \x01(\x03R\x03end\x12\x18\n" +
 	"\asuspect\x18\x04 \x01(\bR\asuspect\x12\x1a\n" +
 	"\bpromised\x18\x05 \x01(\x03R\bpromised\x120\n" +
-	"\tregisters\x18\x06 \x01(\v2\x12.protocol.LabelSetR\tregisters\"\xf7\x01\n" +
+	"\tregisters\x18\x06 \x01(\v2\x12.protocol.LabelSetR\tregisters\"\x8f\x02\n" +
 	"\x05Epoch\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x120\n" +
 	"\amembers\x18\x02 \x03(\v2\x16.protocol.Epoch.MemberR\amembers\x12\x14\n" +
 	"\x05start\x18\x03 \x01(\x03R\x05start\x120\n" +
 	"\tregisters\x18\x04 \x01(\v2\x12.protocol.LabelSetR\tregisters\x12\x14\n" +
-	"\x05reset\x18\x05 \x01(\bR\x05reset\x1aF\n" +
+	"\x05reset\x18\x05 \x01(\bR\x05reset\x12\x16\n" +
+	"\x06pruned\x18\x06 \x01(\x03R\x06pruned\x1aF\n" +
 	"\x06Member\x12(\n" +
 	"\x02id\x18\x01 \x01(\v2\x18.protocol.ProcessSpec.IDR\x02id\x12\x12\n" +
 	"\x04disk\x18\x02 \x01(\fR\x04disk\"w\n" +

@@ -21,7 +21,7 @@ func documented() epoch.List {
 	a := epoch.Member{Broker: epoch.Broker{Zone: "zone-1", Suffix: "broker-1"}, Disk: epoch.Disk{0xd1, 15: 1}}
 	b := epoch.Member{Broker: epoch.Broker{Zone: "zone-2", Suffix: "broker-2"}, Disk: epoch.Disk{0xd2, 15: 2}}
 	return epoch.List{
-		{Number: 3, Members: []epoch.Member{a, b}, Start: 1000, Registers: protocol.MustLabelSet("author", "7")},
+		{Number: 3, Members: []epoch.Member{a, b}, Start: 1000, Registers: protocol.MustLabelSet("author", "7"), Pruned: 1200},
 		{Number: 4, Start: 2000, Registers: protocol.MustLabelSet("author", "7")},
 		{
 			Number: 5, Members: []epoch.Member{b}, Start: 1000 + epoch.Span, Reset: true,
@@ -65,6 +65,7 @@ func TestDecodeDocumented(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, b, again)
 	require.Equal(t, documented()[0].Members, l[0].Members)
+	require.EqualValues(t, 1200, l[0].Pruned)
 	require.True(t, l[1].Closed())
 	require.True(t, l[2].Reset)
 	require.Equal(t, "5", l[2].Registers.ValueOf(epoch.ResetLabel))
@@ -91,6 +92,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"gap", encode(func(p *protocol.EpochList) { p.Epochs[2].Number = 6 }), "Epochs[2].Number: invalid Number (6; expected 5)"},
 		{"no number", encode(func(p *protocol.EpochList) { p.Epochs[0].Number = 0 }), "Epochs[0].Number: invalid Number (0; expected >= 1)"},
 		{"start goes back", encode(func(p *protocol.EpochList) { p.Epochs[1].Start = 999 }), "Epochs[1].Start: invalid Start (999; expected >= 1000)"},
+		{"pruned below its start", encode(func(p *protocol.EpochList) { p.Epochs[0].Pruned = 1000 }), "Epochs[0].Pruned: invalid Pruned (1000; expected 0 or > 1000)"},
 		{"start below 0", encode(func(p *protocol.EpochList) { p.Epochs[0].Start = -1 }), "Epochs[0].Start: invalid Start (-1; expected >= 0)"},
 		{"disk is cut", encode(func(p *protocol.EpochList) { p.Epochs[0].Members[0].Disk = []byte{1} }), "Epochs[0].Members[0].Disk: invalid length (1; expected 16)"},
 		{"member twice", encode(func(p *protocol.EpochList) { p.Epochs[0].Members[1].Id = p.GetEpochs()[0].GetMembers()[0].GetId() }), "Epochs[0].Members[1]: isn't unique and in ascending order (zone-1/broker-1)"},

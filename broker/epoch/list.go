@@ -53,7 +53,13 @@ type Epoch struct {
 	// Reset tells that offsets were skipped (R7): an operator gave up what the epochs before
 	// may have had, or there was a Jump.
 	Reset bool
+	// Pruned is the offset below which the journal's retention gave up what was stored of the epoch; 0 if
+	// it gave up nothing.
+	Pruned int64
 }
+
+// kept is where in the epoch begins what wasn't given up by retention.
+func (e Epoch) kept() int64 { return max(e.Start, e.Pruned) }
 
 // givesUp tells whether an operator gave up what the epochs before may have had. It has the
 // registers that such a reset leaves, and a jump hasn't.
@@ -92,8 +98,35 @@ func (l List) Next() int64 {
 // with returns the list followed by another epoch.
 func (l List) with(e Epoch) List { return append(slices.Clip(l), e) }
 
+// Prune returns the list in which the journal's retention gives up what is stored below an offset. It is to be
+// written before that is removed: afterwards nothing else tells it from what never was stored.
+func (l List) Prune(end int64) List {
+	l = slices.Clone(l)
+	for i := range l {
+		upto := end
+		if i+1 < len(l) {
+			upto = min(end, l[i+1].Start)
+		}
+		if upto > l[i].kept() {
+			l[i].Pruned = upto
+		}
+	}
+	return l
+}
+
+// LivesBetween tells whether a range has offsets of epochs before the last that retention didn't give up: their
+// bytes are with members until the stores have them (R5).
+func (l List) LivesBetween(begin, end int64) bool {
+	for i := 1; i < len(l); i++ {
+		if max(begin, l[i-1].kept()) < min(end, l[i].Start) {
+			return true
+		}
+	}
+	return false
+}
+
 // Retire returns the list without those epochs at its front whose whole range is in the
-// stores, as covered tells of a range [begin, end), or was given up by a reset that isn't the
+// stores, as covered tells of a range [begin, end), or was given up: by retention, or by a reset that isn't the
 // last epoch (R5). The last epoch stays.
 func (l List) Retire(covered func(begin, end int64) bool) List {
 	for i := len(l) - 2; i > 0; i-- {
@@ -102,7 +135,7 @@ func (l List) Retire(covered func(begin, end int64) bool) List {
 			break
 		}
 	}
-	for len(l) > 1 && covered(l[0].Start, l[1].Start) {
+	for len(l) > 1 && (l[0].Pruned >= l[1].Start || covered(l[0].kept(), l[1].Start)) {
 		l = l[1:]
 	}
 	return l
@@ -121,7 +154,7 @@ func (l List) Encode(createRevision int64) ([]byte, error) {
 func (l List) Proto(createRevision int64) *protocol.EpochList {
 	out := &protocol.EpochList{Version: protocol.EpochListVersion, CreateRevision: createRevision}
 	for _, e := range l {
-		p := &protocol.Epoch{Number: e.Number, Start: e.Start, Registers: e.Registers, Reset_: e.Reset}
+		p := &protocol.Epoch{Number: e.Number, Start: e.Start, Registers: e.Registers, Reset_: e.Reset, Pruned: e.Pruned}
 		for _, m := range e.Members {
 			p.Members = append(p.Members, &protocol.Epoch_Member{
 				Id: &protocol.ProcessSpec_ID{Zone: m.Zone, Suffix: m.Suffix}, Disk: bytes.Clone(m.Disk[:]),
@@ -149,7 +182,7 @@ func FromProto(p *protocol.EpochList) (List, error) {
 	}
 	l := make(List, 0, len(p.GetEpochs()))
 	for _, e := range p.GetEpochs() {
-		out := Epoch{Number: e.GetNumber(), Start: e.GetStart(), Registers: e.GetRegisters(), Reset: e.GetReset_()}
+		out := Epoch{Number: e.GetNumber(), Start: e.GetStart(), Registers: e.GetRegisters(), Reset: e.GetReset_(), Pruned: e.GetPruned()}
 		if out.Registers == nil {
 			out.Registers = new(protocol.LabelSet)
 		}

@@ -85,6 +85,11 @@ func (s *scenario) event(line string) string {
 	case "retire":
 		s.list = s.list.Retire(covers(s.t, rest))
 		return s.describe()
+	case "prune":
+		s.list = s.list.Prune(args["end"])
+		return s.describe()
+	case "lives":
+		return strconv.FormatBool(s.list.LivesBetween(args["begin"], args["end"]))
 	case "bound":
 		return spell(s.list.Bound(args["stored"]))
 	case "keep":
@@ -205,6 +210,9 @@ func describeEpoch(e epoch.Epoch) string {
 	words := []string{fmt.Sprintf("%d{%s} at %s", e.Number, strings.Join(names, " "), spell(e.Start))}
 	for _, l := range e.Registers.GetLabels() {
 		words = append(words, l.GetName()+"="+l.GetValue())
+	}
+	if e.Pruned != 0 {
+		words = append(words, "pruned below "+spell(e.Pruned))
 	}
 	if e.Reset {
 		words = append(words, "reset")
