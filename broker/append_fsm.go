@@ -258,7 +258,7 @@ func (f *appendFSM) ticket() *ticket {
 	return &ticket{
 		spec: f.resolved.spec, offset: f.req.GetOffset(), check: f.req.GetCheckRegisters(),
 		union: f.req.GetUnionRegisters(), subtract: f.req.GetSubtractRegisters(), suspend: f.req.GetSuspend(),
-		size: f.size,
+		size: f.size, synced: f.req.GetSynced(),
 	}
 }
 

@@ -108,7 +108,7 @@ func (in *intake) append(m *streaming.AppendStreamRequest_Append) (*streamAppend
 	in.sequence++
 	a := &streamAppend{sequence: m.GetSequence(), of: r}
 	a.offset, a.check, a.union, a.subtract = m.GetOffset(), m.GetCheckRegisters(), m.GetUnionRegisters(), m.GetSubtractRegisters()
-	a.run = &r.order
+	a.run, a.synced = &r.order, m.GetSynced()
 	if m.GetMore() {
 		in.partial = a
 	}

@@ -167,7 +167,8 @@ func (s *appendStream) dispatchAlike(ctx context.Context, l *lane, batch []*stre
 	if len(groups) == 0 {
 		return
 	}
-	if len(p.peers) == 0 && r.env.mode == spool.Replicated {
+	forDisk := r.env.mode == spool.Synced || slices.ContainsFunc(groups, func(g *sentGroup) bool { return g.synced })
+	if len(p.peers) == 0 && !forDisk {
 		r.settleAll(groups, p) // There is nothing to wait for.
 		return
 	}

@@ -202,6 +202,7 @@ func (p *laneProxy) next(a *streamAppend, m *streaming.AppendStreamRequest) (*st
 	out := &streaming.AppendStreamRequest_Append{
 		Sequence: p.sequence, Handle: handle, Offset: a.offset,
 		CheckRegisters: a.check, UnionRegisters: a.union, SubtractRegisters: a.subtract,
+		Synced: a.synced,
 	}
 	m.Appends = append(m.Appends, out)
 	return out, true

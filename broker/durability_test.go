@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"broadsheet.dev/broadsheet/broker/brokertest"
+	"broadsheet.dev/broadsheet/fragments/spool"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/protocol"
 )
@@ -43,6 +44,20 @@ func (d *slowDisk) release(err error) {
 		close(d.held)
 		d.held = nil
 	}
+}
+
+// begun is how many syncs there have been.
+func (d *slowDisk) begun() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.syncs
+}
+
+// waiters is how many syncs are held up.
+func (d *slowDisk) waiters() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.waiting
 }
 
 func (d *slowDisk) sync(do func() error) error {
@@ -160,6 +175,51 @@ func TestNothingIsToldBeforeItIsDurable(t *testing.T) {
 	require.NoError(t, g.Wait())
 	require.EqualValues(t, 18, mustAppend(ctx, t, b, "a/journal", "").GetCommit().GetEnd())
 	require.Equal(t, "firstnext.unsynced", mustRead(ctx, t, b, "a/journal", 0))
+}
+
+// TestSyncedAppends: where replicated is enough for others, an append that asks to be on disk is acknowledged once it is on that
+// of every member, whoever has a slow one; as is one of a stream, or without content. Others don't wait for it.
+func TestSyncedAppends(t *testing.T) {
+	for _, slow := range []string{"first", "second", "alone"} {
+		t.Run(slow, func(t *testing.T) {
+			disk := &slowDisk{FS: vfs.NewMem()}
+			t.Cleanup(func() { disk.release(nil) })
+			config := brokertest.Config{Mode: spool.Replicated, Zone: "a"}
+			if slow != "second" {
+				config.FS = disk
+			}
+			b := brokertest.New(t, config)
+			ctx, spec := bounded(t), brokertest.Spec("a/journal")
+			if slow != "alone" {
+				config = brokertest.Config{Mode: spool.Replicated, Zone: "b", Join: b}
+				if slow == "second" {
+					config.FS = disk
+				}
+				brokertest.New(t, config)
+				spec.Replication = 2
+			}
+			b.Create(spec)
+			mustAppend(ctx, t, b, "a/journal", "first")
+			disk.hold()
+			g := task.New(ctx, "test")
+			synced := appendInBackground(g, b, &protocol.AppendRequest{Journal: "a/journal", Synced: true}, "synced")
+			awaitCondition(ctx, t, func() bool { return disk.waiters() > 0 })
+			require.Equal(t, "first", mustReadTo(ctx, t, b, "a/journal", 0, 5))
+			require.Empty(t, synced)
+			disk.release(nil)
+			out := <-synced
+			require.NoError(t, out.err)
+			require.EqualValues(t, 11, out.resp.GetCommit().GetEnd())
+
+			mustAppend(ctx, t, b, "a/journal", "memory")
+			before := disk.begun()
+			barrier, err := appendWith(ctx, b.Client(), &protocol.AppendRequest{Journal: "a/journal", Synced: true}, "")
+			require.NoError(t, err)
+			require.EqualValues(t, 17, barrier.GetCommit().GetEnd())
+			require.Greater(t, disk.begun(), before, "what is in memory only is synced")
+			require.NoError(t, g.Wait())
+		})
+	}
 }
 
 // TestAppendsShareSyncs: those that are written while one syncs share the next.

@@ -69,6 +69,7 @@ type group struct {
 	tickets []*ticket
 	writes  []*ticket // those with content that is to be written
 	changed bool      // registers are to be set
+	synced  bool      // it is acknowledged once it is on every member's disk, whatever the mode is
 
 	done chan struct{} // closed once the group has an outcome
 	err  error         // of the outcome
@@ -118,6 +119,7 @@ func (g *group) add(t *ticket) ruling {
 
 func (g *group) join(t *ticket, o outcome) {
 	t.result = o
+	g.synced = g.synced || t.synced
 	g.tickets = append(g.tickets, t)
 }
 

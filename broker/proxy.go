@@ -52,6 +52,7 @@ func (b *Broker) proxyAppend(ctx context.Context, res resolution, first *protoco
 		Header: proxyHeader(res.header, primary), Journal: first.GetJournal(), Offset: first.GetOffset(),
 		CheckRegisters: first.GetCheckRegisters(), UnionRegisters: first.GetUnionRegisters(),
 		SubtractRegisters: first.GetSubtractRegisters(), Suspend: first.GetSuspend(), MinEtcdRevision: first.GetMinEtcdRevision(),
+		Synced: first.GetSynced(),
 	}
 	for {
 		if err := stream.Send(req); err != nil {

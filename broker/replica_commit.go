@@ -204,7 +204,7 @@ func (l *leader) write(s *sentGroup) error {
 	if !s.asked {
 		return nil
 	}
-	return p.propose(r, last, delta-int64(last.Len()))
+	return p.propose(r, s, last, delta-int64(last.Len()))
 }
 
 func (r *replica) writeSpool(p []byte) error {
@@ -222,12 +222,13 @@ func (p *pipeline) sendContent(content mem.Buffer, delta int64) error {
 	return p.send(&protocol.ReplicateRequest{ContentDelta: delta}, content)
 }
 
-// propose the spool's fragment, with the last of its content, to all peers.
-func (p *pipeline) propose(r *replica, content mem.Buffer, delta int64) error {
+// propose the spool's fragment, of which a group is the end, with the last of its content, to all peers.
+func (p *pipeline) propose(r *replica, g *sentGroup, content mem.Buffer, delta int64) error {
 	state := r.spool.State()
 	p.told = state.Watermark
 	req := &protocol.ReplicateRequest{
 		Proposal: proposal(r.id.Journal, state), Registers: state.Registers, Acknowledge: true, Watermark: state.Watermark,
+		Synced: g.synced,
 	}
 	if content.Len() > 0 {
 		req.ContentDelta = delta
@@ -325,7 +326,7 @@ func (r *replica) settle(p *pipeline, g *sentGroup) {
 
 // await until every member has the group, and what was before it.
 func (r *replica) await(p *pipeline, g *sentGroup) error {
-	if err := g.commit.Durable(context.Background()); err != nil {
+	if err := awaitDurable(context.Background(), g.commit, g.synced); err != nil {
 		return r.diskFailed(fmt.Errorf("journal %s: append up to offset %d: %w", r.id.Journal, g.head.end, err))
 	}
 	if g.asked {
@@ -337,6 +338,14 @@ func (r *replica) await(p *pipeline, g *sentGroup) error {
 		return status.Error(codes.Unavailable, fmt.Sprintf("journal %s: the lease of this broker has run out", r.id.Journal))
 	}
 	return r.diskFailed(r.acknowledge(&ackedHead{end: g.head.end, registers: g.head.registers, codec: g.head.codec, epoch: p.epoch.Number, sole: len(p.peers) == 0}))
+}
+
+// awaitDurable waits until a commit is as durable here as the mode, or who appends, asks for.
+func awaitDurable(ctx context.Context, c *spool.Commit, synced bool) error {
+	if synced {
+		return c.Synced(ctx)
+	}
+	return c.Durable(ctx)
 }
 
 // complete a group that every member has.

@@ -100,13 +100,15 @@ type follower struct {
 	stream  replicateServer
 	header  *protocol.Header // for the first answer; then nil
 
-	epoch   int64           // that was joined; 0 before
-	answers chan unanswered // nil if they are given at once
+	epoch   int64 // that was joined; 0 before
+	group   *task.Group
+	answers chan unanswered // nil while they are given at once
 }
 
 // unanswered is a proposal that is to be answered once it is durable.
 type unanswered struct {
 	commit *spool.Commit
+	synced bool // whatever the mode is
 	resp   *protocol.ReplicateResponse
 }
 
@@ -117,20 +119,25 @@ func (f *follower) run(ctx context.Context) error {
 	if err := f.stream.Send(&protocol.ReplicateResponse{Header: f.header, State: f.state()}); err != nil {
 		return err
 	}
-	group := task.New(ctx, "replicate "+f.replica.id.Journal)
+	f.group = task.New(ctx, "replicate "+f.replica.id.Journal)
 	if f.replica.env.mode == spool.Synced {
-		f.answers = make(chan unanswered, maxUnanswered)
-		group.Go("answer", f.answer)
+		f.answerBeside()
 	}
-	err := f.receive(group.Context())
+	err := f.receive(f.group.Context())
 	if f.answers != nil {
 		close(f.answers)
 	}
-	err = errors.Join(err, group.Wait())
+	err = errors.Join(err, f.group.Wait())
 	if f.replica.spool.Delta() > 0 {
 		err = errors.Join(err, f.replica.diskFailed(f.replica.spool.Rollback()))
 	}
 	return err
+}
+
+// answerBeside begins to answer proposals in a task, as that waits for the disk. It goes on to the stream's end.
+func (f *follower) answerBeside() {
+	f.answers = make(chan unanswered, maxUnanswered)
+	f.group.Go("answer", f.answer)
 }
 
 func (f *follower) state() *protocol.ReplicateResponse_State {
@@ -246,6 +253,9 @@ func (f *follower) propose(ctx context.Context, req *protocol.ReplicateRequest) 
 				r.id.Journal, p.GetBegin(), p.GetEnd(), s.Begin, s.End)
 		}
 	}
+	if req.GetSynced() && f.answers == nil {
+		f.answerBeside()
+	}
 	switch {
 	case !req.GetAcknowledge():
 		return nil
@@ -253,7 +263,7 @@ func (f *follower) propose(ctx context.Context, req *protocol.ReplicateRequest) 
 		return f.stream.Send(resp)
 	}
 	select {
-	case f.answers <- unanswered{commit, resp}:
+	case f.answers <- unanswered{commit, req.GetSynced(), resp}:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -272,7 +282,11 @@ func (f *follower) applyProposal(p *protocol.Fragment, registers *protocol.Label
 				return nil, action, err
 			}
 		case action == proposalRollback:
-			return nil, action, r.spool.Rollback()
+			if err := r.spool.Rollback(); err != nil {
+				return nil, action, err
+			}
+			c, err := r.spool.Commit(nil) // All that is there may be asked to be on disk.
+			return c, action, err
 		case action == proposalCommit:
 			changed := registers
 			if protocol.LabelSetsEqual(registers, v.state.Registers) {
@@ -306,7 +320,7 @@ func (f *follower) roll(v spoolView, p *protocol.Fragment) error {
 func (f *follower) answer(ctx context.Context) error {
 	for a := range f.answers {
 		if a.commit != nil {
-			if err := a.commit.Durable(ctx); err != nil {
+			if err := awaitDurable(ctx, a.commit, a.synced); err != nil {
 				return f.replica.diskFailed(fmt.Errorf("journal %s: append up to offset %d: %w", f.replica.id.Journal, a.commit.End, err))
 			}
 		}

@@ -16,6 +16,7 @@ type ticket struct {
 	check           *protocol.LabelSelector
 	union, subtract *protocol.LabelSet
 	suspend         protocol.AppendRequest_Suspend
+	synced          bool // acknowledged once it is on every member's disk, whatever the mode is
 	size            int64
 	sum             [20]byte // SHA-1 of the content
 	content         io.Reader
@@ -67,7 +68,7 @@ func (t *ticket) complete(o outcome) {
 
 // isBarrier tells whether the append only asks for the write head.
 func (t *ticket) isBarrier() bool {
-	return t.size == 0 && t.offset == 0 && t.union == nil && t.subtract == nil && !t.checks() &&
+	return t.size == 0 && !t.synced && t.offset == 0 && t.union == nil && t.subtract == nil && !t.checks() &&
 		t.suspend <= protocol.AppendRequest_SUSPEND_NO_RESUME
 }
 

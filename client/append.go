@@ -29,6 +29,9 @@ type AppendParams struct {
 	Union, Subtract *protocol.LabelSet
 	// Suspend says how to deal with a suspended journal; the zero value resumes it.
 	Suspend protocol.AppendRequest_Suspend
+	// Synced asks that the append be acknowledged only once it is on the disks of all members, whatever the
+	// brokers' own mode is. Other brokers than Broadsheet's don't know of it.
+	Synced bool
 }
 
 func (p AppendParams) request() *protocol.AppendRequest {
@@ -39,6 +42,7 @@ func (p AppendParams) request() *protocol.AppendRequest {
 		UnionRegisters:    p.Union,
 		SubtractRegisters: p.Subtract,
 		Suspend:           p.Suspend,
+		Synced:            p.Synced,
 	}
 }
 

@@ -108,6 +108,7 @@ func (f *streamFSM) batch(queue []*streamAppend) (*streaming.AppendStreamRequest
 		out.Appends = append(out.Appends, &streaming.AppendStreamRequest_Append{
 			Sequence: a.sequence, Handle: h.number, Content: a.content, Offset: a.params.Offset,
 			CheckRegisters: a.params.Check, UnionRegisters: a.params.Union, SubtractRegisters: a.params.Subtract,
+			Synced: a.params.Synced,
 		})
 		size += a.size()
 		n++

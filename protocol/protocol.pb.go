@@ -1169,8 +1169,11 @@ type AppendRequest struct {
 	Suspend AppendRequest_Suspend `protobuf:"varint,9,opt,name=suspend,proto3,enum=protocol.AppendRequest_Suspend" json:"suspend,omitempty"`
 	// Min etcd revision to await before the journal is resolved.
 	MinEtcdRevision int64 `protobuf:"varint,10,opt,name=min_etcd_revision,json=minEtcdRevision,proto3" json:"min_etcd_revision,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Synced: the append is acknowledged only once it is on the disks of all members, whatever the brokers' own mode
+	// is. An addition of Broadsheet.
+	Synced        bool `protobuf:"varint,100,opt,name=synced,proto3" json:"synced,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AppendRequest) Reset() {
@@ -1271,6 +1274,13 @@ func (x *AppendRequest) GetMinEtcdRevision() int64 {
 		return x.MinEtcdRevision
 	}
 	return 0
+}
+
+func (x *AppendRequest) GetSynced() bool {
+	if x != nil {
+		return x.Synced
+	}
+	return false
 }
 
 // AppendResponse tells what was committed, and the registers thereafter.
@@ -1396,7 +1406,9 @@ type ReplicateRequest struct {
 	Align *ReplicateRequest_Align `protobuf:"bytes,101,opt,name=align,proto3" json:"align,omitempty"`
 	// Watermark is the offset up to which all members hold the journal, as far as the
 	// primary knows. It goes with any message after an align, or alone.
-	Watermark     int64 `protobuf:"varint,102,opt,name=watermark,proto3" json:"watermark,omitempty"`
+	Watermark int64 `protobuf:"varint,102,opt,name=watermark,proto3" json:"watermark,omitempty"`
+	// Synced, with a proposal: it is answered only once it is on disk here, whatever the broker's own mode is.
+	Synced        bool `protobuf:"varint,103,opt,name=synced,proto3" json:"synced,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1499,6 +1511,13 @@ func (x *ReplicateRequest) GetWatermark() int64 {
 		return x.Watermark
 	}
 	return 0
+}
+
+func (x *ReplicateRequest) GetSynced() bool {
+	if x != nil {
+		return x.Synced
+	}
+	return false
 }
 
 // ReplicateResponse answers an acknowledged proposal, a poll or an align.
@@ -3220,7 +3239,7 @@ const file_broker_protocol_protocol_proto_rawDesc = "" +
 	"write_head\x18\x04 \x01(\x03R\twriteHead\x12.\n" +
 	"\bfragment\x18\x05 \x01(\v2\x12.protocol.FragmentR\bfragment\x12!\n" +
 	"\ffragment_url\x18\x06 \x01(\tR\vfragmentUrl\x12\x18\n" +
-	"\acontent\x18\a \x01(\fR\acontent\"\xc1\x04\n" +
+	"\acontent\x18\a \x01(\fR\acontent\"\xd9\x04\n" +
 	"\rAppendRequest\x12(\n" +
 	"\x06header\x18\x01 \x01(\v2\x10.protocol.HeaderR\x06header\x12\x18\n" +
 	"\ajournal\x18\x02 \x01(\tR\ajournal\x12 \n" +
@@ -3233,7 +3252,8 @@ const file_broker_protocol_protocol_proto_rawDesc = "" +
 	"\x12subtract_registers\x18\b \x01(\v2\x12.protocol.LabelSetR\x11subtractRegisters\x129\n" +
 	"\asuspend\x18\t \x01(\x0e2\x1f.protocol.AppendRequest.SuspendR\asuspend\x12*\n" +
 	"\x11min_etcd_revision\x18\n" +
-	" \x01(\x03R\x0fminEtcdRevision\"o\n" +
+	" \x01(\x03R\x0fminEtcdRevision\x12\x16\n" +
+	"\x06synced\x18d \x01(\bR\x06synced\"o\n" +
 	"\aSuspend\x12\x12\n" +
 	"\x0eSUSPEND_RESUME\x10\x00\x12\x15\n" +
 	"\x11SUSPEND_NO_RESUME\x10\x01\x12\x16\n" +
@@ -3247,7 +3267,7 @@ const file_broker_protocol_protocol_proto_rawDesc = "" +
 	"\tregisters\x18\x04 \x01(\v2\x12.protocol.LabelSetR\tregisters\x12!\n" +
 	"\ftotal_chunks\x18\x05 \x01(\x03R\vtotalChunks\x12%\n" +
 	"\x0edelayed_chunks\x18\x06 \x01(\x03R\rdelayedChunks\x12,\n" +
-	"\x12store_health_error\x18\a \x01(\tR\x10storeHealthError\"\xb6\x04\n" +
+	"\x12store_health_error\x18\a \x01(\tR\x10storeHealthError\"\xce\x04\n" +
 	"\x10ReplicateRequest\x12(\n" +
 	"\x06header\x18\x01 \x01(\v2\x10.protocol.HeaderR\x06header\x12-\n" +
 	"\x12deprecated_journal\x18\x02 \x01(\tR\x11deprecatedJournal\x12.\n" +
@@ -3258,7 +3278,8 @@ const file_broker_protocol_protocol_proto_rawDesc = "" +
 	"\tregisters\x18\a \x01(\v2\x12.protocol.LabelSetR\tregisters\x123\n" +
 	"\x04poll\x18d \x01(\v2\x1f.protocol.ReplicateRequest.PollR\x04poll\x126\n" +
 	"\x05align\x18e \x01(\v2 .protocol.ReplicateRequest.AlignR\x05align\x12\x1c\n" +
-	"\twatermark\x18f \x01(\x03R\twatermark\x1aE\n" +
+	"\twatermark\x18f \x01(\x03R\twatermark\x12\x16\n" +
+	"\x06synced\x18g \x01(\bR\x06synced\x1aE\n" +
 	"\x04Poll\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12'\n" +
 	"\x0fcreate_revision\x18\x02 \x01(\x03R\x0ecreateRevision\x1a4\n" +

@@ -47,6 +47,8 @@ func (x *AppendRequest) validateContent() error {
 		field = "UnionRegisters"
 	case x.GetSubtractRegisters() != nil:
 		field = "SubtractRegisters"
+	case x.GetSynced():
+		field = "Synced"
 	case x.GetSuspend() != 0:
 		field = "Suspend"
 	default:

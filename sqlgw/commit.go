@@ -20,8 +20,14 @@ import (
 // appendWhole appends the whole of a body, which can be rewound, to a journal.
 type appendWhole func(ctx context.Context, journal string, body io.Reader) error
 
+// appendParams of the session's appends to a journal.
+func (s *session) appendParams(journal string) client.AppendParams {
+	_, level, _ := s.settings.get("synchronous_commit") // It is a setting.
+	return client.AppendParams{Journal: journal, Synced: ofDisk(level)}
+}
+
 func (s *session) appendWhole(ctx context.Context, journal string, body io.Reader) error {
-	r, err := s.gateway.cfg.Brokers.Append(ctx, client.AppendParams{Journal: journal}, body)
+	r, err := s.gateway.cfg.Brokers.Append(ctx, s.appendParams(journal), body)
 	if err == nil {
 		s.writes(journal, r)
 	}
@@ -127,7 +133,7 @@ func stageError(err error) error {
 // statement is one by itself.
 func (s *session) openAppend(ctx context.Context, journal string) (appender, error) {
 	if s.inTransaction().direct {
-		a, err := s.gateway.openAppend(ctx, journal)
+		a, err := s.gateway.openAppend(ctx, s.appendParams(journal))
 		if err != nil {
 			return nil, err
 		}

@@ -188,8 +188,8 @@ func (g *Gateway) openRange(ctx context.Context, journal string, begin, end int6
 	return g.cfg.Brokers.NewReader(ctx, &protocol.ReadRequest{Journal: journal, Offset: begin, EndOffset: end, Block: true}), nil
 }
 
-func (g *Gateway) openAppend(ctx context.Context, journal string) (appender, error) {
-	a, err := g.cfg.Brokers.NewAppender(ctx, client.AppendParams{Journal: journal})
+func (g *Gateway) openAppend(ctx context.Context, params client.AppendParams) (appender, error) {
+	a, err := g.cfg.Brokers.NewAppender(ctx, params)
 	if err != nil {
 		return nil, err
 	}

@@ -105,7 +105,7 @@ func settingTable() []setting {
 		{name: "standard_conforming_strings", initial: on, report: true, check: only(on, "true", "yes", "1"), hint: on},
 		{name: "statement_timeout", initial: "0", check: duration, hint: hintTime},
 		{name: "synchronize_seqscans", initial: on, check: boolean},
-		{name: "synchronous_commit", initial: on, check: only(on, "true", "yes", "1", "local"), hint: on},
+		{name: "synchronous_commit", initial: on, check: commitLevel, hint: "on, off, local, remote_write, remote_apply"},
 		{name: "TimeZone", initial: "UTC", report: true, check: only("UTC", "GMT", "Etc/UTC", "Z", "0"), hint: "UTC"},
 		{name: "transaction_deferrable", initial: off, check: boolean},
 		{name: "transaction_isolation", initial: "read committed", check: isolation, hint: hintIsolation},

@@ -23,6 +23,18 @@ func oneOf(values ...string) func(string) (string, bool) {
 	}
 }
 
+// commitLevel is a value of synchronous_commit, which may be a boolean.
+func commitLevel(v string) (string, bool) {
+	if b, ok := boolean(v); ok {
+		return b, true
+	}
+	return oneOf("local", "remote_write", "remote_apply")(v)
+}
+
+// ofDisk tells whether a value of synchronous_commit asks for the disk: brokers then acknowledge no append that isn't on
+// that of every member. Otherwise they do as they were told to by --ack, which may be the same.
+func ofDisk(level string) bool { return level != "off" && level != "remote_write" }
+
 func anyText(v string) (string, bool) { return v, true }
 
 // boolean reads a truth value as PostgreSQL does: a word of its list, or so much of one that it

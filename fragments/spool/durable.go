@@ -18,6 +18,16 @@ import (
 // Whoever syncs does so to the end. The others leave when ctx ends, with its cause;
 // the commit stays, and may be durable. If it was cut meanwhile the error is ErrCut.
 func (c *Commit) Durable(ctx context.Context) error {
+	return c.await(ctx, func(j *Journal) int64 { return j.durable })
+}
+
+// Synced waits as Durable does, until the commit and all before it are fsynced, whatever the mode promises.
+func (c *Commit) Synced(ctx context.Context) error {
+	return c.await(ctx, func(j *Journal) int64 { return j.synced })
+}
+
+// await until reached, which is asked with the journal locked, tells of an offset that isn't below the commit's end.
+func (c *Commit) await(ctx context.Context, reached func(*Journal) int64) error {
 	j := c.journal
 	for {
 		j.mu.Lock()
@@ -25,7 +35,7 @@ func (c *Commit) Durable(ctx context.Context) error {
 		case c.file.voided && c.End > c.file.end:
 			j.mu.Unlock()
 			return ErrCut
-		case j.durable >= c.End:
+		case reached(j) >= c.End:
 			j.mu.Unlock()
 			return nil
 		case j.usableLocked() != nil:
@@ -127,7 +137,7 @@ func (j *Journal) syncOpen() error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.durable = max(j.durable, target)
+	j.durable, j.synced = max(j.durable, target), max(j.synced, target)
 	return nil
 }
 
@@ -146,7 +156,7 @@ func (f *file) sync() error {
 // system gets to it.
 func (j *Journal) mark(open *file, target int64) error {
 	r := j.newRecord(recordMark)
-	if r.end != target || r.promised == target {
+	if r.end != target || r.promised == target && j.dir.mode == Synced {
 		return nil
 	}
 	r.promised, r.durable = target, true

@@ -275,3 +275,34 @@ func TestConcurrentUse(t *testing.T) {
 	require.NoError(t, all.Wait())
 	require.NoError(t, j.Close())
 }
+
+// TestSyncedOutlivesTheMachine: in mode replicated a commit is on disk if that was asked for, and so is all before it.
+func TestSyncedOutlivesTheMachine(t *testing.T) {
+	fs := newHookFS(vfs.NewCrashableMem())
+	syncs := 0
+	j, err := openJournal(fs, spool.Replicated, 0)
+	require.NoError(t, err)
+	fs.setHook(func(o op) error {
+		if o.kind == "sync" && strings.HasSuffix(o.name, ".data") {
+			syncs++
+		}
+		return nil
+	})
+	require.NoError(t, appendBytes(t, j, "first ").Durable(t.Context()))
+	require.Zero(t, syncs)
+	second := appendBytes(t, j, "second ")
+	require.NoError(t, second.Synced(t.Context()))
+	require.NoError(t, second.Synced(t.Context()))
+	require.NoError(t, appendBytes(t, j, "").Synced(t.Context()), "nothing was appended since")
+	require.Equal(t, 1, syncs)
+	require.NoError(t, appendBytes(t, j, "third").Durable(t.Context()))
+	require.Equal(t, 1, syncs)
+
+	crashed := newHookFS(fs.crash(0, nil))
+	again, err := openJournal(crashed, spool.Replicated, 1)
+	require.NoError(t, err)
+	s := again.State()
+	require.Equal(t, second.End, s.End, "the third was in memory only")
+	require.True(t, s.Recovery.Suspect)
+	require.NoError(t, again.Close())
+}

@@ -31,6 +31,7 @@ type Journal struct {
 	completed []*file // In order; dropped ones stay until all before them are.
 	end       int64
 	durable   int64    // All below is as durable as the mode promises; at most end.
+	synced    int64    // All below is fsynced; at most durable.
 	watermark int64    // All below is acknowledged; at most durable.
 	sum       [20]byte // Of the open fragment up to end.
 	registers *protocol.LabelSet

@@ -252,7 +252,8 @@ func (j *Journal) adopt(ctx context.Context, scans []*scan) error {
 		}
 		j.completed = append(j.completed, f)
 	}
-	j.end, j.durable, j.registers, j.running = last.end, last.end, last.registers, last.running
+	j.end, j.durable, j.synced = last.end, last.end, last.end // Reopen makes it so.
+	j.registers, j.running = last.registers, last.running
 	j.watermark = last.file.begin
 	j.start = openingStart{opening: last.start.opening + 1, mode: j.dir.mode, boot: j.dir.boot, suspect: j.recovered.Suspect}
 	if err := j.reopen(last); err != nil {

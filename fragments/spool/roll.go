@@ -143,7 +143,8 @@ func (j *Journal) takePlace(next header) error {
 
 // switchTo makes an empty file the open fragment. The caller holds j.mu.
 func (j *Journal) switchTo(opened *file) {
-	j.open, j.end, j.durable, j.watermark = opened, opened.begin, opened.begin, opened.begin
+	j.open, j.end, j.watermark = opened, opened.begin, opened.begin
+	j.durable, j.synced = opened.begin, opened.begin
 	j.sum, j.registers, j.start = [20]byte{}, opened.header.registers, opened.start
 	j.running.Reset()
 	j.notify()

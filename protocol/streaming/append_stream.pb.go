@@ -230,8 +230,11 @@ type AppendStreamRequest_Append struct {
 	UnionRegisters *protocol.LabelSet `protobuf:"bytes,7,opt,name=union_registers,json=unionRegisters,proto3" json:"union_registers,omitempty"`
 	// Registers to remove.
 	SubtractRegisters *protocol.LabelSet `protobuf:"bytes,8,opt,name=subtract_registers,json=subtractRegisters,proto3" json:"subtract_registers,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Synced: the append is acknowledged only once it is on the disks of all members, whatever the brokers' own
+	// mode is.
+	Synced        bool `protobuf:"varint,9,opt,name=synced,proto3" json:"synced,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AppendStreamRequest_Append) Reset() {
@@ -318,6 +321,13 @@ func (x *AppendStreamRequest_Append) GetSubtractRegisters() *protocol.LabelSet {
 		return x.SubtractRegisters
 	}
 	return nil
+}
+
+func (x *AppendStreamRequest_Append) GetSynced() bool {
+	if x != nil {
+		return x.Synced
+	}
+	return false
 }
 
 // Result of one append.
@@ -461,7 +471,7 @@ var File_broadsheet_v1_append_stream_proto protoreflect.FileDescriptor
 
 const file_broadsheet_v1_append_stream_proto_rawDesc = "" +
 	"\n" +
-	"!broadsheet/v1/append_stream.proto\x12\rbroadsheet.v1\x1a\x1ebroker/protocol/protocol.proto\"\x93\x05\n" +
+	"!broadsheet/v1/append_stream.proto\x12\rbroadsheet.v1\x1a\x1ebroker/protocol/protocol.proto\"\xab\x05\n" +
 	"\x13AppendStreamRequest\x12=\n" +
 	"\x05opens\x18\x01 \x03(\v2'.broadsheet.v1.AppendStreamRequest.OpenR\x05opens\x12C\n" +
 	"\aappends\x18\x02 \x03(\v2).broadsheet.v1.AppendStreamRequest.AppendR\aappends\x1a\xb0\x01\n" +
@@ -471,7 +481,7 @@ const file_broadsheet_v1_append_stream_proto_rawDesc = "" +
 	"\x11min_etcd_revision\x18\x03 \x01(\x03R\x0fminEtcdRevision\x12 \n" +
 	"\fdo_not_proxy\x18\x04 \x01(\bR\n" +
 	"doNotProxy\x12(\n" +
-	"\x06header\x18\x05 \x01(\v2\x10.protocol.HeaderR\x06header\x1a\xc4\x02\n" +
+	"\x06header\x18\x05 \x01(\v2\x10.protocol.HeaderR\x06header\x1a\xdc\x02\n" +
 	"\x06Append\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x16\n" +
 	"\x06handle\x18\x02 \x01(\rR\x06handle\x12\x18\n" +
@@ -480,7 +490,8 @@ const file_broadsheet_v1_append_stream_proto_rawDesc = "" +
 	"\x06offset\x18\x05 \x01(\x03R\x06offset\x12@\n" +
 	"\x0fcheck_registers\x18\x06 \x01(\v2\x17.protocol.LabelSelectorR\x0echeckRegisters\x12;\n" +
 	"\x0funion_registers\x18\a \x01(\v2\x12.protocol.LabelSetR\x0eunionRegisters\x12A\n" +
-	"\x12subtract_registers\x18\b \x01(\v2\x12.protocol.LabelSetR\x11subtractRegisters\"\xc4\x03\n" +
+	"\x12subtract_registers\x18\b \x01(\v2\x12.protocol.LabelSetR\x11subtractRegisters\x12\x16\n" +
+	"\x06synced\x18\t \x01(\bR\x06synced\"\xc4\x03\n" +
 	"\x14AppendStreamResponse\x12D\n" +
 	"\aresults\x18\x01 \x03(\v2*.broadsheet.v1.AppendStreamResponse.ResultR\aresults\x1a\xe5\x02\n" +
 	"\x06Result\x12\x1a\n" +
