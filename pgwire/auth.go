@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
+	"time"
 
 	"broadsheet.dev/broadsheet/pgwire/hba"
 	"broadsheet.dev/broadsheet/pgwire/scram"
@@ -21,8 +21,9 @@ type Users interface {
 	// Verifier of a user's password; zero if there is no such user, it may not log in, or it
 	// has no password. It is to take the same time for all of them.
 	Verifier(ctx context.Context, user string, from Peer) (scram.Verifier, error)
-	// Member tells whether a user is a role, or a member of it, by itself or through others.
-	Member(ctx context.Context, user, role string) (bool, error)
+	// Roles of a user: what it returns tells whether the user is a role, or a member of it, by itself or through
+	// others. It is asked for once a connection at most, before anything is proved.
+	Roles(ctx context.Context, user string) (func(role string) bool, error)
 }
 
 // Peer is the other side of a connection.
@@ -47,7 +48,7 @@ const (
 )
 
 // authenticate lets a client prove who it is, as the rules say.
-func (c *conn) authenticate(ctx context.Context, p *startupPacket) error {
+func (c *conn) authenticate(ctx context.Context, p *startupPacket, host *networks) error {
 	c.peer = Peer{Address: c.life.nc.RemoteAddr()}
 	if c.tls != nil {
 		state := c.tls.ConnectionState()
@@ -59,7 +60,7 @@ func (c *conn) authenticate(ctx context.Context, p *startupPacket) error {
 	if c.cfg.Rules == nil {
 		return nil
 	}
-	rule, err := c.rule(ctx, p)
+	rule, err := c.rule(ctx, p, host)
 	if err != nil {
 		return err
 	}
@@ -79,7 +80,7 @@ func (c *conn) authenticate(ctx context.Context, p *startupPacket) error {
 }
 
 // rule that decides on the connection, unless it rejects it.
-func (c *conn) rule(ctx context.Context, p *startupPacket) (hba.Rule, error) {
+func (c *conn) rule(ctx context.Context, p *startupPacket, host *networks) (hba.Rule, error) {
 	peer := hba.Peer{User: p.user(), Database: p.database(), TLS: c.tls != nil}
 	where := "[local]"
 	if tcp, ok := c.peer.Address.(*net.TCPAddr); ok {
@@ -87,13 +88,17 @@ func (c *conn) rule(ctx context.Context, p *startupPacket) (hba.Rule, error) {
 		where = peer.Address.Unmap().String()
 	}
 	var err error
-	if peer.Ours, err = interfaces(); err != nil {
-		return hba.Rule{}, err
+	if c.cfg.Rules.NeedNetworks() {
+		if peer.Ours, err = host.ours(time.Now()); err != nil {
+			return hba.Rule{}, err
+		}
 	}
+	var is func(role string) bool
 	rule, ok := c.cfg.Rules.Match(peer, func(user, role string) bool {
-		is, failed := c.cfg.Users.Member(ctx, user, role)
-		err = errors.Join(err, failed)
-		return is && failed == nil
+		if is == nil && err == nil {
+			is, err = c.cfg.Users.Roles(ctx, user)
+		}
+		return err == nil && is(role)
 	})
 	if err != nil {
 		return hba.Rule{}, err
@@ -113,21 +118,6 @@ func encryption(encrypted bool) string {
 		return "SSL encryption"
 	}
 	return "no encryption"
-}
-
-// interfaces are the networks of this host.
-func interfaces() ([]netip.Prefix, error) {
-	addresses, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil, fmt.Errorf("list the addresses of this host: %w", err)
-	}
-	var out []netip.Prefix
-	for _, a := range addresses {
-		if n, err := netip.ParsePrefix(a.String()); err == nil {
-			out = append(out, n)
-		}
-	}
-	return out, nil
 }
 
 // certificate of the client, which was verified; nil if it has shown none.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,14 +31,16 @@ type fakeUsers struct {
 	verifiers map[string]scram.Verifier
 	roles     map[string][]string
 	err       error
+	asked     atomic.Int64 // for roles
 }
 
 func (f *fakeUsers) Verifier(_ context.Context, user string, _ Peer) (scram.Verifier, error) {
 	return f.verifiers[user], f.err
 }
 
-func (f *fakeUsers) Member(_ context.Context, user, role string) (bool, error) {
-	return user == role || slices.Contains(f.roles[user], role), f.err
+func (f *fakeUsers) Roles(_ context.Context, user string) (func(string) bool, error) {
+	f.asked.Add(1)
+	return func(role string) bool { return user == role || slices.Contains(f.roles[user], role) }, f.err
 }
 
 const password = "p\u00e4ssword"

@@ -31,6 +31,11 @@ type Config struct {
 	// MaxStarting bounds connections that aren't sessions yet; zero is 100. Further ones
 	// are told 53300 once they said what they want, or after a second; at most 100 at a time.
 	MaxStarting int
+	// MaxPerAddress bounds the connections of one address, sessions and others, and MaxStartingPerAddress those
+	// of them that aren't sessions yet; zero is three quarters of MaxSessions, and half of MaxStarting. Further ones
+	// are refused as those over MaxStarting are. Connections by a unix socket and of loopback aren't counted, and
+	// the first 64 bits of an address of IPv6 are one.
+	MaxPerAddress, MaxStartingPerAddress int
 	// StartupTimeout bounds the time until a connection is a session; zero is 10 s.
 	StartupTimeout time.Duration
 	// MaxMessage bounds a message of a client but for the data of COPY, in bytes; zero is
@@ -62,6 +67,8 @@ func (c *Config) Validate() error {
 	}{
 		{"MaxSessions", int64(c.MaxSessions), 1 << 20},
 		{"MaxStarting", int64(c.MaxStarting), 1 << 20},
+		{"MaxPerAddress", int64(c.MaxPerAddress), 1 << 20},
+		{"MaxStartingPerAddress", int64(c.MaxStartingPerAddress), 1 << 20},
 		{"StartupTimeout", int64(c.StartupTimeout), int64(time.Hour)},
 		{"MaxMessage", int64(c.MaxMessage), longMessage},
 		{"MaxRow", int64(c.MaxRow), longMessage},
@@ -102,6 +109,8 @@ func (c *Config) withDefaults() Config {
 	d := *c
 	d.MaxSessions = cmp.Or(d.MaxSessions, 100)
 	d.MaxStarting = cmp.Or(d.MaxStarting, 100)
+	d.MaxPerAddress = cmp.Or(d.MaxPerAddress, (3*d.MaxSessions+3)/4)
+	d.MaxStartingPerAddress = cmp.Or(d.MaxStartingPerAddress, (d.MaxStarting+1)/2)
 	d.StartupTimeout = cmp.Or(d.StartupTimeout, 10*time.Second)
 	d.MaxMessage = cmp.Or(d.MaxMessage, 64<<20)
 	d.MaxRow = cmp.Or(d.MaxRow, 256<<20)

@@ -29,7 +29,10 @@
 //     holds at most 24 KiB until it is a session: 10 for the longest startup packet, which is
 //     PostgreSQL's, a stack, and what Go has for a socket. While idle it holds 64 KiB; during a
 //     message, what its limits allow (Config.MaxMessage, MaxRow, MaxPreparedBytes). COPY
-//     data of any length needs 64 KiB. TLS adds what Go's has, and more in the handshake.
+//     data of any length needs 64 KiB. TLS adds what Go's has: with it, a connection that has done the handshake
+//     holds at most 32 KiB until it is a session. A handshake takes place and time of a connection that starts.
+//   - No address has all places: Config.MaxPerAddress and MaxStartingPerAddress. Before a proof nothing is asked of
+//     Config.Users but the roles and the verifier of the one user, once each.
 //   - A connection is never dropped without a word: one that is too many is told 53300, and
 //     waiting for what it wants holds up no other. See refusals.
 //   - A client that doesn't read stops its session when one buffer is full: a row may only

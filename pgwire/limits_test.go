@@ -20,15 +20,17 @@ func TestConfigIsValidated(t *testing.T) {
 	good := Config{Backend: &fakeBackend{}, Logger: slog.New(slog.DiscardHandler)}
 	require.NoError(t, good.Validate())
 	for name, spoil := range map[string]func(*Config){
-		"a Backend":        func(c *Config) { c.Backend = nil },
-		"a Logger":         func(c *Config) { c.Logger = nil },
-		"MaxSessions":      func(c *Config) { c.MaxSessions = -1 },
-		"MaxStarting":      func(c *Config) { c.MaxStarting = -1 },
-		"StartupTimeout":   func(c *Config) { c.StartupTimeout = -1 },
-		"MaxMessage":       func(c *Config) { c.MaxMessage = 1 << 30 },
-		"MaxRow":           func(c *Config) { c.MaxRow = 1 << 30 },
-		"MaxPrepared":      func(c *Config) { c.MaxPrepared = -1 },
-		"MaxPreparedBytes": func(c *Config) { c.MaxPreparedBytes = -1 },
+		"a Backend":             func(c *Config) { c.Backend = nil },
+		"a Logger":              func(c *Config) { c.Logger = nil },
+		"MaxSessions":           func(c *Config) { c.MaxSessions = -1 },
+		"MaxStarting":           func(c *Config) { c.MaxStarting = -1 },
+		"StartupTimeout":        func(c *Config) { c.StartupTimeout = -1 },
+		"MaxMessage":            func(c *Config) { c.MaxMessage = 1 << 30 },
+		"MaxRow":                func(c *Config) { c.MaxRow = 1 << 30 },
+		"MaxPerAddress":         func(c *Config) { c.MaxPerAddress = -1 },
+		"MaxStartingPerAddress": func(c *Config) { c.MaxStartingPerAddress = -1 },
+		"MaxPrepared":           func(c *Config) { c.MaxPrepared = -1 },
+		"MaxPreparedBytes":      func(c *Config) { c.MaxPreparedBytes = -1 },
 	} {
 		bad := good
 		spoil(&bad)

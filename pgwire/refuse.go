@@ -15,7 +15,7 @@ const (
 	refusal = time.Second
 )
 
-// refusals are the connections over Config.MaxStarting. They hear of it once they have said
+// refusals are the connections over Config.MaxStarting, or over what one address may have. They hear of it once they have said
 // what they want, because before that many clients don't understand an answer, or in a second,
 // and take places of their own: if those are taken too, the one that came first hears of it at
 // once. So each is told, at most maxRefused have memory, and none waits long to be accepted.
@@ -23,7 +23,13 @@ type refusals struct {
 	places chan struct{}
 
 	mu      sync.Mutex
-	waiting []*conn // that weren't told yet, in the order in which they came
+	waiting []refused // that weren't told yet, in the order in which they came
+}
+
+// refused is a connection, and what it is to be told.
+type refused struct {
+	conn   *conn
+	reason error
 }
 
 func newRefusals() *refusals { return &refusals{places: make(chan struct{}, maxRefused)} }
@@ -34,20 +40,20 @@ func (r *refusals) enter(c *conn, reason error) {
 	select {
 	case r.places <- struct{}{}:
 	default:
-		r.hurry(reason)
+		r.hurry()
 		r.places <- struct{}{}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.waiting = append(r.waiting, c)
+	r.waiting = append(r.waiting, refused{c, reason})
 }
 
 // hurry ends the wait of the connection that came first.
-func (r *refusals) hurry(reason error) {
+func (r *refusals) hurry() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.waiting) > 0 {
-		r.waiting[0].life.interrupt(reason)
+		r.waiting[0].conn.life.interrupt(r.waiting[0].reason)
 		r.waiting = r.waiting[1:]
 	}
 }
@@ -55,7 +61,7 @@ func (r *refusals) hurry(reason error) {
 // leave gives the place back.
 func (r *refusals) leave(c *conn) {
 	r.mu.Lock()
-	if i := slices.Index(r.waiting, c); i >= 0 {
+	if i := slices.IndexFunc(r.waiting, func(w refused) bool { return w.conn == c }); i >= 0 {
 		r.waiting = slices.Delete(r.waiting, i, i+1)
 	}
 	r.mu.Unlock()
@@ -67,9 +73,9 @@ func (s *Server) errNoPlace() *Error {
 	return tooMany(fmt.Sprintf("The server takes %d connections at a time that have not started yet.", s.cfg.MaxStarting))
 }
 
-// refuse reads what a connection wants and tells it that there is no room. Requests to cancel
+// refuse reads what a connection wants and tells it why there is no room. Requests to cancel
 // are taken as ever.
-func (s *Server) refuse(c *conn) {
+func (s *Server) refuse(c *conn, reason error) {
 	c.life.allow(refusal)
 	err := c.guarded(func() error {
 		p, err := c.readStartup()
@@ -79,7 +85,7 @@ func (s *Server) refuse(c *conn) {
 		return err
 	})
 	if err == nil || errors.Is(err, errGone) { // or it said nothing in time
-		err = s.errNoPlace()
+		err = reason
 	}
 	c.finish(err)
 }

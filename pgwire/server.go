@@ -19,6 +19,8 @@ type Server struct {
 	cfg      Config
 	starting chan struct{} // a place for each connection that isn't a session yet
 	refusals *refusals     // connections for which there was none
+	open     *addresses
+	networks *networks
 	guesses  guesses
 	pool     *pool
 
@@ -34,7 +36,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg = cfg.withDefaults()
 	return &Server{
-		cfg: cfg, starting: make(chan struct{}, cfg.MaxStarting), refusals: newRefusals(), pool: newPool(),
+		cfg: cfg, starting: make(chan struct{}, cfg.MaxStarting), refusals: newRefusals(), open: newAddresses(&cfg), networks: newNetworks(), pool: newPool(),
 		sessions: map[uint32]*conn{},
 	}, nil
 }
@@ -78,15 +80,16 @@ func (s *Server) accept(ctx context.Context, g *task.Group, ln net.Listener, ope
 	}
 }
 
-// admit serves a connection in a task of its own, or refuses it there if too many are starting.
+// admit serves a connection in a task of its own, or refuses it there if too many are starting, or are of its address.
 func (s *Server) admit(g *task.Group, nc net.Conn, open *connections) {
 	c := newConn(g.Context(), &s.cfg, s.pool, nc)
-	serve, leave := s.connection, sync.OnceFunc(func() { <-s.starting })
-	select {
-	case s.starting <- struct{}{}:
-	default:
-		s.refusals.enter(c, s.errNoPlace())
-		serve, leave = func(c *conn, _ func()) { s.refuse(c) }, func() { s.refusals.leave(c) }
+	serve, started, leave := s.connection, func() {}, func() {}
+	if p, err := s.place(nc); err != nil {
+		s.refusals.enter(c, err)
+		serve, leave = func(c *conn, _ func()) { s.refuse(c, err) }, func() { s.refusals.leave(c) }
+	} else {
+		started = sync.OnceFunc(func() { <-s.starting; p.started() })
+		leave = func() { started(); p.leave() }
 	}
 	g.Go("connection", func(context.Context) error {
 		defer leave()
@@ -95,9 +98,24 @@ func (s *Server) admit(g *task.Group, nc net.Conn, open *connections) {
 			return nil
 		}
 		defer open.remove(c)
-		serve(c, leave)
+		serve(c, started)
 		return nil
 	})
+}
+
+// place takes one for a connection that starts, and one of its address.
+func (s *Server) place(nc net.Conn) (*place, error) {
+	p, err := s.open.enter(nc.RemoteAddr())
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case s.starting <- struct{}{}:
+		return p, nil
+	default:
+		p.leave()
+		return nil, s.errNoPlace()
+	}
 }
 
 func tooMany(hint string) *Error {
@@ -131,7 +149,7 @@ func (s *Server) start(c *conn) error {
 	ctx, cancel := context.WithTimeoutCause(c.life.ctx, s.cfg.StartupTimeout, errTooSlow)
 	defer cancel()
 	c.negotiate(p)
-	if err := c.authenticate(ctx, p); err != nil {
+	if err := c.authenticate(ctx, p, s.networks); err != nil {
 		return late(ctx, until, err)
 	}
 	if err := s.register(c, p); err != nil { // only those who may have a session take the place of one

@@ -31,15 +31,17 @@ func (u Users) Verifier(ctx context.Context, user string, _ pgwire.Peer) (scram.
 	return v, nil
 }
 
-// Member tells whether a user is a role, or a member of it. A role that doesn't exist has no members.
-func (u Users) Member(ctx context.Context, user, role string) (bool, error) {
+// Roles tells of which roles a user is a member, or which it is. A role that doesn't exist has no members.
+func (u Users) Roles(ctx context.Context, user string) (func(role string) bool, error) {
 	snap, err := u.Catalog.Snapshot(ctx)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	a, ok := snap.Actor(user)
-	r, exists := snap.Role(role)
-	return ok && exists && a.Is(r.ID), nil
+	return func(role string) bool {
+		r, exists := snap.Role(role)
+		return ok && exists && a.Is(r.ID)
+	}, nil
 }
 
 // SetFirstPassword gives the role postgres a password, or the verifier of one, unless it has one: the password is asked

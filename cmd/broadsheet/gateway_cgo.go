@@ -273,6 +273,11 @@ func (r *gatewayRole) openWire(ctx context.Context) error {
 			r.log.LogAttrs(ctx, slog.LevelInfo, "the role postgres has its first password")
 		}
 	}
-	r.server, err = pgwire.New(pgwire.Config{Backend: r.gateway, Logger: r.log, TLS: r.auth.tls, Rules: r.auth.rules, Users: users, MockSecret: secret})
+	limits := r.flags.limits
+	r.server, err = pgwire.New(pgwire.Config{
+		Backend: r.gateway, Logger: r.log, TLS: r.auth.tls, Rules: r.auth.rules, Users: users, MockSecret: secret,
+		MaxSessions: limits.sessions, MaxStarting: limits.starting, StartupTimeout: limits.startup,
+		MaxPerAddress: limits.perAddress, MaxStartingPerAddress: limits.startingPerAddress,
+	})
 	return err
 }

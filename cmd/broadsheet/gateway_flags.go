@@ -35,8 +35,9 @@ type gatewayFlags struct {
 	grace     time.Duration
 	debugPort string
 
-	auth sqlAuthFlags
-	log  logFlags
+	auth   sqlAuthFlags
+	limits sqlLimitFlags
+	log    logFlags
 }
 
 // brokerClientFlags say how a process reaches brokers as their client.
@@ -62,6 +63,7 @@ func (f *gatewayFlags) add(p *pflag.FlagSet) {
 	p.DurationVar(&f.grace, "grace", 15*time.Second, "how long sessions may go on once the gateway is stopped")
 	p.StringVar(&f.debugPort, "debug.port", "", "a port for diagnostics, which asks nobody who they are, on 127.0.0.1; or another address of loopback with its port")
 	f.auth.add(p)
+	f.limits.add(p)
 	f.log.add(p)
 }
 
@@ -110,6 +112,9 @@ func (f *gatewayFlags) validate() error {
 	}
 	if f.grace < 0 {
 		return fmt.Errorf("--grace: %s is negative", f.grace)
+	}
+	if err := f.limits.validate(); err != nil {
+		return err
 	}
 	if len(f.defaults) == 0 {
 		return errors.New("--default-stores is empty")

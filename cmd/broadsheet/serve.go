@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -35,6 +36,7 @@ type serveFlags struct {
 	allowedHosts               []string
 	broker                     servedBrokerFlags
 	auth                       sqlAuthFlags
+	limits                     sqlLimitFlags
 	log                        logFlags
 }
 
@@ -60,6 +62,7 @@ It opens two TCP ports, gRPC and HTTP on one, Postgres on the other, and prints 
 	p.StringSliceVar(&f.allowedHosts, "allowed-hosts", nil, "names by which HTTP may be asked for, besides localhost and addresses of loopback")
 	f.broker.add(p)
 	f.auth.add(p)
+	f.limits.add(p)
 	f.log.add(p)
 	bindEnv(cmd, ourVariable)
 	return cmd
@@ -104,6 +107,9 @@ func serve(ctx context.Context, f *serveFlags, out io.Writer) error {
 		return err
 	}
 	if err := f.auth.checkPassword(ctx, log); err != nil {
+		return err
+	}
+	if err := f.limits.validate(); err != nil {
 		return err
 	}
 	if _, err := ackMode(f.ack); err != nil {
@@ -319,7 +325,7 @@ func (n *node) superviseGateway(ctx context.Context) error {
 			"--broker.address", "unix://" + n.brokerSocket(),
 			"--file-root", filepath.Join(n.dir.Path(), "fragments"), "--temp-dir", temp,
 			"--memory", n.flags.gatewayMemory, "--grace", "0s", "--log.level", n.flags.log.level, "--log.format", n.flags.log.format,
-		}, append(n.flags.broker.args(), n.flags.auth.args()...)...),
+		}, slices.Concat(n.flags.broker.args(), n.flags.auth.args(), n.flags.limits.args())...),
 		OnExit: func(int) { n.gatewayReady.Store(false) },
 		OnReady: func(pid int) {
 			n.gatewayReady.Store(true)

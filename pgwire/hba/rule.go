@@ -156,6 +156,11 @@ func (r Rules) NeedPasswords() bool {
 	return r.first(func(x Rule) bool { return x.Method == Scram }) != 0
 }
 
+// NeedNetworks tells whether any rule asks for the networks of this host's interfaces.
+func (r Rules) NeedNetworks() bool {
+	return r.first(func(x Rule) bool { return x.Address.Keyword == "samehost" || x.Address.Keyword == "samenet" }) != 0
+}
+
 // Unproved is the line of the first rule that lets in clients of other hosts who prove nothing; 0 if
 // there is none.
 func (r Rules) Unproved() int {
