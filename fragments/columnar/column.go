@@ -1,5 +1,7 @@
 package columnar
 
+import "cmp"
+
 // Kind is the logical type of a column: the SQL types that a table may have.
 type Kind uint8
 
@@ -44,7 +46,15 @@ type Column struct {
 	Name    string
 	Type    Type
 	NotNull bool
+	// Key is what lines call the column, where that isn't Name: it had another name when they were written.
+	Key string
+	// Missing is the value, as JSON, of a line that doesn't have the key; "" is NULL. Lines that are written have it, also
+	// where they say null.
+	Missing string
 }
+
+// LineKey is what lines call the column.
+func (c *Column) LineKey() string { return cmp.Or(c.Key, c.Name) }
 
 // Schema is an ordered list of columns. Version changes whenever what fits the
 // schema, or how it is read, changes.

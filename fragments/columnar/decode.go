@@ -13,6 +13,7 @@ type field struct {
 	name    string
 	key     []byte // the column's name as a JSON string with its colon: what a line mostly says
 	notNull bool
+	missing []byte         // the value of a line without the key, as JSON; empty is NULL
 	seen    uint64         // the last line that had the key
 	out     *VectorBuilder // nil if the values are only checked
 }
@@ -53,12 +54,12 @@ func newLineDecoder(schema Schema, wanted func(col int) bool) *lineDecoder {
 		after:  make([]int, len(schema.Columns)+1),
 	}
 	for i, c := range schema.Columns {
-		f := field{typ: c.Type, name: c.Name, notNull: c.NotNull, key: append(appendQuoted(nil, []byte(c.Name)), ':')}
+		f := field{typ: c.Type, name: c.Name, notNull: c.NotNull, key: append(appendQuoted(nil, []byte(c.LineKey())), ':'), missing: []byte(c.Missing)}
 		if wanted(i) {
 			f.out = NewVectorBuilder(c.Type)
 		}
 		d.fields[i] = f
-		d.byName[c.Name] = i
+		d.byName[c.LineKey()] = i
 		d.after[i] = i
 	}
 	d.after[len(schema.Columns)] = -1
@@ -197,14 +198,32 @@ func (d *lineDecoder) null(f *field, p int) int {
 	return p
 }
 
-// complete makes the columns NULL that the line doesn't have.
+// complete gives the columns that the line doesn't have the values that are told, or NULL.
 func (d *lineDecoder) complete() bool {
 	for i := range d.fields {
-		if f := &d.fields[i]; f.seen != d.line && d.null(f, 0) < 0 {
+		f := &d.fields[i]
+		switch {
+		case f.seen == d.line:
+		case len(f.missing) > 0:
+			if !d.fillMissing(f) {
+				return false
+			}
+		case d.null(f, 0) < 0:
 			return false
 		}
 	}
 	return true
+}
+
+// fillMissing gives a column the value of lines that don't have it, which DuckDB's read_json doesn't know.
+func (d *lineDecoder) fillMissing(f *field) bool {
+	line := d.s
+	d.s = f.missing
+	end := d.read(f, 0)
+	d.s = line
+	d.grown += len(f.missing)
+	d.dirty = true
+	return end >= 0
 }
 
 // atEnd tells whether nothing but blanks stands from p on.

@@ -86,27 +86,28 @@ func (t Type) CleanReadable() bool { return t.Kind.Valid() && t.Kind != Array }
 
 // CleanReadable tells whether any content can be clean under the schema. DuckDB can't
 // read a table without columns, or one with columns whose names differ in nothing but
-// case.
+// case, in lines or in the table.
 func (s Schema) CleanReadable() bool {
-	names := make(map[string]bool, len(s.Columns))
+	names, keys := make(map[string]bool, len(s.Columns)), make(map[string]bool, len(s.Columns))
 	for _, c := range s.Columns {
-		lower := strings.ToLower(c.Name)
-		if names[lower] || !c.Type.CleanReadable() {
+		name, key := strings.ToLower(c.Name), strings.ToLower(c.LineKey())
+		if names[name] || keys[key] || !c.Type.CleanReadable() {
 			return false
 		}
-		names[lower] = true
+		names[name], keys[key] = true, true
 	}
 	return len(s.Columns) > 0
 }
 
 // Fingerprint is a number that schemas share which have the same columns, whatever
-// their version. It is stable between builds.
+// their version, and what they call the columns that lines call the same. It is stable between builds.
 func (s Schema) Fingerprint() uint64 {
 	h := fnv.New64a()
 	buf := binary.AppendUvarint(nil, uint64(len(s.Columns)))
 	for _, c := range s.Columns {
-		buf = binary.AppendUvarint(buf, uint64(len(c.Name)))
-		buf = append(buf, c.Name...)
+		key := c.LineKey()
+		buf = binary.AppendUvarint(buf, uint64(len(key)))
+		buf = append(buf, key...)
 		notNull := byte(0)
 		if c.NotNull {
 			notNull = 1
@@ -115,6 +116,13 @@ func (s Schema) Fingerprint() uint64 {
 		buf = binary.AppendVarint(buf, int64(c.Type.Length))
 		if c.Type.Kind == Array {
 			buf = append(buf, byte(c.Type.Element))
+		}
+	}
+	for i, c := range s.Columns { // behind all others, so that schemas without any are as they were
+		if c.Missing != "" {
+			buf = binary.AppendUvarint(buf, uint64(i))
+			buf = binary.AppendUvarint(buf, uint64(len(c.Missing)))
+			buf = append(buf, c.Missing...)
 		}
 	}
 	// A hash doesn't fail to write.

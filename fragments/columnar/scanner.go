@@ -201,10 +201,13 @@ func (d *lineDecoder) begin(rows int) {
 	}
 }
 
-// Validate checks that the columns have types that exist and names that differ.
+// Validate checks that the columns have types that exist, names and keys that differ, and values for lines without them that can be read.
 func (s Schema) Validate() error {
-	names := make(map[string]bool, len(s.Columns))
+	names, keys := make(map[string]bool, len(s.Columns)), make(map[string]bool, len(s.Columns))
 	for i, c := range s.Columns {
+		if err := checkCharacters(c.Key); err != nil {
+			return fmt.Errorf("the key of column %d: %w", i, err)
+		}
 		if err := c.Type.Validate(); err != nil {
 			return fmt.Errorf("column %d %q: %w", i, c.Name, err)
 		}
@@ -217,7 +220,26 @@ func (s Schema) Validate() error {
 		if names[c.Name] {
 			return fmt.Errorf("column %d: there is another %q", i, c.Name)
 		}
-		names[c.Name] = true
+		if keys[c.LineKey()] {
+			return fmt.Errorf("column %d: there is another of the key %q", i, c.LineKey())
+		}
+		names[c.Name], keys[c.LineKey()] = true, true
+		if err := c.checkMissing(); err != nil {
+			return fmt.Errorf("column %d %q: %w", i, c.Name, err)
+		}
+	}
+	return nil
+}
+
+// checkMissing tells whether the value of lines without the column is one of it.
+func (c Column) checkMissing() error {
+	if c.Missing == "" || !c.Type.Kind.Valid() {
+		return nil
+	}
+	d := newLineDecoder(Schema{Columns: []Column{{Name: "c", Type: c.Type, NotNull: true}}}, func(int) bool { return false })
+	d.s = []byte(c.Missing)
+	if end := d.read(&d.fields[0], 0); end < 0 || !d.atEnd(end) {
+		return fmt.Errorf("its value where it is missing: %s", d.reason)
 	}
 	return nil
 }

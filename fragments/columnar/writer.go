@@ -20,7 +20,7 @@ type RowWriter struct {
 type writerColumn struct {
 	Column
 	key   []byte // the name as a JSON string, with its colon
-	batch int    // which column of the batch it is
+	batch int    // which column of the batch it is; -1 if it is NULL since batches don't have it
 }
 
 // maxExactInteger is the largest magnitude of integers that every JSON reader keeps,
@@ -29,7 +29,7 @@ const maxExactInteger = 1 << 53
 
 // NewRowWriter makes a writer of batches whose column i is the schema's column
 // cols[i]; nil cols mean that batches have all columns in the schema's order. Columns
-// of the schema that batches don't have are left out of the lines, and so are NULL.
+// of the schema that batches don't have are NULL, and so left out of the lines unless that would mean something else.
 func NewRowWriter(schema Schema, cols []int) *RowWriter {
 	w := &RowWriter{}
 	at := make([]int, len(schema.Columns))
@@ -45,13 +45,17 @@ func NewRowWriter(schema Schema, cols []int) *RowWriter {
 	for i, c := range schema.Columns {
 		switch {
 		case at[i] >= 0:
-			w.columns = append(w.columns, writerColumn{Column: c, key: append(appendQuoted(nil, []byte(c.Name)), ':'), batch: at[i]})
+			w.columns = append(w.columns, writerColumn{Column: c, key: quotedKey(c), batch: at[i]})
 		case c.NotNull && w.missing == "":
 			w.missing = c.Name
+		case c.Missing != "":
+			w.columns = append(w.columns, writerColumn{Column: c, key: quotedKey(c), batch: -1})
 		}
 	}
 	return w
 }
+
+func quotedKey(c Column) []byte { return append(appendQuoted(nil, []byte(c.LineKey())), ':') }
 
 // AppendRow appends row of b as one line with its newline. A value that isn't of its
 // column's type is converted as PostgreSQL would on assignment where that is between
@@ -70,6 +74,10 @@ func (w *RowWriter) AppendRow(dst []byte, b *Batch, row int) ([]byte, error) {
 			out = append(out, ',')
 		}
 		out = append(out, c.key...)
+		if c.batch < 0 {
+			out = append(out, "null"...)
+			continue
+		}
 		v := &b.Cols[c.batch]
 		if v.IsNull(row) {
 			if c.NotNull {

@@ -12,7 +12,7 @@ import (
 
 // ReadJSON returns the SELECT that reads rows of schema in place out of files of lines of
 // JSON: a trusted text, for the FROM clause of a statement that the program writes. Columns
-// come in the schema's order under their names. It fails on a schema whose column names
+// come in the schema's order under their names, whatever lines call them. It fails on a schema whose column names
 // DuckDB can't tell apart (it ignores their case), on an empty name, and on a file whose
 // extension isn't one of .raw, .gz, .gzip, .zst and .zstandard. Files of no bytes must be
 // left out: DuckDB refuses them when compressed.
@@ -91,27 +91,30 @@ func readAs(schema columnar.Schema) (jsonColumns, error) {
 	if len(schema.Columns) == 0 {
 		return out, errors.New("duck: read_json: a schema without columns")
 	}
-	seen := map[string]bool{}
+	seen, keys := map[string]bool{}, map[string]bool{}
 	for _, c := range schema.Columns {
-		folded := strings.ToLower(c.Name)
-		if folded == "" || seen[folded] {
+		folded, foldedKey := strings.ToLower(c.Name), strings.ToLower(c.LineKey())
+		if folded == "" || seen[folded] || keys[foldedKey] {
 			return out, fmt.Errorf("duck: read_json: column name %q is empty or differs from another's in case only", c.Name)
 		}
-		seen[folded] = true
+		seen[folded], keys[foldedKey] = true, true
 		name, err := typeSQL(c.Type)
 		if err != nil {
 			return out, fmt.Errorf("duck: read_json: column %q: %w", c.Name, err)
 		}
-		column := quoteIdent(c.Name)
+		column, as := quoteIdent(c.LineKey()), quoteIdent(c.Name)
 		selected := column
+		if column != as {
+			selected += " AS " + as
+		}
 		switch {
 		case c.Type.Kind == columnar.Bytea:
 			name = "VARCHAR"
-			selected = fmt.Sprintf("unhex(substr(%s, 3)) AS %s", column, column)
+			selected = fmt.Sprintf("unhex(substr(%s, 3)) AS %s", column, as)
 		case c.Type.Kind == columnar.Char && c.Type.Length > 0:
-			selected = fmt.Sprintf("rpad(%s, %d, ' ') AS %s", column, c.Type.Length, column)
+			selected = fmt.Sprintf("rpad(%s, %d, ' ') AS %s", column, c.Type.Length, as)
 		}
-		out.read = append(out.read, quoteLiteral(c.Name)+": "+quoteLiteral(name))
+		out.read = append(out.read, quoteLiteral(c.LineKey())+": "+quoteLiteral(name))
 		out.selected = append(out.selected, selected)
 	}
 	return out, nil
