@@ -196,7 +196,7 @@ func grantedView(on Thing, kv *mvccpb.KeyValue, grants []Grant, revoke bool) (st
 		a.grant(g, TablePrivileges, revoke)
 	}
 	o.View.Grants = a.Grants
-	return encode(objectEntry{Format: entryFormat, Object: o}), nil
+	return o.encode(), nil
 }
 
 // Actor is a role with all that it is a member of: who does something.

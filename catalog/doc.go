@@ -28,6 +28,14 @@
 // never used again, so that journals are named by them without asking anybody, and
 // two creates of one name only meet at T2.
 //
+// A change of a table (AlterTable) is one transaction too. If its journals are to follow, a record is put with it:
+//
+//	alter   T  put tables/<name>, put altering/<id>
+//	        A  Apply: change the journals to what the entry says
+//	           delete altering/<id>, unless it was put again
+//
+// From T on the change is there, and is finished: by this process, or by the sweep.
+//
 // Each record says until when others leave it alone. A create gives itself a bound
 // (Config.CreateTimeout), which is also the deadline of its Apply; a record that is
 // older than that and a margin belongs to a process that died, or to a request
@@ -43,13 +51,16 @@
 //     journals, and every journal that was made for a table has its table.
 //   - A table that was dropped and made again has another generation, and so other
 //     journals.
+//   - Once no change is running and Run had its time, the journals that a table made have the options that it has.
+//   - What lines have of one column is never another's, of a table that makes its journals: a column has its key for ever, and one
+//     that was dropped leaves it to nobody.
 //   - An entry that this program can't read, as of a newer format, is listed as
 //     unreadable and never overwritten.
 //   - The role postgres is always there, a superuser that may log in. A role that was dropped never comes back,
 //     nor what was granted to it: grants name roles by their ids.
 //   - An option that isn't acted on is refused by its name.
 //   - What a view reads is there as long as the view is, and no view reads itself: views are made, changed and dropped, and
-//     tables dropped, under a compare of the version, which every change writes.
+//     tables dropped and altered, under a compare of the version, which every change writes.
 //   - Tables, sequences and views of a schema share their names.
 //
 // # Goroutines

@@ -51,7 +51,7 @@ func (m *making) isThere(kvs []*mvccpb.KeyValue) bool {
 // sweepPause is how long the sweep waits after a failure.
 const sweepPause = 2 * time.Second
 
-// sweep takes back creates and finishes drops whose time is over, until ctx is done.
+// sweep takes back creates and finishes drops and changes whose time is over, until ctx is done.
 func (c *Catalog) sweep(ctx context.Context) error {
 	for {
 		changed := c.mirror.Changed()
@@ -112,6 +112,7 @@ type left struct {
 	key      string
 	mod      int64
 	creating bool
+	altering bool
 }
 
 func (c *Catalog) sweepRecord(ctx context.Context, r left) error {
@@ -121,6 +122,13 @@ func (c *Catalog) sweepRecord(ctx context.Context, r left) error {
 		if err != nil || !ok { // not ok: its owner lives, or another process is faster
 			return err
 		}
+	}
+	if r.altering {
+		if err := c.followTable(ctx, r.key); err != nil {
+			return err
+		}
+		c.logSwept(ctx, r)
+		return nil
 	}
 	if err := c.finishDrop(ctx, r.record); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 
 // entryFormat is the version of every value that this program writes.
 const entryFormat = 1
+
+// alteredFormat is that of tables whose lines were written under another definition, and of their views.
+const alteredFormat = 2
 
 // errFormat says that a value is of a format that this program doesn't know.
 var errFormat = errors.New("unknown format")
@@ -57,6 +61,8 @@ type (
 		// Constraints and Indexes are as they were declared.
 		Constraints []Constraint `json:"constraints,omitempty"`
 		Indexes     []Index      `json:"indexes,omitempty"`
+		// Dropped are the columns that the table had.
+		Dropped []DroppedColumn `json:"dropped,omitempty"`
 		accessEntry
 	}
 
@@ -70,6 +76,8 @@ type (
 		NotNull   bool   `json:"not_null,omitempty"`
 		Default   string `json:"default,omitempty"`
 		Comment   string `json:"comment,omitempty"`
+		Key       string `json:"key,omitempty"`
+		Missing   string `json:"missing,omitempty"`
 	}
 
 	optionsEntry struct {
@@ -83,7 +91,7 @@ type (
 		Stores          []string `json:"stores"`
 	}
 
-	// recordEntry is of a create or drop that isn't done.
+	// recordEntry is of a create, drop or change that isn't done.
 	recordEntry struct {
 		Format   int    `json:"format"`
 		ID       int64  `json:"id"`
@@ -126,14 +134,17 @@ func fits(kind, name, entry string) error {
 }
 
 // decodeEntry reads a value whose format this program knows.
-func decodeEntry[T any](value []byte) (T, error) {
+func decodeEntry[T any](value []byte) (T, error) { return decodeUpTo[T](value, entryFormat) }
+
+// decodeUpTo is decodeEntry of values of which there are newer formats.
+func decodeUpTo[T any](value []byte, newest int) (T, error) {
 	var v T
 	var f versionEntry
 	if err := json.Unmarshal(value, &f); err != nil {
 		return v, err
 	}
-	if f.Format != entryFormat {
-		return v, fmt.Errorf("%w: %d, this program has %d", errFormat, f.Format, entryFormat)
+	if f.Format < entryFormat || f.Format > newest {
+		return v, fmt.Errorf("%w: %d, this program has %d", errFormat, f.Format, newest)
 	}
 	return v, json.Unmarshal(value, &v)
 }
@@ -142,12 +153,15 @@ func (t Table) encode() string {
 	e := tableEntry{
 		Format: entryFormat, ID: t.ID, Schema: t.Schema, Name: t.Name, Generation: t.Generation, Version: t.Version,
 		Journals: t.Journals, Owned: t.Owned, Comment: t.Comment, Constraints: t.Constraints, Indexes: t.Indexes,
-		accessEntry: t.Access.entry(),
+		accessEntry: t.Access.entry(), Dropped: t.Dropped,
+	}
+	if t.altered() {
+		e.Format = alteredFormat
 	}
 	for _, c := range t.Columns {
 		e.Columns = append(e.Columns, columnEntry{
 			ID: c.ID, Name: c.Name, Type: typeName(c.Type), Comment: c.Comment, Precision: c.Type.Precision, Scale: c.Type.Scale,
-			Length: c.Type.Length, NotNull: c.NotNull, Default: c.Default,
+			Length: c.Type.Length, NotNull: c.NotNull, Default: c.Default, Key: c.Key, Missing: c.Missing,
 		})
 	}
 	if t.Owned {
@@ -161,22 +175,27 @@ func (t Table) encode() string {
 	return encode(e)
 }
 
+// altered tells whether the table's lines can only be read by who knows what it was.
+func (t Table) altered() bool {
+	return len(t.Dropped) > 0 || slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Key != "" || c.Missing != "" })
+}
+
 func decodeTable(value []byte) (Table, error) {
-	e, err := decodeEntry[tableEntry](value)
+	e, err := decodeUpTo[tableEntry](value, alteredFormat)
 	if err != nil {
 		return Table{}, err
 	}
 	t := Table{
 		ID: e.ID, Schema: e.Schema, Name: e.Name, Generation: e.Generation, Version: e.Version,
 		Journals: e.Journals, Owned: e.Owned, Comment: e.Comment, Constraints: e.Constraints, Indexes: e.Indexes, Columns: make([]Column, 0, len(e.Columns)),
-		Access: e.access(),
+		Access: e.access(), Dropped: e.Dropped,
 	}
 	for _, c := range e.Columns {
 		typ, err := c.typ()
 		if err != nil {
 			return Table{}, fmt.Errorf("column %q: %w", c.Name, err)
 		}
-		t.Columns = append(t.Columns, Column{ID: c.ID, Name: c.Name, NotNull: c.NotNull, Default: c.Default, Type: typ, Comment: c.Comment})
+		t.Columns = append(t.Columns, Column{ID: c.ID, Name: c.Name, NotNull: c.NotNull, Default: c.Default, Type: typ, Comment: c.Comment, Key: c.Key, Missing: c.Missing})
 	}
 	if e.Options != nil {
 		if t.Options, err = e.Options.decode(); err != nil {
@@ -237,7 +256,7 @@ func (e *optionsEntry) decode() (Options, error) {
 	return o, nil
 }
 
-// record is a create or drop that isn't done.
+// record is a create, drop or change that isn't done.
 type record struct {
 	id                     int64
 	database, schema, name string
@@ -263,7 +282,7 @@ func decodeRecord(value []byte) (record, error) {
 		return record{}, err
 	}
 	if e.ID < firstID || e.Journals == "" || e.Count < 0 || e.Count > maxJournals {
-		return record{}, errors.New("not a record of a create or drop")
+		return record{}, errors.New("not a record of a create, drop or change")
 	}
 	return record{
 		id: e.ID, database: e.Database, schema: e.Schema, name: e.Name,

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"encoding/hex"
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -109,10 +110,34 @@ func goldenView() Object {
 	}
 }
 
+// goldenAltered is a table that was altered, a view from before, and the record of the change.
+func goldenAltered() (Table, Object, record) {
+	spec := TableSpec{Schema: "public", Name: "parts", Columns: []Column{
+		{Name: "id", Type: columnar.Type{Kind: columnar.Int64}}, {Name: "note", Type: columnar.Type{Kind: columnar.Text}},
+	}}
+	a := &Alteration{Table: spec.table(16403, []string{"file:///"})}
+	note := Column{Name: "note", Type: columnar.Type{Kind: columnar.Text}, Default: "'none'", Missing: `"none"`}
+	if err := errors.Join(a.RenameColumn(1, "part"), a.DropColumn(2), a.AddColumn(note)); err != nil {
+		panic(err)
+	}
+	a.Table.Options.Codec, a.Table.Version = protocol.CompressionCodec_GZIP, 16405
+	a.Table.Constraints, a.Table.Indexes = nil, nil
+	v := Object{ID: 16404, Kind: ViewObject, Schema: "public", Name: "numbered", View: &View{
+		Query: "SELECT p.id FROM public.parts p", Reads: []Read{{ID: 16403, Schema: "public", Name: "parts"}},
+		Columns: []ViewColumn{{Name: "id", Type: "int8", TypMod: -1}}, Owner: SuperuserID,
+	}}
+	a.keepNames(v.View)
+	return a.Table, v, record{
+		id: 16403, database: "postgres", schema: "public", name: "parts", journals: a.Table.Journals, count: 1,
+		until: time.Date(2026, 1, 2, 3, 4, 5, 500_000_000, time.UTC),
+	}
+}
+
 func TestFormatDocument(t *testing.T) {
 	k := newKeys("/broadsheet")
 	clicks, rides := goldenTables()
 	items, numbers, twice := goldenDeclared()
+	parts, numbered, altered := goldenAltered()
 	r := record{
 		id: 16390, database: "postgres", schema: "Sales/EU", name: "orders", journals: "Sales+2FEU/orders.16390/", count: 4,
 		until: time.Date(2026, 1, 2, 3, 4, 5, 500_000_000, time.UTC),
@@ -141,6 +166,9 @@ func TestFormatDocument(t *testing.T) {
 		{k.table("postgres", "public", "clicks"), clicks.encode()},
 		{k.table("postgres", "Sales/EU", "all rides"), rides.encode()},
 		{k.table("postgres", "public", "items"), items.encode()},
+		{k.table("postgres", "public", "parts"), parts.encode()},
+		{k.object("postgres", "public", ViewObject, "numbered"), numbered.encode()},
+		{k.alterRecord(16403), altered.encode()},
 		{k.object("postgres", "public", SequenceObject, "numbers"), encode(objectEntry{Format: entryFormat, Object: numbers})},
 		{k.object("postgres", "public", FunctionObject, twice.key()), encode(objectEntry{Format: entryFormat, Object: twice})},
 		{k.object("postgres", "public", ViewObject, "dear"), encode(objectEntry{Format: entryFormat, Object: goldenView()})},
@@ -159,7 +187,11 @@ func TestDocumentedEntriesAreRead(t *testing.T) {
 	k := newKeys("/broadsheet")
 	clicks, rides := goldenTables()
 	items, numbers, twice := goldenDeclared()
+	parts, numbered, altered := goldenAltered()
 	want := map[string]any{
+		k.table("postgres", "public", "parts"):                      parts,
+		k.object("postgres", "public", ViewObject, "numbered"):      numbered,
+		k.alterRecord(16403):                                        altering(altered),
 		k.table("postgres", "public", "clicks"):                     clicks,
 		k.table("postgres", "Sales/EU", "all rides"):                rides,
 		k.table("postgres", "public", "items"):                      items,

@@ -55,6 +55,10 @@ func (k keys) createRecord(db, schema string, id int64) string {
 	return k.creatingOf(db, schema) + strconv.FormatInt(id, 10)
 }
 
+func (k keys) altering() string { return k.root + "/altering/" }
+
+func (k keys) alterRecord(id int64) string { return k.altering() + strconv.FormatInt(id, 10) }
+
 func (k keys) dropping() string { return k.root + "/dropping/" }
 
 func (k keys) dropRecord(id int64) string { return k.dropping() + strconv.FormatInt(id, 10) }

@@ -15,6 +15,7 @@ type (
 	schema     nameEntry
 	creating   record
 	dropping   record
+	altering   record
 	bookkeeper struct{} // the version and the counter
 )
 
@@ -67,6 +68,9 @@ func (k keys) decode(key string, value []byte) (any, error) {
 	case strings.HasPrefix(key, k.dropping()):
 		r, err := decodeRecord(value)
 		return dropping(r), errors.Join(err, wrongKey(key, k.dropRecord(r.id)))
+	case strings.HasPrefix(key, k.altering()):
+		r, err := decodeRecord(value)
+		return altering(r), errors.Join(err, wrongKey(key, k.alterRecord(r.id)))
 	default:
 		return nil, errors.New("the key is not one of a catalog")
 	}

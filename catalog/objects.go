@@ -77,8 +77,17 @@ func (o *Object) key() string {
 	return o.Name + "(" + strings.Join(types, ",") + ")"
 }
 
+// encode is of the format of altered tables for a view of one, so that no program reads it that doesn't know what its names mean.
+func (o *Object) encode() string {
+	format := entryFormat
+	if o.View != nil && slices.ContainsFunc(o.View.Reads, func(r Read) bool { return len(r.Columns) > 0 }) {
+		format = alteredFormat
+	}
+	return encode(objectEntry{Format: format, Object: *o})
+}
+
 func decodeObject(value []byte) (Object, error) {
-	e, err := decodeEntry[objectEntry](value)
+	e, err := decodeUpTo[objectEntry](value, alteredFormat)
 	if err != nil {
 		return Object{}, err
 	}
@@ -115,7 +124,7 @@ func (c *Catalog) CreateObject(ctx context.Context, in Schema, o Object, replace
 				o.ID, o.Comment = old.ID, old.Comment
 			}
 		}
-		value := encode(objectEntry{Format: entryFormat, Object: o})
+		value := o.encode()
 		if err := fits(string(o.Kind), o.Name, value); err != nil {
 			return o, err
 		}
@@ -146,7 +155,7 @@ func (c *Catalog) CommentObject(ctx context.Context, o Object, comment string) (
 			return o, err
 		}
 		found.Comment = comment
-		value := encode(objectEntry{Format: entryFormat, Object: found})
+		value := found.encode()
 		if err := fits(string(o.Kind), o.Name, value); err != nil {
 			return o, err
 		}

@@ -147,7 +147,7 @@ func (c *Catalog) journalsUnder(ctx context.Context, prefix string) ([]*protocol
 	return found, nil
 }
 
-// records are the creates and drops that aren't done, of all databases.
+// records are the creates, drops and changes that aren't done, of all databases.
 func (c *Catalog) records() []left {
 	var out []left
 	add := func(kv keyspace.KeyValue) bool {
@@ -157,6 +157,8 @@ func (c *Catalog) records() []left {
 			l.record, l.creating = record(r), true
 		case dropping:
 			l.record = record(r)
+		case altering:
+			l.record, l.altering = record(r), true
 		default:
 			return true
 		}
@@ -166,15 +168,19 @@ func (c *Catalog) records() []left {
 	v := c.mirror.View()
 	v.Ascend(c.keys.creating(), add)
 	v.Ascend(c.keys.dropping(), add)
+	v.Ascend(c.keys.altering(), add)
 	return out
 }
 
 func (c *Catalog) logSwept(ctx context.Context, r left) {
 	message := "finished a drop that another process began"
-	if r.creating {
+	switch {
+	case r.creating:
 		message = "took back a create that another process began"
+	case r.altering:
+		message = "finished a change of a table that another process began"
 	}
-	c.logger.LogAttrs(ctx, slog.LevelInfo, message, //nolint:sloglint // one of two constants
+	c.logger.LogAttrs(ctx, slog.LevelInfo, message, //nolint:sloglint // one of three constants
 		slog.String("schema", r.schema), slog.String("table", r.name), slog.String("journals", r.journals))
 }
 

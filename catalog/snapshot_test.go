@@ -121,7 +121,7 @@ func TestUnreadableEntries(t *testing.T) {
 	require.NoError(t, err)
 	key := c.keys.table("postgres", "public", "clicks")
 	for name, value := range map[string]string{
-		"newer":       strings.Replace(table.encode(), `"format":1`, `"format":2`, 1),
+		"newer":       strings.Replace(table.encode(), `"format":1`, `"format":3`, 1),
 		"no format":   strings.Replace(table.encode(), `"format":1,`, ``, 1),
 		"garbage":     "garbage",
 		"empty":       "",
@@ -153,7 +153,7 @@ func TestUnreadableEntries(t *testing.T) {
 			require.Equal(t, value, string(got.Kvs[0].GetValue()), "it is left alone")
 		})
 	}
-	_, err = w.client.Put(t.Context(), c.keys.database("postgres"), `{"format":2}`)
+	_, err = w.client.Put(t.Context(), c.keys.database("postgres"), `{"format":3}`)
 	require.NoError(t, err)
 	_, err = Open(t.Context(), w.config())
 	require.ErrorIs(t, err, ErrUnreadable)

@@ -60,6 +60,8 @@ type Table struct {
 	// Constraints and Indexes are as they were declared. They are told, and not enforced.
 	Constraints []Constraint
 	Indexes     []Index
+	// Dropped are the columns that the table had: lines may have them.
+	Dropped []DroppedColumn
 }
 
 // Column of a table.
@@ -70,13 +72,16 @@ type Column struct {
 	NotNull bool
 	Default string // an SQL expression, "" for none
 	Comment string
+	// Key is what lines call the column, "" if that is its name; Missing is the JSON of its value in lines that don't have it, "" if
+	// that is NULL. See docs/format/rows.md.
+	Key, Missing string
 }
 
 // RowSchema is what a row of the table is.
 func (t Table) RowSchema() columnar.Schema {
 	s := columnar.Schema{Columns: make([]columnar.Column, 0, len(t.Columns)), Version: t.Version}
 	for _, c := range t.Columns {
-		s.Columns = append(s.Columns, columnar.Column{Name: c.Name, Type: c.Type, NotNull: c.NotNull})
+		s.Columns = append(s.Columns, columnar.Column{Name: c.Name, Type: c.Type, NotNull: c.NotNull, Key: c.Key, Missing: c.Missing})
 	}
 	return s
 }

@@ -31,6 +31,8 @@ type Read struct {
 	ID     int64  `json:"id,omitempty"`
 	Schema string `json:"schema"`
 	Name   string `json:"name"`
+	// Columns are what the view calls columns of a table that have other names since.
+	Columns []columnName `json:"columns,omitempty"`
 }
 
 // ViewColumn is a column of a view.
@@ -54,14 +56,14 @@ func (s *Snapshot) View(schemaName, name string) (Object, bool) {
 	return o, ok
 }
 
-// TableRead is the table that a view reads, whatever it is called by now.
+// TableRead is the table that a view reads, whatever it is called by now. Its columns have the names that the view has for them.
 func (s *Snapshot) TableRead(r Read) (Table, bool) {
 	if t, ok := s.Table(r.Schema, r.Name); ok && t.ID == r.ID {
-		return t, true
+		return t.as(r), true
 	}
 	all := s.Tables()
 	if i := slices.IndexFunc(all, func(t Table) bool { return t.ID == r.ID }); i >= 0 {
-		return all[i], true
+		return all[i].as(r), true
 	}
 	return Table{}, false
 }
@@ -297,7 +299,7 @@ func (o *Object) validateView() error {
 }
 
 func (o *Object) encodeView() (string, error) {
-	value := encode(objectEntry{Format: entryFormat, Object: *o})
+	value := o.encode()
 	if len(value) > maxEntry {
 		return "", &Error{Code: ErrInvalid, Kind: "view", Name: o.Name, Detail: fmt.Sprintf("its definition has %d bytes, at most %d work", len(value), maxEntry)}
 	}
