@@ -200,6 +200,9 @@ func (l *Ledger) Forgot() (ProducerState, bool) {
 	return l.forgot.ProducerState, true
 }
 
+// Len is how many producers are remembered.
+func (l *Ledger) Len() int { return len(l.producers) }
+
 // Newest is the greatest clock of any message.
 func (l *Ledger) Newest() Clock { return l.newest }
 

@@ -61,6 +61,9 @@ func (c *Column) LineKey() string { return cmp.Or(c.Key, c.Name) }
 type Schema struct {
 	Columns []Column
 	Version int64
+	// Messages, if it isn't empty, tells that lines are messages (docs/format/message.md), whose UUIDs are at
+	// this JSON pointer. A line that acknowledges others is no row then, and no reject.
+	Messages string
 }
 
 // Int128 is a signed two's complement 128-bit integer, laid out as DuckDB's hugeint.

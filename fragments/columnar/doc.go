@@ -19,7 +19,8 @@
 //
 // # Invariants
 //
-//   - Every complete line of the range is exactly one row, one reject, or blank.
+//   - Every complete line of the range is exactly one row, one reject, or blank; or, under a schema of messages, an
+//     acknowledgement.
 //   - Which lines are rows, and why others aren't, depends on the schema alone: not on
 //     the columns wanted, nor on how the reader hands out its bytes.
 //   - Nothing is rounded or coerced unless PostgreSQL's COPY would do it.

@@ -12,6 +12,7 @@ import (
 // Prover finds out what a fragment's content is under a schema.
 type Prover struct {
 	decoder     *lineDecoder
+	acks        acks
 	fingerprint uint64
 	readable    bool
 	err         error
@@ -45,6 +46,7 @@ func NewProver(schema Schema) *Prover {
 	if p.err = schema.Validate(); p.err == nil {
 		p.decoder = newLineDecoder(schema, func(int) bool { return false })
 		p.decoder.proving = true
+		p.acks = schema.acks()
 	}
 	return p
 }
@@ -69,6 +71,8 @@ func (p *Prover) Prove(content io.Reader) (Proof, error) {
 		case n.length > MaxLine:
 			proof.Rejects++
 		case skipBlanks(n.bytes, 0) == len(n.bytes):
+		case p.acks.has(n.bytes):
+			proof.Clean = false // DuckDB would take it for a row
 		case p.decoder.decode(n.bytes):
 			proof.Rows++
 			proof.Clean = proof.Clean && !p.decoder.dirty
@@ -99,7 +103,7 @@ func (s Schema) CleanReadable() bool {
 	return len(s.Columns) > 0
 }
 
-// Fingerprint is a number that schemas share which have the same columns, whatever
+// Fingerprint is a number that schemas share which have the same columns, and the same place for UUIDs, whatever
 // their version, and what they call the columns that lines call the same. It is stable between builds.
 func (s Schema) Fingerprint() uint64 {
 	h := fnv.New64a()
@@ -124,6 +128,10 @@ func (s Schema) Fingerprint() uint64 {
 			buf = binary.AppendUvarint(buf, uint64(len(c.Missing)))
 			buf = append(buf, c.Missing...)
 		}
+	}
+	if s.Messages != "" { // likewise; no column has that number
+		buf = binary.AppendUvarint(buf, uint64(len(s.Columns)))
+		buf = append(buf, s.Messages...)
 	}
 	// A hash doesn't fail to write.
 	_, _ = h.Write(buf)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+
+	"broadsheet.dev/broadsheet/message/committed"
 )
 
 // defaultBatchRows is a multiple of DuckDB's vector of 2048 rows.
@@ -72,6 +74,7 @@ type Scanner struct {
 	options ScanOptions
 	lines   lineReader
 	decoder *lineDecoder
+	acks    acks
 	project []int
 	size    int // rows to make room for: what the last batch had
 	err     error
@@ -101,6 +104,7 @@ func NewScanner(r io.Reader, options ScanOptions) *Scanner {
 		wanted[c] = true
 	}
 	s.decoder = newLineDecoder(options.Schema, func(c int) bool { return wanted[c] })
+	s.acks = options.Schema.acks()
 	s.lines = lineReader{r: r, left: -1, maxLine: s.options.MaxLine, offset: options.Begin}
 	if options.End >= 0 {
 		s.lines.left = options.End - options.Begin
@@ -158,12 +162,12 @@ func (s *Scanner) Next() (*Batch, []Reject, error) {
 // rejectSize is about what a Reject takes beside its bytes.
 const rejectSize = 96
 
-// read decodes a line: it is a row, or there is a reason why it isn't, or it is blank.
+// read decodes a line: it is a row, or there is a reason why it isn't, or it is blank or acknowledges others.
 func (s *Scanner) read(n *line) (bool, string) {
 	if n.length > int64(s.options.MaxLine) {
 		return false, errLineTooLong(s.options.MaxLine)
 	}
-	if skipBlanks(n.bytes, 0) == len(n.bytes) {
+	if skipBlanks(n.bytes, 0) == len(n.bytes) || s.acks.has(n.bytes) {
 		return false, ""
 	}
 	if s.decoder.decode(n.bytes) {
@@ -241,7 +245,11 @@ func (c Column) checkMissing() error {
 	if end := d.read(&d.fields[0], 0); end < 0 || !d.atEnd(end) {
 		return fmt.Errorf("its value where it is missing: %s", d.reason)
 	}
-	return nil
+	if s.Messages == "" {
+		return nil
+	}
+	_, err := committed.ParsePointer(s.Messages)
+	return err
 }
 
 var errNoName = errors.New("it has no name")

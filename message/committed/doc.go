@@ -27,6 +27,11 @@
 // line in which none is found, whatever it is, has none, and is committed where it
 // stands: it is a row, or a reject, as in any other table.
 //
+// An Index knows the same of all cuts of a journal at once, and says it the other way round: where the lines are that
+// aren't rows. Who has rows of a range from elsewhere leaves those out, and a range without any may be read as it is.
+// An open transaction costs an Index a place, not reading its lines again. Windows are for who can't hold one, and for
+// who goes on from a State.
+//
 // A reader that holds lines in memory as they are appended, and can't go over them twice,
 // does without this package: message.Ledger has the rules.
 //
@@ -41,11 +46,13 @@
 //   - Memory is bounded: by the producers that are remembered, and by the transactions
 //     of a window that aren't committed as a whole. If there are too many, the window
 //     ends early, and another follows. Of a line more than MaxLine isn't held.
+//   - An Index is bounded by the number of its places, and says ErrTooManyHoles if there are more. It forgets what only
+//     older cuts need, and says ErrCompacted of those.
 //   - Bytes that a Source doesn't give are an error, never left out.
 //
 // # Goroutines
 //
-// None. A Reader belongs to one goroutine at a time. A Window may be shared.
+// None. A Reader, and an Index, belong to one goroutine at a time. A Window, and Holes, may be shared.
 //
 // # Testing
 //

@@ -50,15 +50,24 @@ type lines struct {
 
 // open the lines of a range. One at a time is open.
 func (r *Reader) open(ctx context.Context, begin, end int64) (*lines, error) {
-	from := io.NopCloser(strings.NewReader(""))
-	if begin < end {
+	l := &lines{br: r.br, find: r.cfg.UUID, at: begin, end: end, most: r.maxLine + 1}
+	if err := l.open(ctx, r.src); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// open what has the bytes.
+func (l *lines) open(ctx context.Context, src Source) error {
+	l.from = io.NopCloser(strings.NewReader(""))
+	if l.at < l.end {
 		var err error
-		if from, err = r.src(ctx, begin, end); err != nil {
-			return nil, fmt.Errorf("read [%d, %d): %w", begin, end, err)
+		if l.from, err = src(ctx, l.at, l.end); err != nil {
+			return fmt.Errorf("read [%d, %d): %w", l.at, l.end, err)
 		}
 	}
-	r.br.Reset(from)
-	return &lines{from: from, br: r.br, find: r.cfg.UUID, at: begin, end: end, most: r.maxLine + 1}, nil
+	l.br.Reset(l.from)
+	return nil
 }
 
 // next line, or io.EOF if the range has no more of which it has the newline.
