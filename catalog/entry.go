@@ -57,6 +57,7 @@ type (
 		Journals   string        `json:"journals"`
 		Owned      bool          `json:"owned"`
 		Options    *optionsEntry `json:"options,omitempty"` // of owned tables
+		Messages   string        `json:"messages,omitempty"`
 		Comment    string        `json:"comment,omitempty"`
 		// Constraints and Indexes are as they were declared.
 		Constraints []Constraint `json:"constraints,omitempty"`
@@ -153,7 +154,7 @@ func (t Table) encode() string {
 	e := tableEntry{
 		Format: entryFormat, ID: t.ID, Schema: t.Schema, Name: t.Name, Generation: t.Generation, Version: t.Version,
 		Journals: t.Journals, Owned: t.Owned, Comment: t.Comment, Constraints: t.Constraints, Indexes: t.Indexes,
-		accessEntry: t.Access.entry(), Dropped: t.Dropped,
+		accessEntry: t.Access.entry(), Dropped: t.Dropped, Messages: t.Messages,
 	}
 	if t.altered() {
 		e.Format = alteredFormat
@@ -188,7 +189,7 @@ func decodeTable(value []byte) (Table, error) {
 	t := Table{
 		ID: e.ID, Schema: e.Schema, Name: e.Name, Generation: e.Generation, Version: e.Version,
 		Journals: e.Journals, Owned: e.Owned, Comment: e.Comment, Constraints: e.Constraints, Indexes: e.Indexes, Columns: make([]Column, 0, len(e.Columns)),
-		Access: e.access(), Dropped: e.Dropped,
+		Access: e.access(), Dropped: e.Dropped, Messages: e.Messages,
 	}
 	for _, c := range e.Columns {
 		typ, err := c.typ()

@@ -57,7 +57,7 @@ func goldenTables() (Table, Table) {
 	}, Options: Options{Journals: 4, PartitionBy: "user_id"}}
 	rides := TableSpec{
 		Schema: "Sales/EU", Name: "all rides", Columns: []Column{{Name: "id", Type: columnar.Type{Kind: columnar.Text}}},
-		OnJournals: "acme/rides/",
+		OnJournals: "acme/rides/", Options: Options{Reads: ReadsCommitted},
 	}
 	return clicks.table(16386, []string{"file:///"}), rides.table(16389, nil)
 }

@@ -38,6 +38,8 @@ type Options struct {
 	FlushInterval   time.Duration             // at least 1 minute; 0 is 10 minutes
 	RefreshInterval time.Duration             // 1 second to 24 hours; 0 is 1 minute
 	Transactional   bool                      // not supported
+	Reads           Reads                     // which lines are shown; zero is all
+	UUID            string                    // JSON pointer to that of a line, of ReadsCommitted; "" is /_meta/uuid
 	Stores          []string                  // URLs of fragment stores; nil is Config.Stores. SQL writes names, which the caller resolves.
 }
 
@@ -52,6 +54,8 @@ var setters = map[string]func(o *Options, value string) error{
 	"flush_interval":   func(o *Options, v string) error { return setInterval(&o.FlushInterval, v) },
 	"refresh_interval": func(o *Options, v string) error { return setInterval(&o.RefreshInterval, v) },
 	"transactional":    func(o *Options, v string) error { return setBool(&o.Transactional, v) },
+	"reads":            func(o *Options, v string) error { return setReads(&o.Reads, v) },
+	"uuid":             func(o *Options, v string) error { return setPointer(&o.UUID, v) },
 	"stores":           func(o *Options, v string) error { return setNames(&o.Stores, v) },
 }
 
@@ -74,7 +78,7 @@ func ParseOptions(values map[string]string) (Options, error) {
 	return o, nil
 }
 
-// firstSet is the name of an option that isn't its zero value, or "".
+// firstSet is the name of an option about journals that isn't its zero value, or "".
 func (o Options) firstSet() string {
 	for _, s := range []struct {
 		name string

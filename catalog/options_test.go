@@ -41,6 +41,8 @@ func TestOptionsThatCannotBeRead(t *testing.T) {
 		"flush_interval":   {"", "10", "minutes", "10 minutes 5", "9999999 weeks", ". s", "1..5 s"},
 		"refresh_interval": {"never"},
 		"transactional":    {"", "maybe"},
+		"reads":            {"", "uncommitted"},
+		"uuid":             {"", "uuid", "/a~2"},
 		"stores":           {"", "lake,", "s3://lake/", "lake/below/", "lake, lake"},
 		"compression":      {"zstd"},
 	} {
@@ -72,6 +74,9 @@ func TestSpecsThatAreRefused(t *testing.T) {
 		"replication":        {option(func(o *Options) { o.Replication = 3 }), ErrUnsupported, "option", "replication"},
 		"retention":          {option(func(o *Options) { o.Retention = time.Hour }), ErrUnsupported, "option", "retention"},
 		"transactional":      {option(func(o *Options) { o.Transactional = true }), ErrUnsupported, "option", "transactional"},
+		"reads":              {option(func(o *Options) { o.Reads = "some" }), ErrInvalid, "option", "reads"},
+		"uuid of plain":      {option(func(o *Options) { o.UUID = "/id" }), ErrInvalid, "option", "uuid"},
+		"uuid":               {option(func(o *Options) { o.Reads, o.UUID = ReadsCommitted, "id" }), ErrInvalid, "option", "uuid"},
 		"negative":           {option(func(o *Options) { o.Replication = -1 }), ErrInvalid, "option", "replication"},
 		"negative retention": {option(func(o *Options) { o.Retention = -1 }), ErrInvalid, "option", "retention"},
 		"journals":           {option(func(o *Options) { o.Journals = 1001 }), ErrInvalid, "option", "journals"},
@@ -124,7 +129,7 @@ func TestEachOptionIsRefusedOverJournals(t *testing.T) {
 		"fragment_length": "64MB", "flush_interval": "10 minutes", "refresh_interval": "1 minute", "transactional": "true",
 		"stores": "lake",
 	}
-	require.Len(t, values, len(setters))
+	require.Len(t, values, len(setters)-2, "reads and uuid are of tables over journals, too")
 	for name, value := range values {
 		spec := testSpec("t")
 		spec.OnJournals = "acme/rides/"
@@ -135,6 +140,33 @@ func TestEachOptionIsRefusedOverJournals(t *testing.T) {
 		var e *Error
 		require.ErrorAs(t, spec.Validate(), &e)
 		require.Equal(t, name, e.Name)
+	}
+}
+
+// TestTablesOfMessages: over journals that the table makes, and over others.
+func TestTablesOfMessages(t *testing.T) {
+	for _, prefix := range []string{"", "acme/rides/"} {
+		for _, c := range []struct {
+			values map[string]string
+			want   string
+		}{
+			{nil, ""},
+			{map[string]string{"reads": "all"}, ""},
+			{map[string]string{"reads": "committed"}, "/_meta/uuid"},
+			{map[string]string{"reads": "Committed", "uuid": "/id/0"}, "/id/0"},
+		} {
+			spec := testSpec("t")
+			spec.OnJournals = prefix
+			var err error
+			spec.Options, err = ParseOptions(c.values)
+			require.NoError(t, err)
+			require.NoError(t, spec.Validate())
+			table := spec.table(16386, nil)
+			again, err := decodeTable([]byte(table.encode()))
+			require.NoError(t, err)
+			require.Equal(t, c.want, again.Messages)
+			require.Equal(t, c.want, again.RowSchema().Messages)
+		}
 	}
 }
 

@@ -52,6 +52,8 @@ type Table struct {
 	Access Access
 	// Options is zero for a table that doesn't own its journals.
 	Options Options
+	// Messages, of a table that shows what is committed only, is the JSON pointer to the UUID of a line. "" shows all.
+	Messages string
 	// Version of the columns. It is drawn from the same counter as ids: no two
 	// definitions have the same.
 	Version int64
@@ -79,7 +81,7 @@ type Column struct {
 
 // RowSchema is what a row of the table is.
 func (t Table) RowSchema() columnar.Schema {
-	s := columnar.Schema{Columns: make([]columnar.Column, 0, len(t.Columns)), Version: t.Version}
+	s := columnar.Schema{Columns: make([]columnar.Column, 0, len(t.Columns)), Version: t.Version, Messages: t.Messages}
 	for _, c := range t.Columns {
 		s.Columns = append(s.Columns, columnar.Column{Name: c.Name, Type: c.Type, NotNull: c.NotNull, Key: c.Key, Missing: c.Missing})
 	}
@@ -139,14 +141,17 @@ func (s TableSpec) Validate() error {
 			return err
 		}
 	}
+	if err := s.Options.validateMessages(); err != nil {
+		return err
+	}
 	if s.OnJournals != "" {
 		return s.validatePrefix()
 	}
 	return s.Options.validate(seen)
 }
 
-// validatePrefix checks a table over existing journals: all options are about
-// journals that a table makes.
+// validatePrefix checks a table over existing journals: other options than those of messages are
+// about journals that a table makes.
 func (s TableSpec) validatePrefix() error {
 	name, ok := cutSlash(s.OnJournals)
 	if !ok {
@@ -177,7 +182,7 @@ func (s TableSpec) table(id int64, stores []string) Table {
 	t := Table{
 		ID: id, Schema: s.Schema, Name: s.Name, Generation: id, Version: id,
 		Columns: make([]Column, 0, len(s.Columns)), Journals: s.OnJournals,
-		Access: Access{Owner: cmp.Or(s.Owner, SuperuserID)},
+		Access: Access{Owner: cmp.Or(s.Owner, SuperuserID)}, Messages: s.Options.messages(),
 	}
 	for i, c := range s.Columns {
 		c.ID = int64(i + 1)
@@ -195,6 +200,7 @@ func (s TableSpec) table(id int64, stores []string) Table {
 	if s.OnJournals == "" {
 		t.Owned = true
 		t.Options = s.Options.withDefaults(stores)
+		t.Options.Reads, t.Options.UUID = "", "" // it is in Messages
 		t.Journals = escapeName(s.Schema) + "/" + escapeName(s.Name) + "." + strconv.FormatInt(id, 10) + "/"
 	}
 	return t

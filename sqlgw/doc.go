@@ -55,6 +55,12 @@
 // statements that take older ones, so that sessions never go back, and for marks. A clockmaster reads and
 // writes the clock journal; a watchman finds the heads that nobody here asks for.
 //
+// # Tables of messages
+//
+// What such a table shows is decided by its journals' lines (message/committed): commits has an index of each journal, which says
+// where the lines are that aren't rows at a cut. It is extended when a statement reads beyond it, and never asked for less than the
+// whole. A tail holds the lines of open transactions, or where they are, until they're committed.
+//
 // # Goroutines
 //
 // Run proves fragments, forgets idle heads, and marks what moved: one goroutine each, until its context is done.

@@ -72,11 +72,13 @@ func (c *Config) Validate() error {
 
 // Gateway opens SQL sessions. Make it with New, and let Run run beside it.
 type Gateway struct {
-	cfg    Config
-	heads  *headCache
-	proofs *proofs
-	files  fileSource
-	scans  *scanRegistry
+	cfg   Config
+	heads *headCache
+	// commits tells what is committed of tables of messages.
+	commits *commits
+	proofs  *proofs
+	files   fileSource
+	scans   *scanRegistry
 	// known and revisions are of journals.
 	known     knownHeads
 	begins    begins
@@ -118,6 +120,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.staging = stagingConfig(&cfg)
 	g.office, g.roster = newPostOffice(), newRoster()
 	g.heads = newHeadCache(g.openRange, cfg.HeadCache)
+	g.commits = newCommits(g.openRange, maxIndexes)
 	g.revisions.list = cfg.Brokers.List
 	g.clock = newClockmaster(&cfg, &g.revisions, g.openRange)
 	if err := g.addCatalog(); err != nil {

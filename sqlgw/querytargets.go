@@ -105,12 +105,19 @@ func (e *queryExecution) tableTarget(ctx context.Context, t catalog.Table, in pl
 	if err != nil {
 		return parse.Target{}, err
 	}
+	holes, err := g.committedOf(ctx, t, plans)
+	if err != nil {
+		return parse.Target{}, err
+	}
 	read, err := g.split(ctx, plans)
 	if err != nil {
 		return parse.Target{}, err
 	}
 	e.pins = append(e.pins, read.pins...)
 	files, ranges := read.files, read.ranges
+	for i := range ranges {
+		ranges[i].holes = holes[ranges[i].journal]
+	}
 	if !in.past {
 		ranges = append(ranges, e.stagedRanges(in.journals)...)
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/message/committed"
 	"broadsheet.dev/broadsheet/sqlgw/clock"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
 	"broadsheet.dev/broadsheet/sqlgw/staging"
@@ -92,6 +93,7 @@ type decodeRangeOf struct {
 	begin, end int64
 	newest     bool
 	staged     *staging.Snapshot // of the session's transaction; nil for what is in the journal
+	holes      committed.Holes   // with lines that aren't rows
 }
 
 // open begins a reading of the scan, with the columns that are wanted.
@@ -109,6 +111,7 @@ type rangeSource struct {
 	reader  io.ReadCloser     // of that range, if it isn't cached
 	scanner *columnar.Scanner
 	staged  bool // it isn't in its journal yet
+	holes   committed.Holes
 }
 
 // Next returns rows, or io.EOF.
@@ -127,7 +130,7 @@ func (s *rangeSource) next(ctx context.Context) (*columnar.Batch, error) {
 	case len(s.batches) > 0:
 		b := s.batches[0]
 		s.batches = s.batches[1:]
-		return s.shape(b), nil
+		return s.visible(s.shape(b)), nil
 	case s.scanner != nil:
 		b, _, err := s.scanner.Next()
 		if errors.Is(err, io.EOF) {
@@ -139,7 +142,7 @@ func (s *rangeSource) next(ctx context.Context) (*columnar.Batch, error) {
 		if s.staged {
 			b.Offsets, b.Ends = nil, nil // nobody knows them yet
 		}
-		return s.shape(b), nil
+		return s.visible(s.shape(b)), nil
 	case len(s.left) == 0:
 		return nil, io.EOF
 	}
@@ -151,6 +154,7 @@ func (s *rangeSource) next(ctx context.Context) (*columnar.Batch, error) {
 // begin reads a range, from the cache if it may be there.
 func (s *rangeSource) begin(ctx context.Context, r decodeRangeOf) error {
 	g := s.scan.gateway
+	s.holes = r.holes
 	if s.staged = r.staged != nil; s.staged {
 		s.read(r, r.staged.Open())
 		return nil
@@ -178,6 +182,17 @@ func (s *rangeSource) read(r decodeRangeOf, from io.ReadCloser) {
 	})
 }
 
+// visible are the rows of a batch that are rows at the cut; nil if none are.
+func (s *rangeSource) visible(b *columnar.Batch) *columnar.Batch {
+	if b.Offsets != nil {
+		b = rowsBeside(b, s.holes)
+	}
+	if b.Len == 0 {
+		return nil
+	}
+	return b
+}
+
 // shape picks the columns that are wanted, and makes those of metadata.
 func (s *rangeSource) shape(b *columnar.Batch) *columnar.Batch {
 	n := len(s.scan.schema.Columns)
@@ -192,7 +207,7 @@ func (s *rangeSource) shape(b *columnar.Batch) *columnar.Batch {
 	return out
 }
 
-// metaVector makes a metadata column. The time of a row is that of the first mark that has it; one that is
+// metaVector makes a metadata column. The time of a message is that of its UUID; of another row that of the first mark that has it; one that is
 // younger than all marks has none, nor has what isn't appended yet an offset.
 func metaVector(b *columnar.Batch, c columnar.Column, marks []clock.Point) columnar.Vector {
 	v := columnar.Vector{Type: c.Type}
@@ -209,7 +224,9 @@ func metaVector(b *columnar.Batch, c columnar.Column, marks []clock.Point) colum
 		v.I64, v.Null = make([]int64, b.Len), make([]bool, b.Len)
 		for i := range v.Null {
 			v.Null[i] = true
-			if c.Name == metaTimestamp && i < len(b.Ends) {
+			if c.Name == metaTimestamp && i < len(b.Clocks) && b.Clocks[i] != 0 {
+				v.I64[i], v.Null[i] = b.Clocks[i].Time().UnixMicro(), false
+			} else if c.Name == metaTimestamp && i < len(b.Ends) {
 				if t, ok := clock.TimeOf(marks, b.Ends[i]); ok {
 					v.I64[i], v.Null[i] = t.UnixMicro(), false
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/fragments/columnar"
@@ -164,7 +165,12 @@ func rejectRows(ctx context.Context, s viewState, add func(*columnar.Batch) erro
 		if err != nil {
 			return err
 		}
+		holes, err := g.committedOf(ctx, t, plans)
+		if err != nil {
+			return err
+		}
 		for _, r := range decodedRanges(plans) {
+			r.holes = holes[r.journal]
 			if err := g.rejectsOf(ctx, t, schema, r, add); err != nil {
 				return err
 			}
@@ -185,6 +191,7 @@ func (g *Gateway) rejectsOf(ctx context.Context, t catalog.Table, schema columna
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
+		rejects = slices.DeleteFunc(rejects, func(x columnar.Reject) bool { return r.holes.Within(x.Offset, x.Offset+1) })
 		if len(rejects) > 0 {
 			b := newViewRows(systemViews()[1].columns)
 			for _, x := range rejects {

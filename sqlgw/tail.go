@@ -22,7 +22,13 @@ const maxTailLine = columnar.MaxLine
 // tail reads a journal from an offset on and hands over the rows of the lines that are
 // whole, as soon as they are. It ends when ctx does, or with the journal's error.
 func tail(ctx context.Context, r io.Reader, journal string, begin int64, schema columnar.Schema, emit func(*columnar.Batch) error) error {
-	t := tailer{journal: journal, at: begin, schema: schema, emit: emit, buf: make([]byte, 0, tailChunk)}
+	t := &tailer{journal: journal, at: begin, schema: schema, emit: emit, buf: make([]byte, 0, tailChunk)}
+	t.lines = t.decode
+	return t.run(ctx, r)
+}
+
+// run the tail over what a reader has.
+func (t *tailer) run(ctx context.Context, r io.Reader) error {
 	for {
 		if len(t.buf) == cap(t.buf) {
 			t.buf = append(t.buf, 0)[:len(t.buf)] // a line longer than the buffer: grow it
@@ -40,7 +46,7 @@ func tail(ctx context.Context, r io.Reader, journal string, begin int64, schema 
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			return fmt.Errorf("journal %s at %d: %w", journal, t.at, err)
+			return fmt.Errorf("journal %s at %d: %w", t.journal, t.at, err)
 		}
 	}
 }
@@ -51,6 +57,7 @@ type tailer struct {
 	at      int64
 	schema  columnar.Schema
 	emit    func(*columnar.Batch) error
+	lines   func(lines []byte, at int64) error // takes those that are whole
 	buf     []byte
 	skip    bool // inside a line that is too long
 }
@@ -70,7 +77,7 @@ func (t *tailer) take(n int) error {
 	}
 	if i := bytes.LastIndexByte(t.buf[from:], '\n'); i >= 0 {
 		whole := from + i + 1
-		if err := t.decode(t.buf[:whole]); err != nil {
+		if err := t.lines(t.buf[:whole], t.at); err != nil {
 			return err
 		}
 		t.drop(whole)
@@ -88,9 +95,10 @@ func (t *tailer) drop(n int) {
 	t.buf = t.buf[:copy(t.buf, t.buf[n:])]
 }
 
-func (t *tailer) decode(lines []byte) error {
+// decode lines that begin at an offset.
+func (t *tailer) decode(lines []byte, at int64) error {
 	sc := columnar.NewScanner(bytes.NewReader(lines), columnar.ScanOptions{
-		Journal: t.journal, Begin: t.at, End: t.at + int64(len(lines)), Schema: t.schema,
+		Journal: t.journal, Begin: at, End: at + int64(len(lines)), Schema: t.schema,
 	})
 	for {
 		b, _, err := sc.Next()
@@ -130,14 +138,18 @@ func startTails(ctx context.Context, open openRange, from []position, schema col
 				return err
 			}
 			defer func() { _ = r.Close() }()
-			return tail(ctx, r, p.journal, p.begin, schema, func(b *columnar.Batch) error {
+			emit := func(b *columnar.Batch) error {
 				select {
 				case t.batches <- b:
 					return nil
 				case <-ctx.Done():
 					return context.Cause(ctx)
 				}
-			})
+			}
+			if schema.Messages != "" {
+				return tailMessages(ctx, open, r, p, schema, emit)
+			}
+			return tail(ctx, r, p.journal, p.begin, schema, emit)
 		})
 	}
 	return t

@@ -20,11 +20,15 @@ func TestAcknowledgementsAreNoRows(t *testing.T) {
 		clean    bool
 	}{{"", 2, true}, {"/_meta/uuid", 1, false}, {"/elsewhere", 2, true}} {
 		schema.Messages = c.messages
-		s := NewScanner(strings.NewReader(row+ack), ScanOptions{End: -1, Schema: schema})
+		s := NewScanner(strings.NewReader(row+ack), ScanOptions{End: -1, Schema: schema, Ends: true})
 		b, rejects, err := s.Next()
 		require.NoError(t, err)
 		require.Empty(t, rejects)
 		require.Equal(t, c.rows, b.Len, c.messages)
+		if c.messages == "/_meta/uuid" {
+			require.EqualValues(t, 2225291428888942208, b.Clocks[0]&^15)
+			require.Equal(t, b.Clocks, b.Slice(0, 1).Clocks)
+		}
 		proof := prove(t, schema, row+ack)
 		require.Equal(t, c.clean, proof.Clean, c.messages)
 		require.EqualValues(t, c.rows, proof.Rows)

@@ -8,7 +8,7 @@ import (
 // Bytes is the memory that the batch keeps alive, in bytes. Batches that share
 // memory (Slice, Project) each count it whole.
 func (b *Batch) Bytes() int64 {
-	n := int64(unsafe.Sizeof(*b)) + int64(8*cap(b.Offsets)+8*cap(b.Ends)) + int64(len(b.Journal))
+	n := int64(unsafe.Sizeof(*b)) + int64(8*cap(b.Offsets)+8*cap(b.Ends)+8*cap(b.Clocks)) + int64(len(b.Journal))
 	for i := range b.Cols {
 		n += b.Cols[i].Bytes()
 	}
@@ -27,13 +27,16 @@ func (b *Batch) Slice(from, to int) *Batch {
 	if b.Ends != nil {
 		s.Ends = b.Ends[from:to]
 	}
+	if b.Clocks != nil {
+		s.Clocks = b.Clocks[from:to]
+	}
 	return s
 }
 
 // Project is the given columns of all rows, in the given order. It shares the
 // batch's memory.
 func (b *Batch) Project(cols []int) *Batch {
-	p := &Batch{Len: b.Len, Cols: make([]Vector, len(cols)), Journal: b.Journal, Offsets: b.Offsets, Ends: b.Ends}
+	p := &Batch{Len: b.Len, Cols: make([]Vector, len(cols)), Journal: b.Journal, Offsets: b.Offsets, Ends: b.Ends, Clocks: b.Clocks}
 	for i, c := range cols {
 		p.Cols[i] = b.Cols[c]
 	}

@@ -1,6 +1,10 @@
 package columnar
 
-import "cmp"
+import (
+	"cmp"
+
+	"broadsheet.dev/broadsheet/message"
+)
 
 // Kind is the logical type of a column: the SQL types that a table may have.
 type Kind uint8
@@ -127,6 +131,8 @@ type Batch struct {
 	Offsets []int64
 	// Ends are the offsets after the rows' newlines, where a Scanner was asked for them.
 	Ends []int64
+	// Clocks are those of the rows' UUIDs, 0 for none, where it was asked for ends and lines are messages.
+	Clocks []message.Clock
 }
 
 // MaxLine is the longest row in bytes, its newline not counted. A longer line is a

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 
+	"broadsheet.dev/broadsheet/message"
 	"broadsheet.dev/broadsheet/message/committed"
 )
 
@@ -37,7 +38,7 @@ type ScanOptions struct {
 	MaxLine int
 	// BatchRows is how many rows a batch has at most; 0 means 8192.
 	BatchRows int
-	// Ends asks for the ends of rows, beside their offsets.
+	// Ends asks for the ends of rows, beside their offsets; and for the clocks of messages.
 	Ends bool
 }
 
@@ -125,6 +126,7 @@ func (s *Scanner) Next() (*Batch, []Reject, error) {
 	}
 	offsets := make([]int64, 0, min(max(s.size, 16), s.options.BatchRows))
 	var ends []int64
+	var clocks []message.Clock
 	var rejects []Reject
 	rejected, taken := 0, 0
 	s.decoder.begin(cap(offsets))
@@ -147,6 +149,9 @@ func (s *Scanner) Next() (*Batch, []Reject, error) {
 			if s.options.Ends {
 				ends = append(ends, s.lines.offset)
 			}
+			if s.options.Ends && s.acks.find != nil {
+				clocks = append(clocks, s.acks.find(n.bytes).Clock())
+			}
 			taken += len(n.bytes)
 		}
 	}
@@ -155,7 +160,7 @@ func (s *Scanner) Next() (*Batch, []Reject, error) {
 	}
 	s.size = len(offsets)
 	b := s.batch(offsets)
-	b.Ends = ends
+	b.Ends, b.Clocks = ends, clocks
 	return b, rejects, nil
 }
 

@@ -53,7 +53,6 @@ type Index struct {
 	find   Finder
 	most   int // holes
 	ledger *message.Ledger
-	br     *bufio.Reader
 
 	at      int64 // the first line that isn't known
 	floor   int64 // cuts below aren't known any more
@@ -70,7 +69,7 @@ const compactFrom = 1 << 16
 // most so many holes.
 func NewIndex(begin int64, find Finder, most int) *Index {
 	return &Index{
-		find: find, most: most, ledger: message.NewLedger(defaultLimit), br: bufio.NewReaderSize(nil, lineBuffer),
+		find: find, most: most, ledger: message.NewLedger(defaultLimit),
 		at: begin, floor: begin, open: map[message.Producer][]piece{}, compact: min(most, compactFrom),
 	}
 }
@@ -78,7 +77,7 @@ func NewIndex(begin int64, find Finder, most int) *Index {
 // Bytes is about how much memory the index takes.
 func (x *Index) Bytes() int64 {
 	const producer = 128
-	return int64(cap(x.holes))*holeBytes + int64(x.ledger.Len())*producer + lineBuffer
+	return int64(cap(x.holes))*holeBytes + int64(x.ledger.Len())*producer
 }
 
 // Extend the index to a cut. If it fails, it keeps what it has learnt.
@@ -93,8 +92,8 @@ func (x *Index) extend(ctx context.Context, src Source, cut int64) error {
 	if err := x.split(ctx, src); err != nil || cut <= x.at {
 		return err
 	}
-	in := &lines{br: x.br, find: x.find, at: x.at, end: cut, most: MaxLine + 1}
-	if err := in.open(ctx, src); err != nil {
+	in, err := x.lines(ctx, src, x.at, cut)
+	if err != nil {
 		return err
 	}
 	defer in.close()
@@ -115,6 +114,13 @@ func (x *Index) extend(ctx context.Context, src Source, cut int64) error {
 			return err
 		}
 	}
+}
+
+// lines of a range, by a buffer that isn't larger than that.
+func (x *Index) lines(ctx context.Context, src Source, begin, end int64) (*lines, error) {
+	in := &lines{find: x.find, at: begin, end: end, most: MaxLine + 1}
+	in.br = bufio.NewReaderSize(nil, int(min(end-begin, lineBuffer)))
+	return in, in.open(ctx, src)
 }
 
 // room makes sure that there is some for one more hole.
@@ -216,8 +222,8 @@ func (x *Index) split(ctx context.Context, src Source) error {
 
 // beyond is the first line of a hole with a clock beyond one.
 func (x *Index) beyond(ctx context.Context, src Source, h hole, through message.Clock) (int64, error) {
-	in := &lines{br: bufio.NewReaderSize(nil, lineBuffer), find: x.find, at: h.begin, end: h.end, most: MaxLine + 1}
-	if err := in.open(ctx, src); err != nil {
+	in, err := x.lines(ctx, src, h.begin, h.end)
+	if err != nil {
 		return 0, err
 	}
 	defer in.close()
@@ -299,3 +305,6 @@ func (h Holes) Rows(offsets []int64) iter.Seq2[int, int] {
 		}
 	}
 }
+
+// At is the offset of the first line that the index doesn't know.
+func (x *Index) At() int64 { return x.at }
