@@ -77,7 +77,7 @@ func (c *Catalog) alteration(inv *inventory, table Table) (*Alteration, *int64, 
 		return nil, nil, &Error{Code: ErrNotFound, Kind: "table", Name: table.Name}
 	}
 	last := inv.nextID - 1
-	a := &Alteration{Table: now.own(), was: now, next: func() int64 { last++; return last }}
+	a := &Alteration{Table: now.own(), was: now, stores: c.config.Stores, next: func() int64 { last++; return last }}
 	for _, t := range inv.tables {
 		if t.ID != now.ID {
 			a.Tables = append(a.Tables, t)
@@ -273,4 +273,33 @@ func (t Table) respecified(database string, spec *protocol.JournalSpec) *protoco
 	f.RefreshInterval = durationpb.New(t.Options.RefreshInterval)
 	f.FlushInterval = durationpb.New(t.Options.FlushInterval)
 	return out
+}
+
+// RenameObject gives a sequence another name. Another that was made in its place isn't meant.
+func (c *Catalog) RenameObject(ctx context.Context, o Object, name string) (Object, error) {
+	if err := validateIdentifier(string(o.Kind), name); err != nil {
+		return o, err
+	}
+	key := c.objectKey(&o)
+	for {
+		inv, err := c.inventory(ctx)
+		if err != nil {
+			return o, fmt.Errorf("catalog: rename %s %q: %w", o.Kind, o.Name, err)
+		}
+		now, ok := inv.objects[key]
+		if !ok || now.ID != o.ID {
+			return o, &Error{Code: ErrNotFound, Kind: string(o.Kind), Name: o.Name}
+		}
+		if c.nameTaken(inv, o.Schema, name) {
+			return o, &Error{Code: ErrExists, Kind: string(o.Kind), Name: name}
+		}
+		now.Name = name
+		ok, err = c.commit(ctx, inv.compares(), clientv3.OpDelete(key), clientv3.OpPut(c.objectKey(&now), now.encode()), c.putVersion())
+		if err != nil {
+			return o, c.unknown(string(o.Kind), o.Name, err)
+		}
+		if ok {
+			return now, nil
+		}
+	}
 }

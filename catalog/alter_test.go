@@ -123,7 +123,7 @@ func TestColumnsOfOtherJournals(t *testing.T) {
 	require.NoError(t, change(func(a *Alteration) error { return a.RenameColumn(1, "c") }))
 	require.ErrorIs(t, change(func(a *Alteration) error { return a.AddColumn(textColumn("a")) }), ErrUnsupported)
 	require.ErrorIs(t, change(func(a *Alteration) error {
-		return a.SetOptions(Options{Codec: protocol.CompressionCodec_GZIP}, []string{"codec"}, nil, nil)
+		return a.SetOptions(Options{Codec: protocol.CompressionCodec_GZIP}, []string{"codec"}, nil)
 	}), ErrUnsupported)
 }
 
@@ -141,7 +141,7 @@ func TestOptionsReachJournals(t *testing.T) {
 			for name := range values {
 				names = append(names, name)
 			}
-			return errors.Join(err, a.SetOptions(o, names, reset, []string{"file:///"}))
+			return errors.Join(err, a.SetOptions(o, names, reset))
 		}
 	}
 	table = w.alter(c, table, set(map[string]string{"codec": "gzip", "flush_interval": "1 hour", "fragment_length": "1MB"}))
@@ -177,11 +177,11 @@ func TestOptionsReachJournals(t *testing.T) {
 		require.ErrorIs(t, err, x.code, "%v", x)
 	}
 	_, err = c.AlterTable(t.Context(), table, func(a *Alteration) error {
-		return a.SetOptions(Options{Stores: []string{"file:///other/"}}, []string{"stores"}, nil, nil)
+		return a.SetOptions(Options{Stores: []string{"file:///other/"}}, []string{"stores"}, nil)
 	})
 	require.ErrorIs(t, err, ErrUnsupported, "rows are in the other store")
 	table = w.alter(c, table, func(a *Alteration) error {
-		return a.SetOptions(Options{Stores: []string{"file:///other/", "file:///"}}, []string{"stores"}, nil, nil)
+		return a.SetOptions(Options{Stores: []string{"file:///other/", "file:///"}}, []string{"stores"}, nil)
 	})
 	_, err = c.AlterTable(t.Context(), table, func(a *Alteration) error { return a.DropColumn(1) })
 	require.ErrorIs(t, err, ErrInvalid, "the table is partitioned by it")

@@ -20,6 +20,7 @@ type Alteration struct {
 
 	was     Table
 	all     []Object // views of the database
+	stores  []string // of tables that name none
 	next    func() int64
 	renamed []columnName // what columns were called before, to be kept by views
 }
@@ -221,9 +222,32 @@ func (a *Alteration) RenameConstraint(x Constraint, name string) error {
 	return nil
 }
 
+// RenameIndex gives an index another name, with the constraint that has it.
+func (a *Alteration) RenameIndex(id int64, name string) error {
+	for _, x := range a.Table.Constraints {
+		if x.Index == id {
+			return a.RenameConstraint(x, name)
+		}
+	}
+	if err := validateIdentifier("index", name); err != nil {
+		return err
+	}
+	for i := range a.Table.Indexes {
+		if a.Table.Indexes[i].ID != id {
+			continue
+		}
+		if a.Table.freeName(name) != name {
+			return &Error{Code: ErrExists, Kind: "index", Name: name}
+		}
+		a.Table.Indexes[i].Name = name
+		return nil
+	}
+	return &Error{Code: ErrNotFound, Kind: "index", Name: name}
+}
+
 // SetOptions changes options from their SQL names and the text of their values; those of reset become their defaults. What can't be
 // changed once journals are there is refused by its name.
-func (a *Alteration) SetOptions(set Options, names, reset, stores []string) error {
+func (a *Alteration) SetOptions(set Options, names, reset []string) error {
 	t := &a.Table
 	for _, name := range append(slices.Clone(names), reset...) {
 		if err := t.changeable(name); err != nil {
@@ -237,7 +261,7 @@ func (a *Alteration) SetOptions(set Options, names, reset, stores []string) erro
 	for _, name := range names {
 		copyOption(&o, set, name)
 	}
-	o = o.withDefaults(stores)
+	o = o.withDefaults(a.stores)
 	for _, s := range t.Options.Stores {
 		if !slices.Contains(o.Stores, s) {
 			return &Error{

@@ -101,7 +101,7 @@ func TestSchemaOwner(t *testing.T) {
 	require.Equal(t, no, s.comment(ctx, nil, &parse.Comment{Kind: "table", Object: his}))
 	require.Equal(t, no, s.comment(ctx, nil, &parse.Comment{Kind: "index", Object: parse.Name{Schema: "hers", Name: "i"}}))
 	require.Equal(t, no, s.createIndex(ctx, nil, &parse.CreateIndex{Table: his, Columns: []string{"id"}}))
-	require.Equal(t, no, s.addConstraints(ctx, nil, &parse.AddConstraints{Table: his}))
+	require.Equal(t, no, s.alterTable(ctx, nil, &parse.AlterTable{Table: his}))
 	require.NoError(t, as("bob").grant(ctx, snap, &parse.Grant{Tables: []parse.Name{his}, Roles: everybody}))
 
 	table, ok := snap.Table("hers", "his")

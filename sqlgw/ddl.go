@@ -21,6 +21,9 @@ func (s *session) prepareDDL(p parse.Statement) (*statement, error) {
 	if st := s.prepareView(p); st != nil {
 		return st, nil
 	}
+	if st := s.prepareAlter(p); st != nil {
+		return st, nil
+	}
 	switch p := p.(type) {
 	case *parse.CreateTable:
 		return s.utility(nil, func(ctx context.Context, w pgwire.ResultWriter) error { return s.createTable(ctx, w, p) }), nil

@@ -19,8 +19,6 @@ func (s *session) prepareDeclaration(p parse.Statement) *statement {
 	switch p := p.(type) {
 	case *parse.CreateIndex:
 		return s.utility(nil, func(ctx context.Context, w pgwire.ResultWriter) error { return s.createIndex(ctx, w, p) })
-	case *parse.AddConstraints:
-		return s.utility(nil, func(ctx context.Context, w pgwire.ResultWriter) error { return s.addConstraints(ctx, w, p) })
 	case *parse.CreateSequence:
 		return s.utility(nil, func(ctx context.Context, w pgwire.ResultWriter) error { return s.createSequence(ctx, w, p) })
 	case *parse.CreateFunction:
@@ -205,24 +203,6 @@ func (s *session) createIndex(ctx context.Context, w pgwire.ResultWriter, p *par
 		return err
 	}
 	w.Complete("CREATE INDEX")
-	return nil
-}
-
-func (s *session) addConstraints(ctx context.Context, w pgwire.ResultWriter, p *parse.AddConstraints) error {
-	err := s.changeTable(ctx, p.Table, func(snap *catalog.Snapshot, t catalog.Table) (catalog.Change, error) {
-		list, err := s.constraints(ctx, snap, t, p.Constraints)
-		return catalog.Change{Constraints: list}, err
-	})
-	if e, ok := errors.AsType[*pgwire.Error](err); ok && e.Code == "42P01" && p.IfExists {
-		s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "00000", Message: e.Message + ", skipping"})
-		w.Complete("ALTER TABLE")
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	s.tellConstraints(w, p.Constraints)
-	w.Complete("ALTER TABLE")
 	return nil
 }
 

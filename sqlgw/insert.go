@@ -39,7 +39,19 @@ func (s *session) prepareInsert(ctx context.Context, p *parse.Insert, paramOIDs 
 				return nil, err
 			}
 			return simpleExecution(func(ctx context.Context, w pgwire.ResultWriter) error {
-				return s.insertAll(ctx, w, plan, rows)
+				err := s.insertAll(ctx, w, plan, rows)
+				if !isStale(err) {
+					return err
+				}
+				fresh, err := s.planAnew(ctx, p, plan)
+				if err != nil {
+					return err
+				}
+				plan = fresh
+				if rows, err = fresh.rows(ctx, args); err != nil {
+					return err
+				}
+				return s.insertAll(ctx, w, fresh, rows)
 			}), nil
 		},
 	}, nil
@@ -129,7 +141,7 @@ func (s *session) insertSink(ctx context.Context, plan *insertPlan) (*rowSink, e
 		return nil, err
 	}
 	if !sameTable(t, plan.table) {
-		return nil, sqlError("0A000", "table %q was changed after the statement was prepared", t.Name)
+		return nil, changedResult()
 	}
 	fill, cols := s.defaultsFor(t, plan.cols)
 	sink, err := newRowSink(t, journals, cols, s.openAppend)

@@ -84,7 +84,7 @@ func (q *query) unchanged(snap *catalog.Snapshot) error {
 	}
 	for i, x := range now {
 		if !x.same(q.sources[i]) {
-			return x.changed()
+			return changedResult()
 		}
 	}
 	return nil
@@ -92,10 +92,6 @@ func (q *query) unchanged(snap *catalog.Snapshot) error {
 
 // sameTable tells whether two tables of a name are one, and have the same columns.
 func sameTable(a, b catalog.Table) bool { return a.ID == b.ID && a.Version == b.Version }
-
-func errChangedTable(t catalog.Table) error {
-	return sqlError("0A000", "cached plan must not change result type: table %q was changed", t.Name)
-}
 
 // queryExecution is a query that runs.
 type queryExecution struct {

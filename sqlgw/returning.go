@@ -55,6 +55,9 @@ func (s *session) prepareReturning(ctx context.Context, p *parse.Returning, plan
 		session: s, params: params, told: told, names: s.visible,
 		columns: q.placed(describeTold(q.columns, q.told), q.origins),
 		begin: func(ctx context.Context, args *columnar.Batch) (execution, error) {
+			if err := s.planned(ctx, plan); err != nil {
+				return nil, err
+			}
 			rows, err := plan.rows(ctx, &columnar.Batch{Len: 1, Cols: args.Cols[:n]})
 			if err != nil {
 				return nil, err

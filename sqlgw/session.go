@@ -108,6 +108,7 @@ func (s *session) prepare(ctx context.Context, p parse.Statement, paramOIDs []ui
 	if _, ok := p.(*parse.Execute); !ok { // which has those of what it executes
 		st.traits = traitsOf(p)
 	}
+	s.renewed(st, p)
 	return st, nil
 }
 

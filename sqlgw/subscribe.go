@@ -61,7 +61,7 @@ func (s *session) subscriptionStart(ctx context.Context, n parse.Name, t catalog
 		return nil, err
 	}
 	if !sameTable(t, now) {
-		return nil, errChangedTable(now)
+		return nil, changedResult()
 	}
 	journals, err := snap.Journals(ctx, t)
 	if err != nil {

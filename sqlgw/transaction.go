@@ -215,8 +215,6 @@ func traitsOf(p parse.Statement) traits {
 		return traits{command: "DROP SCHEMA", writes: true, alone: true}
 	case *parse.CreateIndex:
 		return traits{command: "CREATE INDEX", writes: true, alone: true}
-	case *parse.AddConstraints:
-		return traits{command: "ALTER TABLE", writes: true, alone: true}
 	case *parse.CreateSequence:
 		return traits{command: "CREATE SEQUENCE", writes: true, alone: true}
 	case *parse.CreateFunction:
@@ -238,6 +236,9 @@ func traitsOf(p parse.Statement) traits {
 	case *parse.DropView:
 		return traits{command: "DROP VIEW", writes: true, alone: true}
 	default:
+		if x, ok := alterTraits(p); ok {
+			return x
+		}
 		return roleTraits(p)
 	}
 }

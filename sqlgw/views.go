@@ -196,20 +196,6 @@ func (x source) same(was source) bool {
 	return was.stored == nil && x.view == was.view && sameTable(x.table, was.table)
 }
 
-// changed is the error of a relation that a prepared query meant, and that isn't the same any more.
-func (x source) changed() error {
-	var name string
-	switch {
-	case x.stored != nil:
-		name = x.stored.object.Name
-	case x.view != nil:
-		name = x.view.name
-	default:
-		return errChangedTable(x.table)
-	}
-	return sqlError("0A000", "cached plan must not change result type: view %q was changed", name)
-}
-
 // tablesOf are the tables that relations read, by themselves or through views, each once.
 func tablesOf(sources []source) []catalog.Table {
 	seen := map[int64]bool{}

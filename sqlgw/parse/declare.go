@@ -60,14 +60,6 @@ type CreateIndex struct {
 	Where       string
 }
 
-// AddConstraints declares constraints of a table (ALTER TABLE ... ADD).
-type AddConstraints struct {
-	at
-	Table       Name
-	IfExists    bool
-	Constraints []Constraint
-}
-
 // CreateSequence declares a sequence.
 type CreateSequence struct {
 	at
@@ -130,8 +122,6 @@ func (s source) declaration(node *pg.Node) (Statement, error) {
 	switch n := node.GetNode().(type) {
 	case *pg.Node_IndexStmt:
 		return asStatement(s.createIndex(n.IndexStmt))
-	case *pg.Node_AlterTableStmt:
-		return asStatement(s.alterTable(n.AlterTableStmt))
 	case *pg.Node_CreateSeqStmt:
 		return asStatement(s.createSequence(n.CreateSeqStmt))
 	case *pg.Node_CreateFunctionStmt:
@@ -327,25 +317,6 @@ func indexOption(e *pg.IndexElem) int16 {
 	default:
 	}
 	return option
-}
-
-func (s source) alterTable(n *pg.AlterTableStmt) (*AddConstraints, error) {
-	if n.GetObjtype() != pg.ObjectType_OBJECT_TABLE {
-		return nil, s.atStart(refuse(commandName(s.text)))
-	}
-	st := &AddConstraints{at: s.position(), Table: s.name(n.GetRelation()), IfExists: n.GetMissingOk()}
-	for _, node := range n.GetCmds() {
-		command := node.GetAlterTableCmd()
-		if command.GetSubtype() != pg.AlterTableType_AT_AddConstraint {
-			return nil, s.atStart(refuse("ALTER TABLE other than ADD of a constraint"))
-		}
-		c, err := s.constraintOf(command.GetDef().GetConstraint(), "")
-		if err != nil {
-			return nil, err
-		}
-		st.Constraints = append(st.Constraints, c)
-	}
-	return st, nil
 }
 
 func (s source) createSequence(n *pg.CreateSeqStmt) (*CreateSequence, error) {

@@ -77,6 +77,9 @@ func (s source) statement(node *pg.Node) (Statement, error) {
 	if st, err := s.declaration(node); st != nil || err != nil {
 		return st, err
 	}
+	if st, err := s.alteration(node); st != nil || err != nil {
+		return st, err
+	}
 	switch n := node.GetNode().(type) {
 	case *pg.Node_SelectStmt:
 		return asStatement(s.query(node))

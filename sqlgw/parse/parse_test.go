@@ -254,8 +254,12 @@ func showConstraints(list []Constraint) string {
 // showDeclared prints the statements that declare things.
 func showDeclared(kind string, st Statement) string {
 	switch s := st.(type) {
-	case *AddConstraints:
-		return fmt.Sprintf("%s %s ifExists=%v%s", kind, s.Table, s.IfExists, showConstraints(s.Constraints))
+	case *AlterTable:
+		return fmt.Sprintf("%s %s ifExists=%v%s", kind, s.Table, s.IfExists, showActions(s.Actions))
+	case *RenameIndex:
+		return fmt.Sprintf("%s %s ifExists=%v to %q", kind, s.Object, s.IfExists, s.To)
+	case *RenameSequence:
+		return fmt.Sprintf("%s %s ifExists=%v to %q", kind, s.Object, s.IfExists, s.To)
 	case *CreateIndex:
 		return fmt.Sprintf("%s %q on %s %s %q %v unique=%v where=%q ifNotExists=%v", kind, s.Name, s.Table, s.Method, s.Columns, s.Options, s.Unique, s.Where, s.IfNotExists)
 	case *CreateSequence:

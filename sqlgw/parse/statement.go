@@ -2,7 +2,7 @@ package parse
 
 // Statement is one of the types below that embed or name it: *Select, *Insert,
 // *CopyFrom, *CopyTo, *CreateTable, *DropTable, *CreateSchema, *DropSchema, *ShowTables,
-// *CreateIndex, *AddConstraints, *CreateSequence, *CreateFunction, *Comment, *Drop, *Maintain,
+// *CreateIndex, *AlterTable, *RenameIndex, *RenameSequence, *CreateSequence, *CreateFunction, *Comment, *Drop, *Maintain,
 // *CreateView, *AlterView, *DropView, *Show, *Set, *Reset, *Subscribe; of transactions (transaction.go): *SetTransaction, *Begin, *Commit,
 // *Rollback, *Savepoint, *Release, *RollbackTo; and those that name something of the session
 // (named.go): *Prepare, *Execute, *Deallocate, *Discard, *Declare, *Fetch, *CloseCursor, *Listen, *Unlisten, *Notify; and
