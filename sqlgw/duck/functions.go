@@ -50,7 +50,7 @@ func scalars() []scalar {
 
 // macros are the same in DuckDB's own words: bs_divisor(x) is x unless that is zero. Its
 // argument is computed once. bs_array_remove(a, v) is a without v; bs_any(x, a) is x = ANY (a); bs_expand(a) are the elements x of a
-// with their numbers n.
+// with their numbers n; bs_privilege is a row of aclexplode; bs_size_pretty(n) is pg_size_pretty(n).
 func macros() []string {
 	return []string{
 		"CREATE MACRO bs_divisor(x) AS list_transform([x], lambda bs_d: CASE WHEN bs_d = 0" +
@@ -58,8 +58,30 @@ func macros() []string {
 		"CREATE MACRO bs_array_remove(a, v) AS list_filter(a, lambda bs_e: bs_e IS DISTINCT FROM v)",
 		"CREATE MACRO bs_any(x, a) AS CASE WHEN a IS NULL THEN NULL WHEN len(a) = 0 THEN false WHEN x IS NULL THEN NULL" +
 			" WHEN list_contains(a, x) THEN true WHEN len(list_filter(a, lambda bs_e: bs_e IS NULL)) > 0 THEN NULL ELSE false END",
+		"CREATE MACRO bs_privilege(a, b, c, d) AS {'grantor': a, 'grantee': b, 'privilege_type': c, 'is_grantable': d}",
+		"CREATE MACRO bs_size_pretty(n) AS list_transform([CAST(n AS HUGEINT)], lambda bs_size: " + sizePretty() + ")[1]",
 		"CREATE MACRO bs_expand(a) AS unnest(list_transform(a, lambda bs_x, bs_n: {'x': bs_x, 'n': CAST(bs_n AS INTEGER)}))",
 	}
+}
+
+// sizePretty changes to the next unit at 10 times its size, and rounds halves away from zero.
+// What is left of a number after each step is cut before it is halved, as PostgreSQL does.
+func sizePretty() string {
+	const ten, limit = 10 * 1024, 20*1024 - 1
+	var b strings.Builder
+	fmt.Fprintf(&b, "CASE WHEN abs(bs_size) < %d THEN CAST(bs_size AS VARCHAR) || ' bytes'", ten)
+	divisor := int64(512)
+	units := []string{"kB", "MB", "GB", "TB", "PB"}
+	for i, unit := range units {
+		if i < len(units)-1 {
+			fmt.Fprintf(&b, " WHEN abs(bs_size // %d) < %d THEN", divisor, limit)
+		} else {
+			b.WriteString(" ELSE")
+		}
+		fmt.Fprintf(&b, " CAST(((bs_size // %d) + sign(bs_size)) // 2 AS VARCHAR) || ' %s'", divisor, unit)
+		divisor *= 1024
+	}
+	return b.String() + " END"
 }
 
 // registerScalars makes the functions known to every connection.

@@ -22,6 +22,9 @@ func regTypes() map[string]reg {
 		"regtype":      {(*snapshot).namedType, regTemplate(missing{parse.CodeUndefinedObject, "type"}, "types", "bs_type || bs_rest")},
 		"regnamespace": {(*snapshot).namedSchema, regTemplate(missing{"3F000", "schema"}, "schemas", "bs_schema")},
 		"regproc":      {(*snapshot).namedProc, regTemplate(missing{parse.CodeUndefinedFunction, "function"}, "procs", "bs_proc")},
+		"regprocedure": {(*snapshot).namedProcedure, regTemplate(missing{parse.CodeUndefinedFunction, "function"}, "procs", "bs_signature")},
+		"regoper":      {(*snapshot).namedOper, regTemplate(missing{parse.CodeUndefinedFunction, "operator"}, "operators", "bs_operator")},
+		"regoperator":  {(*snapshot).namedOperator, regTemplate(missing{parse.CodeUndefinedFunction, "operator"}, "operators", "bs_signature")},
 		"regrole":      {(*snapshot).namedRole, regTemplate(missing{parse.CodeUndefinedObject, "role"}, "roles", "bs_role")},
 	}
 }

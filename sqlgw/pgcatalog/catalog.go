@@ -124,7 +124,8 @@ const (
 type schema struct {
 	oid      int64
 	name     string
-	ownerOID int64 // 0 is the superuser's
+	ownerOID int64           // 0 is the superuser's
+	access   *catalog.Access // nil of the system's
 }
 
 // New returns a catalog.

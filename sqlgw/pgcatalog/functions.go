@@ -35,7 +35,7 @@ type function struct {
 func (c *Catalog) prepareFunctions() (map[string]function, error) {
 	all := map[string]function{}
 	for _, group := range []map[string]function{
-		c.sessionFunctions(), c.objectFunctions(), absentFunctions(), sizeFunctions(), c.textFunctions(), privilegeFunctions(), listFunctions(),
+		c.sessionFunctions(), c.objectFunctions(), absentFunctions(), sizeFunctions(), c.textFunctions(), privilegeFunctions(), listFunctions(), aclFunctions(),
 	} {
 		maps.Copy(all, group)
 	}
@@ -71,6 +71,8 @@ func returned(function string) string {
 		return "name"
 	case "pg_my_temp_schema":
 		return "oid"
+	case "pg_partition_root":
+		return "regclass"
 	case "current_schemas":
 		return "_name"
 	case "to_regclass", "to_regtype", "to_regnamespace", "to_regrole":

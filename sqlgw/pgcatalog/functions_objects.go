@@ -37,6 +37,11 @@ func (c *Catalog) objectFunctions() map[string]function {
 		"pg_partition_ancestors": {
 			min: 1, max: 1, named: (*snapshot).namedClass, text: "unnest(CAST(ARRAY[] AS BIGINT[]))", rows: "SELECT CAST(NULL AS BIGINT) AS relid WHERE false",
 		},
+		"pg_partition_tree": {
+			min: 1, max: 1, named: (*snapshot).namedClass, text: "unnest(CAST(ARRAY[] AS BIGINT[]))",
+			rows: "SELECT CAST(NULL AS BIGINT) AS relid, CAST(NULL AS BIGINT) AS parentrelid, false AS isleaf, CAST(0 AS INTEGER) AS level WHERE false",
+		},
+		"pg_partition_root": {min: 1, max: 1, named: (*snapshot).namedClass, text: noOID},
 		// There is one form of it: with few brackets.
 		"pg_get_viewdef":                     {min: 1, max: 2, named: (*snapshot).namedClass, text: lookedUp("bs_definition", "views")},
 		"pg_get_constraintdef":               {min: 1, max: 2, answer: constraintDefinition},
@@ -139,41 +144,7 @@ func sizeFunctions() map[string]function {
 			min: 1, max: 1, named: (*snapshot).namedTablespace,
 			text: fmt.Sprintf("CASE $1 WHEN %d THEN %s WHEN %d THEN CAST(0 AS BIGINT) END", oidDefaultTablespace, all, oidGlobalTablespace),
 		},
-		"pg_size_pretty": {min: 1, max: 1, text: sizePretty()},
-	}
-}
-
-// sizePretty changes to the next unit at 10 times its size, and rounds halves away from zero.
-// What is left of a number after each step is cut before it is halved, as PostgreSQL does.
-func sizePretty() string {
-	const ten, limit = 10 * 1024, 20*1024 - 1
-	var b strings.Builder
-	fmt.Fprintf(&b, "(SELECT CASE WHEN abs(bs_size) < %d THEN CAST(bs_size AS VARCHAR) || ' bytes'", ten)
-	divisor := int64(512)
-	units := []string{"kB", "MB", "GB", "TB", "PB"}
-	for i, unit := range units {
-		if i < len(units)-1 {
-			fmt.Fprintf(&b, " WHEN abs(bs_size // %d) < %d THEN", divisor, limit)
-		} else {
-			b.WriteString(" ELSE")
-		}
-		fmt.Fprintf(&b, " CAST(((bs_size // %d) + sign(bs_size)) // 2 AS VARCHAR) || ' %s'", divisor, unit)
-		divisor *= 1024
-	}
-	return b.String() + " END FROM (SELECT CAST($1 AS HUGEINT)) AS bs_call (bs_size))"
-}
-
-// textFunctions write names and values as SQL does.
-func (c *Catalog) textFunctions() map[string]function {
-	words := strings.Fields(quotedKeywordList)
-	return map[string]function{
-		"quote_ident": {min: 1, max: 1, text: `(SELECT CASE
-			WHEN regexp_full_match(bs_name, '[a-z_][a-z0-9_]*') AND bs_name NOT IN ('` + strings.Join(words, "', '") + `') THEN bs_name
-			ELSE '"' || replace(bs_name, '"', '""') || '"' END
-			FROM (SELECT CAST($1 AS VARCHAR)) AS bs_call (bs_name))`},
-		"quote_literal": {min: 1, max: 1, text: `(SELECT CASE WHEN contains(bs_text, '\') THEN 'E' ELSE '' END ||
-			'''' || replace(replace(bs_text, '''', ''''''), '\', '\\') || ''''
-			FROM (SELECT CAST($1 AS VARCHAR)) AS bs_call (bs_text))`},
+		"pg_size_pretty": {min: 1, max: 1, text: "bs_size_pretty($1)"},
 	}
 }
 
@@ -205,7 +176,7 @@ func objectDescription(d *dialect, c parse.Call) (*parse.Template, error) {
 	if len(c.Args) > 1 {
 		kind = "CAST($2 AS VARCHAR)"
 	}
-	return d.template("(SELECT bs_comment FROM (SELECT CAST($1 AS VARCHAR) || ':0'" + kindColumn(len(c.Args) > 1, kind) +
+	return d.template("(SELECT max(bs_comment) FROM (SELECT CAST($1 AS VARCHAR) || ':0'" + kindColumn(len(c.Args) > 1, kind) +
 		" JOIN {comments} ON bs_key = bs_asked" + kindCondition(len(c.Args) > 1) + ")")
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"broadsheet.dev/broadsheet/catalog"
 )
@@ -142,65 +141,15 @@ func enabledRoleRows(_ context.Context, s *snapshot, w *writer) error {
 	return nil
 }
 
-// tablePrivilegeRows are what owners and those to whom they granted it may do, where one of the two is the session's user
-// or, if public, everybody.
-func tablePrivilegeRows(public bool) func(context.Context, *snapshot, *writer) error {
-	return func(_ context.Context, s *snapshot, w *writer) error {
-		is, name := s.is(), s.roleName()
-		all := s.all()
-		for i := range all {
-			access, ok := all[i].access()
-			if !ok {
-				continue
-			}
-			owner := all[i].owner()
-			grants := append([]catalog.Grant{{Role: owner, Privileges: string(catalog.Insert) + string(catalog.Select)}}, access.Grants...)
-			for _, g := range grants {
-				everybody := g.Role == catalog.PublicID
-				if !is(owner) && (everybody && !public || !everybody && !is(g.Role)) {
-					continue
-				}
-				grantee := "PUBLIC"
-				if !everybody {
-					grantee = name(g.Role)
-				}
-				if err := s.grantRows(w, &all[i], name(owner), grantee, g); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	}
-}
-
-// grantRows has a row for each privilege.
-func (s *snapshot) grantRows(w *writer, c *class, grantor, grantee string, g catalog.Grant) error {
-	for _, p := range []struct {
-		letter catalog.Privilege
-		name   string
-	}{{catalog.Insert, "INSERT"}, {catalog.Select, "SELECT"}} {
-		if strings.IndexByte(g.Privileges, byte(p.letter)) < 0 {
-			continue
-		}
-		w.text("grantor", grantor)
-		w.text("grantee", grantee)
-		w.text("table_catalog", s.catalog.cfg.Database)
-		w.text("table_schema", c.schema)
-		w.text("table_name", c.name)
-		w.text("privilege_type", p.name)
-		w.yesNo("is_grantable", grantor == grantee)
-		w.yesNo("with_hierarchy", p.name == "SELECT")
-		if err := w.end(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func lookupRoleRows(_ context.Context, s *snapshot, w *writer) error {
 	for _, r := range s.roles() {
 		name := s.catalog.quoteIdent(r.Name)
-		if err := w.rowsOf([]string{itoa(r.ID), name}, func() { w.text("bs_role", name) }); err != nil {
+		err := w.rowsOf([]string{itoa(r.ID), name, aclName(r.Name)}, func() {
+			w.text("bs_role", name)
+			w.text("bs_acl", aclName(r.Name))
+			w.number("bs_oid", r.ID)
+		})
+		if err != nil {
 			return err
 		}
 	}

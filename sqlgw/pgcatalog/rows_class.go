@@ -30,7 +30,12 @@ func rowMakers() map[string]func(context.Context, *snapshot, *writer) error {
 		"pg_catalog.pg_opfamily": onlyBuiltin("pg_catalog.pg_opfamily"),
 		"pg_catalog.pg_opclass":  onlyBuiltin("pg_catalog.pg_opclass"),
 		"pg_catalog.pg_cast":     onlyBuiltin("pg_catalog.pg_cast"),
-		"pg_catalog.pg_proc":     procRows,
+		"pg_catalog.pg_range":    onlyBuiltin("pg_catalog.pg_range"),
+		"pg_catalog.pg_amop":     onlyBuiltin("pg_catalog.pg_amop"),
+
+		"pg_catalog.pg_timezone_names": timeZoneRows,
+
+		"pg_catalog.pg_proc": procRows,
 
 		"pg_catalog.pg_index":       indexRows,
 		"pg_catalog.pg_indexes":     indexViewRows,
@@ -51,6 +56,8 @@ func rowMakers() map[string]func(context.Context, *snapshot, *writer) error {
 		"information_schema.sequences":                       informationSequenceRows,
 		"information_schema.table_privileges":                tablePrivilegeRows(true),
 		"information_schema.role_table_grants":               tablePrivilegeRows(false),
+		"information_schema.column_privileges":               columnPrivilegeRows(true),
+		"information_schema.role_column_grants":              columnPrivilegeRows(false),
 		"information_schema.views":                           informationViewRows,
 		"information_schema.view_table_usage":                viewTableRows,
 		"information_schema.enabled_roles":                   enabledRoleRows,
@@ -58,6 +65,7 @@ func rowMakers() map[string]func(context.Context, *snapshot, *writer) error {
 		"information_schema.routines":                        routineRows,
 
 		"lookup.procs":       lookupProcRows,
+		"lookup.operators":   lookupOperatorRows,
 		"lookup.constraints": lookupConstraintRows,
 		"lookup.indexes":     lookupIndexRows,
 		"lookup.views":       lookupViewRows,
@@ -87,6 +95,9 @@ func classRows(_ context.Context, s *snapshot, w *writer) error {
 		w.number("relowner", c.owner())
 		w.text("relkind", c.kind())
 		w.number("relnatts", int64(len(s.columns(c))))
+		if acl := s.acl(c.owner(), relationPrivileges, c.grantsOn()); acl != "" {
+			w.text("relacl", acl)
+		}
 		switch {
 		case c.table != nil:
 			w.number("relam", oidJournalAM)
@@ -172,6 +183,9 @@ func namespaceRows(_ context.Context, s *snapshot, w *writer) error {
 		w.number("oid", x.oid)
 		w.text("nspname", x.name)
 		w.number("nspowner", x.owner())
+		if acl := s.acl(x.owner(), schemaPrivileges, x.grantsOn()); acl != "" {
+			w.text("nspacl", acl)
+		}
 		if err := w.end(); err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package pgcatalog
 
 import (
 	"context"
-	"strconv"
 	"strings"
 
 	"broadsheet.dev/broadsheet/catalog"
@@ -265,6 +264,9 @@ func (s *snapshot) comments() []comment {
 }
 
 func descriptionRows(_ context.Context, s *snapshot, w *writer) error {
+	if err := s.builtinRows(w, "pg_catalog.pg_description"); err != nil {
+		return err
+	}
 	for _, c := range s.comments() {
 		w.number("objoid", c.oid)
 		w.number("classoid", c.class)
@@ -378,55 +380,6 @@ func (s *snapshot) language(name string) int64 {
 	return 0
 }
 
-// What functions look up.
-
-func lookupProcRows(_ context.Context, s *snapshot, w *writer) error {
-	row := func(key, name, result, arguments, definition string) error {
-		w.text("bs_key", key)
-		w.text("bs_proc", name)
-		w.text("bs_result", result)
-		w.text("bs_arguments", arguments)
-		w.truth("bs_declared", definition != "")
-		w.text("bs_definition", definition)
-		return w.end()
-	}
-	b := s.catalog.builtin["pg_catalog.pg_proc"]
-	at := map[string]int{}
-	for i, c := range b.columns {
-		at[c] = i
-	}
-	for _, r := range b.rows {
-		name := s.catalog.quoteIdent(r[at["proname"]].text)
-		result := s.typeName(r[at["prorettype"]].number)
-		if r[at["proretset"]].number != 0 {
-			result = "SETOF " + result
-		}
-		var arguments []string
-		for word := range strings.FieldsSeq(strings.NewReplacer("[", "", "]", "", ",", "").Replace(r[at["proargtypes"]].text)) {
-			oid, _ := strconv.ParseInt(word, 10, 64)
-			arguments = append(arguments, s.typeName(oid))
-		}
-		if err := row(itoa(r[0].number), name, result, strings.Join(arguments, ", "), ""); err != nil {
-			return err
-		}
-		if s.catalog.procs[r[at["proname"]].text] > 0 {
-			if err := row(name, name, result, strings.Join(arguments, ", "), ""); err != nil {
-				return err
-			}
-		}
-	}
-	functions := s.functions()
-	for i := range functions {
-		o := &functions[i]
-		name := s.catalog.quoteIdent(o.Name)
-		err := row(itoa(o.ID), name, s.functionResult(o.Function), s.functionArguments(o.Function), s.functionDefinition(o))
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (s *snapshot) typeName(oid int64) string {
 	if t := s.catalog.types.byOID[oid]; t != nil {
 		return t.full
@@ -475,6 +428,17 @@ func lookupIndexRows(_ context.Context, s *snapshot, w *writer) error {
 // lookupCommentRows has comments by OID, class and part.
 func lookupCommentRows(_ context.Context, s *snapshot, w *writer) error {
 	names := map[int64]string{oidPgClass: "pg_class", oidPgProc: "pg_proc", oidPgNamespace: "pg_namespace", oidPgConstraint: "pg_constraint"}
+	for _, name := range []string{"pg_type", "pg_operator", "pg_am", "pg_language", "pg_opclass", "pg_opfamily"} {
+		names[s.catalog.relation("pg_catalog."+name).OID] = name
+	}
+	for _, r := range s.catalog.builtin["pg_catalog.pg_description"].rows {
+		w.text("bs_key", itoa(r[0].number)+":0")
+		w.text("bs_class", names[r[1].number])
+		w.text("bs_comment", r[3].text)
+		if err := w.end(); err != nil {
+			return err
+		}
+	}
 	for _, c := range s.comments() {
 		w.text("bs_key", itoa(c.oid)+":"+itoa(c.part))
 		w.text("bs_class", names[c.class])

@@ -50,7 +50,7 @@ func (c *class) kind() string {
 func (s *snapshot) schemas() []schema {
 	all := slices.Clone(s.catalog.schemas)
 	for _, x := range s.state.Tables.Schemas() {
-		all = append(all, schema{oid: x.ID, name: x.Name, ownerOID: x.Access.Owner})
+		all = append(all, schema{oid: x.ID, name: x.Name, ownerOID: x.Access.Owner, access: &x.Access})
 	}
 	return all
 }

@@ -87,6 +87,8 @@ func (n *Names) all(typ string) map[int64]string {
 		for _, f := range s.functions() {
 			names[f.ID] = s.catalog.quoteIdent(f.Name)
 		}
+	case "regprocedure", "regoper", "regoperator":
+		s.signatures(typ, names)
 	case "regnamespace":
 		for _, x := range s.schemas() {
 			names[x.oid] = s.catalog.quoteIdent(x.name)

@@ -123,7 +123,7 @@ func (t *types) representation(x *typ) (columnar.Type, string) {
 		return t.representation(t.byOID[x.base])
 	}
 	switch x.name {
-	case "oid", "xid", "cid", "regproc", "regclass", "regtype", "regnamespace", "regrole":
+	case "oid", "xid", "cid", "regproc", "regprocedure", "regoper", "regoperator", "regcollation", "regclass", "regtype", "regnamespace", "regrole":
 		return columnar.Type{Kind: columnar.Int64}, ""
 	case "bool", "int2", "int4", "int8", "float4", "float8", "timestamptz":
 		typ, err := columnar.TypeFromSQL(x.name, nil)
