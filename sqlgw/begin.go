@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,12 +24,7 @@ type begins struct {
 	known map[string]knownBegin
 }
 
-type knownBegin struct {
-	begin, revision int64 // at which the journal was created
-
-	keep time.Duration // its retention
-	from int64         // where readers begin, by that; they don't go back either
-}
+type knownBegin struct{ begin, revision int64 } // revision at which the journal was created
 
 // maxBegins bounds them: beyond that all are forgotten, and asked for again.
 const maxBegins = 1 << 16
@@ -48,39 +44,20 @@ func (b *begins) learn(journal string, k knownBegin) {
 		b.known = map[string]knownBegin{}
 	}
 	if !ok || old.revision != k.revision || old.begin < k.begin {
-		if old.revision == k.revision {
-			k.keep, k.from = old.keep, old.from
-		}
 		b.known[journal] = k
 	}
-}
-
-// kept notes where readers of a journal begin by its retention, and returns where they do. It isn't remembered before
-// anything was removed: until then nobody asks which journal of its name it is.
-func (b *begins) kept(journal string, keep time.Duration, from int64) int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	k, ok := b.known[journal]
-	if ok && k.keep == keep {
-		from = max(from, k.from)
-	}
-	k.keep, k.from = keep, from
-	if ok && k.begin > 0 {
-		b.known[journal] = k
-	}
-	return from
 }
 
 // relistPause is how long a listing that lacks the begin of its journal is let be, before the next is asked for.
 const relistPause = 50 * time.Millisecond
 
-// fragments lists those of a journal, from where it begins: a list without any is of a journal that has
+// fragments lists those of a journal up to a head, from where it begins: a list without any is of a journal that has
 // nothing below the head.
-func (g *Gateway) fragments(ctx context.Context, journal string, head int64) (listing, error) {
+func (g *Gateway) fragments(ctx context.Context, journal string, head int64) ([]*protocol.Fragment, error) {
 	for {
 		list, err := g.cfg.Brokers.Fragments(ctx, journal)
 		if err != nil {
-			return listing{}, fmt.Errorf("fragments of journal %s: %w", journal, err)
+			return nil, fmt.Errorf("fragments of journal %s: %w", journal, err)
 		}
 		begin := head
 		if len(list) > 0 {
@@ -88,29 +65,29 @@ func (g *Gateway) fragments(ctx context.Context, journal string, head int64) (li
 		}
 		known := g.begins.of(journal)
 		if begin == known.begin {
-			return listing{begin: begin, fragments: list}, nil
+			return list, nil
 		}
 		created, err := g.revisions.fresh(ctx, []string{journal})
 		if err != nil {
-			return listing{}, err
+			return nil, err
 		}
 		if begin < known.begin && created[journal] == known.revision {
-			return listing{fragments: list}.from(known.begin), nil
+			return slices.DeleteFunc(list, func(f *protocol.Fragment) bool { return f.GetBegin() < known.begin }), nil
 		}
 		proved, err := g.provesBegin(ctx, journal, begin, len(list) == 0)
 		if err != nil {
-			return listing{}, err
+			return nil, err
 		}
 		if proved {
 			g.begins.learn(journal, knownBegin{begin: begin, revision: created[journal]})
-			return listing{begin: begin, fragments: list}, nil
+			return list, nil
 		}
 		pause := time.NewTimer(relistPause)
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
-			return listing{}, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 	}
 }

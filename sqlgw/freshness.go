@@ -218,8 +218,11 @@ func (g *Gateway) sealedHead(ctx context.Context, journal string, least int64) (
 		if err != nil {
 			return 0, err
 		}
-		end := list.begin
-		for _, f := range list.fragments {
+		end := int64(0)
+		for i, f := range list {
+			if i == 0 {
+				end = f.GetBegin()
+			}
 			if f.GetBackingStore() != "" {
 				end = max(end, f.GetEnd())
 			}

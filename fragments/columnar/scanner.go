@@ -237,11 +237,7 @@ func (s Schema) Validate() error {
 			return fmt.Errorf("column %d %q: %w", i, c.Name, err)
 		}
 	}
-	if s.Messages == "" {
-		return nil
-	}
-	_, err := committed.ParsePointer(s.Messages)
-	return err
+	return nil
 }
 
 // checkMissing tells whether the value of lines without the column is one of it.
@@ -254,7 +250,11 @@ func (c Column) checkMissing() error {
 	if end := d.read(&d.fields[0], 0); end < 0 || !d.atEnd(end) {
 		return fmt.Errorf("its value where it is missing: %s", d.reason)
 	}
-	return nil
+	if s.Messages == "" {
+		return nil
+	}
+	_, err := committed.ParsePointer(s.Messages)
+	return err
 }
 
 var errNoName = errors.New("it has no name")
