@@ -16,7 +16,6 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"broadsheet.dev/broadsheet/broker/epoch"
-	"broadsheet.dev/broadsheet/fragments"
 	"broadsheet.dev/broadsheet/fragments/persist"
 	"broadsheet.dev/broadsheet/fragments/spool"
 	"broadsheet.dev/broadsheet/fragments/store"
@@ -345,13 +344,6 @@ func TestRetention(t *testing.T) {
 		require.EqualValues(t, len("onetwo"), last.Pruned, "others are told that nothing is missing")
 		require.NoError(t, l.close())
 	})
-	now := time.Unix(1000, 0)
-	at := func(begin, end, mod int64) fragments.Fragment {
-		return fragments.Fragment{Journal: "a/journal", Begin: begin, End: end, ModTime: mod}
-	}
-	list := []fragments.Fragment{at(0, 10, 1), at(0, 5, 1), at(10, 20, 2000), at(20, 30, 1), at(30, 40, 1)}
-	require.Equal(t, []fragments.Fragment{list[0], list[1]}, prunable(list, now), "no hole is made")
-	require.Empty(t, prunable(list[:1], now), "the last stays")
 	require.Zero(t, retentionOf(&protocol.JournalSpec{Fragment: &protocol.JournalSpec_Fragment{Retention: durationpb.New(1)}}), "it wasn't asked for")
 	require.Zero(t, retentionOf(&protocol.JournalSpec{
 		Labels:   protocol.MustLabelSet("content-type", recoveryLog, LabelRetention, RetentionEnforced),

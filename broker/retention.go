@@ -36,32 +36,6 @@ func retentionOf(spec *protocol.JournalSpec) time.Duration {
 	return max(0, spec.GetFragment().GetRetention().AsDuration())
 }
 
-// prunable are the stored fragments of a listing that a journal keeps no longer, oldest first: those before the
-// first that was stored after oldest. So pruning makes no hole. The last one of all stays in any case, as it tells
-// how far the journal went.
-func prunable(list []fragments.Fragment, oldest time.Time) []fragments.Fragment {
-	entries := make([]fragments.Entry, 0, len(list))
-	for _, f := range list {
-		entries = append(entries, fragments.Entry{Fragment: f})
-	}
-	cover := fragments.NewCoverSet(entries)
-	end := int64(0)
-	for i, e := range cover {
-		if i == len(cover)-1 || e.ModTime > oldest.Unix() {
-			break
-		}
-		end = e.End
-	}
-	var out []fragments.Fragment
-	for _, f := range list {
-		if f.End <= end && f.ModTime <= oldest.Unix() {
-			out = append(out, f)
-		}
-	}
-	slices.SortFunc(out, func(a, b fragments.Fragment) int { return int(a.Begin - b.Begin) })
-	return out
-}
-
 // prune removes what the journal's retention keeps no longer from its stores, and returns what is left of the
 // listing. The primary does. A fragment that somebody reads through this broker stays until the next time; who
 // reads it otherwise has the grace.
@@ -74,7 +48,7 @@ func (r *replica) prune(ctx context.Context, list []fragments.Fragment) []fragme
 	if keep == 0 {
 		return list
 	}
-	old := prunable(list, r.env.now().Add(-keep-r.env.retentionGrace))
+	old := fragments.Expired(list, r.env.now().Add(-keep-r.env.retentionGrace))
 	if len(old) == 0 {
 		return list
 	}

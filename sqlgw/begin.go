@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +23,12 @@ type begins struct {
 	known map[string]knownBegin
 }
 
-type knownBegin struct{ begin, revision int64 } // revision at which the journal was created
+type knownBegin struct {
+	begin, revision int64 // at which the journal was created
+
+	keep time.Duration // its retention
+	from int64         // where readers begin, by that; they don't go back either
+}
 
 // maxBegins bounds them: beyond that all are forgotten, and asked for again.
 const maxBegins = 1 << 16
@@ -44,20 +48,39 @@ func (b *begins) learn(journal string, k knownBegin) {
 		b.known = map[string]knownBegin{}
 	}
 	if !ok || old.revision != k.revision || old.begin < k.begin {
+		if old.revision == k.revision {
+			k.keep, k.from = old.keep, old.from
+		}
 		b.known[journal] = k
 	}
+}
+
+// kept notes where readers of a journal begin by its retention, and returns where they do. It isn't remembered before
+// anything was removed: until then nobody asks which journal of its name it is.
+func (b *begins) kept(journal string, keep time.Duration, from int64) int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k, ok := b.known[journal]
+	if ok && k.keep == keep {
+		from = max(from, k.from)
+	}
+	k.keep, k.from = keep, from
+	if ok && k.begin > 0 {
+		b.known[journal] = k
+	}
+	return from
 }
 
 // relistPause is how long a listing that lacks the begin of its journal is let be, before the next is asked for.
 const relistPause = 50 * time.Millisecond
 
-// fragments lists those of a journal up to a head, from where it begins: a list without any is of a journal that has
+// fragments lists those of a journal, from where it begins: a list without any is of a journal that has
 // nothing below the head.
-func (g *Gateway) fragments(ctx context.Context, journal string, head int64) ([]*protocol.Fragment, error) {
+func (g *Gateway) fragments(ctx context.Context, journal string, head int64) (listing, error) {
 	for {
 		list, err := g.cfg.Brokers.Fragments(ctx, journal)
 		if err != nil {
-			return nil, fmt.Errorf("fragments of journal %s: %w", journal, err)
+			return listing{}, fmt.Errorf("fragments of journal %s: %w", journal, err)
 		}
 		begin := head
 		if len(list) > 0 {
@@ -65,29 +88,29 @@ func (g *Gateway) fragments(ctx context.Context, journal string, head int64) ([]
 		}
 		known := g.begins.of(journal)
 		if begin == known.begin {
-			return list, nil
+			return listing{begin: begin, fragments: list}, nil
 		}
 		created, err := g.revisions.fresh(ctx, []string{journal})
 		if err != nil {
-			return nil, err
+			return listing{}, err
 		}
 		if begin < known.begin && created[journal] == known.revision {
-			return slices.DeleteFunc(list, func(f *protocol.Fragment) bool { return f.GetBegin() < known.begin }), nil
+			return listing{fragments: list}.from(known.begin), nil
 		}
 		proved, err := g.provesBegin(ctx, journal, begin, len(list) == 0)
 		if err != nil {
-			return nil, err
+			return listing{}, err
 		}
 		if proved {
 			g.begins.learn(journal, knownBegin{begin: begin, revision: created[journal]})
-			return list, nil
+			return listing{begin: begin, fragments: list}, nil
 		}
 		pause := time.NewTimer(relistPause)
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
-			return nil, context.Cause(ctx)
+			return listing{}, context.Cause(ctx)
 		}
 	}
 }

@@ -68,18 +68,26 @@ type journalScan struct {
 	pieces      []piece
 }
 
+// reading is how journals are read: their listings, the schema with its fingerprint, and whether nothing is read in place.
+type reading struct {
+	list        lister
+	schema      columnar.Schema
+	fingerprint uint64
+	decodeAll   bool
+}
+
 // planJournals plans the reading of journals at a cut.
-func (g *Gateway) planJournals(ctx context.Context, journals []string, at cut, schema columnar.Schema, fingerprint uint64, decodeAll bool) ([]journalScan, error) {
+func (g *Gateway) planJournals(ctx context.Context, journals []string, at cut, how reading) ([]journalScan, error) {
 	out := make([]journalScan, len(journals))
 	eg, ctx := errgroup.WithContext(ctx)
 	eg.SetLimit(journalFanout)
 	for i, j := range journals {
 		eg.Go(func() error {
-			begin, stored, err := g.storedFragments(ctx, j, at[j], schema, fingerprint, decodeAll)
+			begin, stored, err := g.storedFragments(ctx, j, at[j], how)
 			if err != nil {
 				return err
 			}
-			out[i] = journalScan{journal: j, begin: begin, head: at[j], pieces: planJournal(begin, at[j], stored, decodeAll)}
+			out[i] = journalScan{journal: j, begin: begin, head: at[j], pieces: planJournal(begin, at[j], stored, how.decodeAll)}
 			return nil
 		})
 	}
@@ -87,25 +95,23 @@ func (g *Gateway) planJournals(ctx context.Context, journals []string, at cut, s
 }
 
 // storedFragments returns where a journal begins, and what is stored of it below head.
-func (g *Gateway) storedFragments(ctx context.Context, journal string, head int64, schema columnar.Schema, fingerprint uint64, decodeAll bool) (int64, []storedFragment, error) {
-	list, err := g.fragments(ctx, journal, head)
+func (g *Gateway) storedFragments(ctx context.Context, journal string, head int64, how reading) (int64, []storedFragment, error) {
+	list, err := how.list(ctx, journal, head)
 	if err != nil {
 		return 0, nil, err
 	}
-	begin := head
+	if len(list.fragments) > 0 && list.begin > head {
+		return 0, nil, sqlError("22023", "journal %s begins at %d, above its place %d in the cut", journal, list.begin, head)
+	}
 	var out []storedFragment
-	for i, p := range list {
-		if i == 0 && p.GetBegin() > head {
-			return 0, nil, sqlError("22023", "journal %s begins at %d, above its place %d in the cut", journal, p.GetBegin(), head)
-		}
-		begin = min(begin, p.GetBegin())
+	for _, p := range list.fragments {
 		f := fragments.FragmentFromProto(p)
 		if f.Store == "" || f.Begin >= head {
 			continue
 		}
 		s := storedFragment{Fragment: f}
-		if path, ok := g.files.find(f); ok && !decodeAll {
-			if proof, known := g.proofs.get(f, path, schema, fingerprint); known {
+		if path, ok := g.files.find(f); ok && !how.decodeAll {
+			if proof, known := g.proofs.get(f, path, how.schema, how.fingerprint); known {
 				s.Clean, s.Terminated = proof.Clean && proof.EndsInNewline, proof.EndsInNewline
 			}
 		}
@@ -114,5 +120,5 @@ func (g *Gateway) storedFragments(ctx context.Context, journal string, head int6
 	slices.SortFunc(out, func(a, b storedFragment) int {
 		return cmp.Or(cmp.Compare(a.Begin, b.Begin), cmp.Compare(a.End, b.End))
 	})
-	return begin, out, nil
+	return min(list.begin, head), out, nil
 }

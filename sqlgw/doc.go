@@ -12,6 +12,8 @@
 //
 //   - Every append acknowledged before the statement began is in its cut, each row once.
 //   - An uncovered range is an error that names it, never skipped.
+//   - A statement reads a journal from one place on wherever it names it, and a transaction with one cut in all its
+//     statements (reach); no later one begins before that. Retention takes nothing from under who reads within its grace.
 //   - User text never reaches DuckDB unparsed, and names only tables, never files.
 //   - A row that doesn't fit never stops a query and is never lost: it is a reject.
 //   - An execution lets go of its engine connection, scans, turn and place when it ends, however

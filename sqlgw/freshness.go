@@ -218,11 +218,8 @@ func (g *Gateway) sealedHead(ctx context.Context, journal string, least int64) (
 		if err != nil {
 			return 0, err
 		}
-		end := int64(0)
-		for i, f := range list {
-			if i == 0 {
-				end = f.GetBegin()
-			}
+		end := list.begin
+		for _, f := range list.fragments {
 			if f.GetBackingStore() != "" {
 				end = max(end, f.GetEnd())
 			}

@@ -80,14 +80,15 @@ type Gateway struct {
 	files   fileSource
 	scans   *scanRegistry
 	// known and revisions are of journals.
-	known     knownHeads
-	begins    begins
-	revisions revisions
-	clock     *clockmaster
-	views     map[viewName]*systemView
-	pg        *pgcatalog.Catalog
-	office    *postOffice
-	roster    *roster
+	known      knownHeads
+	begins     begins
+	revisions  revisions
+	retentions retentions
+	clock      *clockmaster
+	views      map[viewName]*systemView
+	pg         *pgcatalog.Catalog
+	office     *postOffice
+	roster     *roster
 	// staging is how transactions hold what they are to append.
 	staging staging.Config
 	turns   *turns
@@ -121,7 +122,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.office, g.roster = newPostOffice(), newRoster()
 	g.heads = newHeadCache(g.openRange, cfg.HeadCache)
 	g.commits = newCommits(g.openRange, maxIndexes)
-	g.revisions.list = cfg.Brokers.List
+	g.revisions.list, g.retentions.list = cfg.Brokers.List, cfg.Brokers.List
 	g.clock = newClockmaster(&cfg, &g.revisions, g.openRange)
 	if err := g.addCatalog(); err != nil {
 		return nil, err

@@ -101,6 +101,7 @@ type queryExecution struct {
 	staged []*staging.Snapshot // that the scans read
 	marks  map[string]map[string][]clock.Point
 	pins   []*objectcache.Pin // of the files that are read
+	reach  *reach             // how far back it reads
 	// added, if it is set, is read in the place of the first relation: the rows that an INSERT adds.
 	added  *duck.Scan
 	conn   *duck.Conn

@@ -101,7 +101,10 @@ func (e *queryExecution) tableTarget(ctx context.Context, t catalog.Table, in pl
 	g := e.query.session.gateway
 	schema := t.RowSchema()
 	key := schema.Fingerprint()
-	plans, err := g.planJournals(ctx, in.journals, in.at, schema, key, len(meta) > 0)
+	if e.reach == nil {
+		e.reach = e.query.session.reach()
+	}
+	plans, err := g.planJournals(ctx, in.journals, in.at, reading{list: e.reach.list, schema: schema, fingerprint: key, decodeAll: len(meta) > 0})
 	if err != nil {
 		return parse.Target{}, err
 	}

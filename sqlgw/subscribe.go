@@ -72,7 +72,7 @@ func (s *session) subscriptionStart(ctx context.Context, n parse.Name, t catalog
 		return nil, err
 	}
 	schema := t.RowSchema()
-	plans, err := s.gateway.planJournals(ctx, journals, at, schema, schema.Fingerprint(), true)
+	plans, err := s.gateway.planJournals(ctx, journals, at, reading{list: s.gateway.kept, schema: schema, fingerprint: schema.Fingerprint(), decodeAll: true})
 	if err != nil {
 		return nil, err
 	}

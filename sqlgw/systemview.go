@@ -161,7 +161,7 @@ func rejectRows(ctx context.Context, s viewState, add func(*columnar.Batch) erro
 			return err
 		}
 		schema := t.RowSchema()
-		plans, err := g.planJournals(ctx, journals, at, schema, schema.Fingerprint(), false)
+		plans, err := g.planJournals(ctx, journals, at, reading{list: g.kept, schema: schema, fingerprint: schema.Fingerprint()})
 		if err != nil {
 			return err
 		}

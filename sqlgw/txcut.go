@@ -16,6 +16,7 @@ import (
 type transactionCut struct {
 	heads  cut
 	failed map[string]error // why a head isn't known
+	begins fixedBegins      // of the journals that were read
 }
 
 // othersGrace is how long a transaction's first statement waits for the heads of journals that it
