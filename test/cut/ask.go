@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -16,30 +16,41 @@ import (
 // spansOf is the question that most shapes ask of a relation: what there is of each journal.
 const spansOf = "SELECT j, count(*), min(seq), max(seq), sum(seq)::bigint FROM %s GROUP BY j"
 
-// shapes are the ways in which the table is asked. Each returns what there is of each journal, from one cut; some ask
-// more than once.
-func shapes() map[string]func(context.Context, *pgx.Conn) (map[int64]span, error) {
-	grouped := func(from string, args ...any) func(context.Context, *pgx.Conn) (map[int64]span, error) {
-		return func(ctx context.Context, c *pgx.Conn) (map[int64]span, error) {
-			return spans(ctx, c, fmt.Sprintf(spansOf, from), args...)
+// joined has every row that two mentions of the table share, and one that breaks all rules for each that only one has.
+const joined = "(SELECT coalesce(a.j, b.j) AS j, CASE WHEN a.seq IS NULL OR b.seq IS NULL THEN -1000000000 ELSE a.seq END AS seq" +
+	" FROM t a FULL JOIN (SELECT j, seq FROM t WHERE _offset >= 0) b ON a.j = b.j AND a.seq = b.seq) x"
+
+// answer is what there is of each journal.
+type answer map[int64]span
+
+// shape is a way to ask. What it returns was answered one after the other.
+type shape func(context.Context, *pgx.Conn) ([]answer, error)
+
+// shapes are the ways in which the table is asked.
+func shapes() map[string]shape {
+	grouped := func(from string) shape {
+		return func(ctx context.Context, c *pgx.Conn) ([]answer, error) {
+			a, err := spans(ctx, c, fmt.Sprintf(spansOf, from))
+			return []answer{a}, err
 		}
 	}
-	return map[string]func(context.Context, *pgx.Conn) (map[int64]span, error){
+	return map[string]shape{
 		"in place":    grouped("t"),
 		"decoded":     grouped("(SELECT j, seq FROM t WHERE _offset >= 0) d"),
 		"rows":        rowByRow,
-		"joined":      grouped("(SELECT a.j, a.seq FROM t a FULL JOIN t b ON a.j = b.j AND a.seq = b.seq WHERE b.seq IS NOT NULL AND a.seq IS NOT NULL UNION ALL SELECT coalesce(a.j, b.j), -1000000000 FROM t a FULL JOIN t b ON a.j = b.j AND a.seq = b.seq WHERE a.seq IS NULL OR b.seq IS NULL) x"),
+		"joined":      grouped(joined),
 		"transaction": inTransaction,
 		"as of":       asOf,
 	}
 }
 
-func spans(ctx context.Context, c *pgx.Conn, sql string, args ...any) (map[int64]span, error) {
-	rows, err := c.Query(ctx, sql, args...)
+func spans(ctx context.Context, c *pgx.Conn, sql string) (answer, error) {
+	rows, err := c.Query(ctx, sql)
 	if err != nil {
 		return nil, err
 	}
-	out := map[int64]span{}
+	defer rows.Close()
+	out := answer{}
 	for rows.Next() {
 		var j int64
 		var s span
@@ -55,12 +66,13 @@ func spans(ctx context.Context, c *pgx.Conn, sql string, args ...any) (map[int64
 }
 
 // rowByRow takes the rows themselves, with where they stand.
-func rowByRow(ctx context.Context, c *pgx.Conn) (map[int64]span, error) {
+func rowByRow(ctx context.Context, c *pgx.Conn) ([]answer, error) {
 	rows, err := c.Query(ctx, "SELECT j, seq, _journal, _offset FROM t ORDER BY j, _offset")
 	if err != nil {
 		return nil, err
 	}
-	out, offsets := map[int64]span{}, map[int64]int64{}
+	defer rows.Close()
+	out, offsets := answer{}, map[int64]int64{}
 	for rows.Next() {
 		var j, seq, offset int64
 		var journal string
@@ -77,28 +89,28 @@ func rowByRow(ctx context.Context, c *pgx.Conn) (map[int64]span, error) {
 		s.count, s.most, s.sum = s.count+1, seq, s.sum+seq
 		out[j], offsets[j] = s, offset
 	}
-	return out, rows.Err()
+	return []answer{out}, rows.Err()
 }
 
 // inTransaction asks twice at one cut.
-func inTransaction(ctx context.Context, c *pgx.Conn) (map[int64]span, error) {
+func inTransaction(ctx context.Context, c *pgx.Conn) ([]answer, error) {
 	tx, err := c.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return nil, err
 	}
-	first, err := spans(ctx, c, fmt.Sprintf(spansOf, "t"))
-	var second map[int64]span
+	first, err := spans(ctx, tx.Conn(), fmt.Sprintf(spansOf, "t"))
+	var second answer
 	if err == nil {
-		second, err = spans(ctx, c, fmt.Sprintf(spansOf, "(SELECT j, seq FROM t WHERE _offset >= 0) d"))
+		second, err = spans(ctx, tx.Conn(), fmt.Sprintf(spansOf, "(SELECT j, seq FROM t WHERE _offset >= 0) d"))
 	}
-	if err == nil {
-		err = same(first, second)
+	if err == nil && !maps.Equal(first, second) {
+		err = &wrongError{fmt.Sprintf("%+v, and then %+v in one transaction", first, second)}
 	}
-	return first, errors.Join(err, tx.Rollback(ctx))
+	return []answer{first}, errors.Join(err, tx.Rollback(context.WithoutCancel(ctx)))
 }
 
-// asOf asks once more for the cut that was read.
-func asOf(ctx context.Context, c *pgx.Conn) (map[int64]span, error) {
+// asOf asks once more for the cut that was read: all that isn't gone since.
+func asOf(ctx context.Context, c *pgx.Conn) ([]answer, error) {
 	first, err := spans(ctx, c, fmt.Sprintf(spansOf, "t"))
 	if err != nil {
 		return nil, err
@@ -111,15 +123,12 @@ func asOf(ctx context.Context, c *pgx.Conn) (map[int64]span, error) {
 	if err != nil {
 		return nil, err
 	}
-	return first, same(first, second)
-}
-
-// same fails unless two answers of one cut are.
-func same(first, second map[int64]span) error {
-	if !maps.Equal(first, second) {
-		return &wrongError{fmt.Sprintf("%+v, and then %+v at the same cut", first, second)}
+	for j, s := range first {
+		if second[j].most != s.most {
+			return nil, &wrongError{fmt.Sprintf("journal %d: %+v, and then %+v at the same cut", j, s, second[j])}
+		}
 	}
-	return nil
+	return []answer{first, second}, nil
 }
 
 // wrongError is of an answer that breaks a rule; other errors are of queries that failed.
@@ -128,48 +137,19 @@ type wrongError struct{ what string }
 // Error says which.
 func (e *wrongError) Error() string { return e.what }
 
-// tally counts what was asked.
-type tally struct {
-	asked, failed atomic.Int64
-	rows          atomic.Int64
-
-	mu     sync.Mutex
-	shapes map[string]int
-	errors map[string]int
-}
-
-func (t *tally) note(shape string, answer map[int64]span) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.shapes[shape]++
-	for _, s := range answer {
-		t.rows.Add(s.count)
-	}
-}
-
-func (t *tally) fail(err error) {
-	t.failed.Add(1)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.errors[fmt.Sprintf("%.80s", err.Error())]++
-}
-
 // asker is one session.
 type asker struct {
 	url     string
 	ledgers []*ledger
+	keep    time.Duration // how long rows have to be there
 	tally   *tally
-	most    int64 // queries of all askers
 	rand    *rand.Rand
 }
 
 // ask until enough was asked, or ctx is done. The error is of the first wrong answer.
 func (a *asker) ask(ctx context.Context) error {
 	all := shapes()
-	var names []string
-	for name := range all {
-		names = append(names, name)
-	}
+	names := slices.Sorted(maps.Keys(all))
 	var conn *pgx.Conn
 	defer func() {
 		if conn != nil {
@@ -177,7 +157,7 @@ func (a *asker) ask(ctx context.Context) error {
 		}
 	}()
 	seen := make([]span, len(a.ledgers))
-	for ctx.Err() == nil && a.tally.asked.Load() < a.most {
+	for ctx.Err() == nil && !a.tally.enough() {
 		if conn == nil || conn.IsClosed() {
 			var err error
 			if conn, err = pgx.Connect(ctx, a.url); err != nil {
@@ -200,26 +180,28 @@ func (a *asker) ask(ctx context.Context) error {
 }
 
 // once asks, and checks the answer.
-func (a *asker) once(ctx context.Context, conn *pgx.Conn, name string, shape func(context.Context, *pgx.Conn) (map[int64]span, error), seen []span) error {
+func (a *asker) once(ctx context.Context, conn *pgx.Conn, name string, ask shape, seen []span) error {
 	verdicts := make([]verdict, len(a.ledgers))
 	for j, l := range a.ledgers {
-		acked, _ := l.bounds()
-		verdicts[j] = verdict{floor: acked, seen: seen[j]}
+		verdicts[j].floor = l.acknowledged()
 	}
-	answer, err := shape(ctx, conn)
+	answers, err := ask(ctx, conn)
 	if err != nil {
 		return err
 	}
-	a.tally.asked.Add(1)
-	a.tally.note(name, answer)
+	ended := time.Now()
 	for j, l := range a.ledgers {
 		v := verdicts[j]
-		_, v.sent = l.bounds()
-		s := answer[int64(j)]
-		if err := v.check(s); err != nil {
-			return &wrongError{fmt.Sprintf("journal %d: %v", j, err)}
+		v.old, v.sent = l.allowed(ended.Add(-a.keep))
+		for _, answer := range answers {
+			v.seen = seen[j]
+			s := answer[int64(j)]
+			if err := v.check(s); err != nil {
+				return &wrongError{fmt.Sprintf("journal %d: %v", j, err)}
+			}
+			seen[j] = s
 		}
-		seen[j] = s
 	}
+	a.tally.note(name, answers)
 	return nil
 }

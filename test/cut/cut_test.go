@@ -31,13 +31,21 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
-	queries = flag.Int64("cut.queries", 150, "how many queries to ask")
-	seed    = flag.Uint64("cut.seed", 0, "seed of what is done; 0 takes the time")
+	queries   = flag.Int64("cut.queries", 150, "how many queries to ask, at least")
+	retention = flag.Duration("cut.retention", 4*time.Second, "how long rows are kept; 0 keeps them for ever")
+	still     = flag.Bool("cut.still", false, "leave brokers alone, as one does to see what queries take")
+	seed      = flag.Uint64("cut.seed", 0, "seed of what is done; 0 takes the time")
 )
 
 const (
-	sessions   = 4
+	sessions   = 8
 	fleetLease = 2 * time.Second
+	// leastMoves of brokers are in every run.
+	leastMoves = 3
+	// reportEvery so often it is told how far the run is.
+	reportEvery = 10 * time.Second
+	// stamps of stored fragments are whole seconds, rounded down.
+	stamps = time.Second
 )
 
 // TestCut: see the package comment.
@@ -48,7 +56,7 @@ func TestCut(t *testing.T) {
 	t.Logf("-cut.seed %d", *seed)
 	r := rand.New(rand.NewPCG(*seed, 1)) //nolint:gosec // not a secret
 	fleet := brokertest.NewFleet(t, brokertest.Config{Quiet: true, Adjust: func(c *broker.Config) {
-		c.LeaseTTL, c.Grace = fleetLease, time.Second
+		c.LeaseTTL, c.Grace, c.RetentionGrace = fleetLease, time.Second, time.Second
 	}}, "a", "b", "c")
 	journals := createJournals(t, fleet[0])
 	g := task.New(context.WithoutCancel(t.Context()), "cut")
@@ -72,32 +80,27 @@ func TestCut(t *testing.T) {
 		c := dial(t, fleet[0])
 		g.Go("write "+j, func(context.Context) error { return write(writing, c, j, i, ledgers[i]) })
 	}
-	counts := &tally{shapes: map[string]int{}, errors: map[string]int{}}
+	counts := newTally(*queries, leastMoves, len(journals))
+	keep := *retention - stamps
+	if *retention == 0 {
+		keep, counts.expiring = time.Hour, 0
+	}
+	if *still {
+		counts.moved = 0
+	}
 	asking := task.New(ctx, "ask")
 	for i := range sessions {
 		a := &asker{
-			url: urls[i%len(urls)], ledgers: ledgers, tally: counts, most: *queries,
+			url: urls[i%len(urls)], ledgers: ledgers, keep: keep, tally: counts,
 			rand: rand.New(rand.NewPCG(*seed, uint64(i)+2)), //nolint:gosec // not a secret
 		}
 		asking.Go(fmt.Sprintf("session %d", i), a.ask)
 	}
-	moves := move(asking.Context(), t, fleet[1:], r, counts, *queries)
+	move(asking.Context(), t, fleet[1:], r, counts)
 	require.NoError(t, asking.Wait(), "seed %d", *seed)
 	stop()
-	counts.report(t, moves)
-	require.Less(t, counts.failed.Load(), *queries/20+20, "%v", counts.errors)
-}
-
-// report what was asked. A run without what it is for is no evidence.
-func (t *tally) report(tb testing.TB, moves int) {
-	tb.Helper()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	tb.Logf("%d queries answered exactly (%v), with %d rows; %d failed (%v); %d times a broker left or was killed, and came back",
-		t.asked.Load(), t.shapes, t.rows.Load(), t.failed.Load(), t.errors, moves)
-	require.GreaterOrEqual(tb, t.asked.Load(), *queries)
-	require.Positive(tb, moves)
-	require.Len(tb, t.shapes, len(shapes()))
+	t.Log(counts)
+	require.Less(t, counts.failures(), counts.most/20+20, "%v", counts)
 }
 
 // createJournals makes one of each codec.
@@ -110,9 +113,13 @@ func createJournals(t *testing.T, b *brokertest.Broker) []string {
 	} {
 		s := brokertest.Spec(fmt.Sprintf("cut/%d", i))
 		s.Replication = 2
-		s.Fragment.Length, s.Fragment.CompressionCodec = 16<<10, codec
+		s.Fragment.Length, s.Fragment.CompressionCodec = 4<<10, codec
 		s.Fragment.RefreshInterval = durationpb.New(time.Second)
 		s.Labels = protocol.MustLabelSet("content-type", "application/x-ndjson")
+		if *retention > 0 {
+			s.Fragment.Retention = durationpb.New(*retention)
+			s.Labels = protocol.MustLabelSet("content-type", "application/x-ndjson", broker.LabelRetention, broker.RetentionEnforced)
+		}
 		specs, names = append(specs, s), append(names, s.GetName())
 	}
 	b.Create(specs...)
@@ -138,7 +145,7 @@ func startGateway(t *testing.T, g *task.Group, b *brokertest.Broker, number int)
 	stores, err := store.NewRegistry(store.RegistryConfig{FileRoot: root})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, stores.Close()) })
-	engine, err := duck.Open(ctx, duck.Config{MemoryLimit: 512 << 20, Threads: 2, TempDir: filepath.Join(dir, "duckdb"), FragmentRoot: root, Logger: log})
+	engine, err := duck.Open(ctx, duck.Config{MemoryLimit: 512 << 20, Threads: 1, TempDir: filepath.Join(dir, "duckdb"), FragmentRoot: root, Logger: log})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, engine.Close()) })
 	gateway, err := sqlgw.New(sqlgw.Config{
@@ -156,26 +163,33 @@ func startGateway(t *testing.T, g *task.Group, b *brokertest.Broker, number int)
 	return "postgres://postgres@" + ln.Addr().String() + "/postgres?sslmode=disable"
 }
 
-// move brokers until enough was asked: they leave in order, or are killed, and come back. It returns how many did.
-func move(ctx context.Context, t *testing.T, brokers []*brokertest.Broker, r *rand.Rand, counts *tally, most int64) int {
+// move brokers until enough was asked: they leave in order, or are killed, and come back.
+func move(ctx context.Context, t *testing.T, brokers []*brokertest.Broker, r *rand.Rand, counts *tally) {
 	t.Helper()
-	moves := 0
-	for ctx.Err() == nil && counts.asked.Load() < most {
+	begun := time.Now()
+	told := begun
+	for ctx.Err() == nil && !counts.enough() {
+		// In a long run brokers are left alone for longer, as queries wait for those that are away.
+		rest := time.Second
+		if counts.most >= 1000 {
+			rest = 5 * time.Second
+		}
+		pause(ctx, rest+time.Duration(r.Int64N(int64(rest))))
+		if time.Since(told) > reportEvery {
+			told = time.Now()
+			t.Log(counts.progress(begun))
+		}
+		if *still || ctx.Err() != nil {
+			continue
+		}
 		b := brokers[r.IntN(len(brokers))]
 		if r.IntN(2) == 0 {
 			b.Kill()
 			pause(ctx, time.Duration(r.Int64N(int64(2*fleetLease))))
 		}
 		b.Restart()
-		moves++
-		// In a long run brokers are left alone for longer, as queries wait for those that are away.
-		rest := time.Second
-		if most >= 10_000 {
-			rest = 5 * time.Second
-		}
-		pause(ctx, rest+time.Duration(r.Int64N(int64(2*rest))))
+		counts.move()
 	}
-	return moves
 }
 
 // pause for a time, or until ctx is done.

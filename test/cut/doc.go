@@ -4,10 +4,13 @@
 //
 // Three brokers with replicas in three zones, two gateways, and a table over journals of each codec. One writer appends
 // to each journal rows that are numbered without gaps; the sessions of both gateways ask questions of many shapes
-// while fragments are rolled and stored, and brokers leave, are killed and come back. Each answer
-// is checked for itself (property S of the design): of each journal it has the rows from the first to a last, all of
-// them, each once; the last is at or behind what was acknowledged before the query began, and before what was begun when
-// it ended; no session, of either gateway, goes back behind what it has seen. A read-only transaction and AS OF CUT see the same again.
+// while fragments are rolled, stored and, a few seconds later, removed as their retention says, and brokers leave, are killed
+// and come back. Each answer
+// is checked for itself (property S of the design): of each journal it has the rows from a first to a last, all of
+// them, each once; none is missing before the first that was sent within the retention; the last is at or behind what was
+// acknowledged before the query began, and before what was begun when
+// it ended; no session, of either gateway, goes back behind what it has seen, at either end. A read-only transaction sees the same
+// again, two mentions of the table in one statement see the same, and AS OF CUT goes to the same last row.
 //
 // # Invariants
 //
@@ -21,6 +24,7 @@
 //
 // # Testing
 //
-// The short form is a test of every run, the long one `make cuts`, with 100,000 queries. The checker has a test of its own, with answers
+// The short form is a test of every run, the long one `make cuts`, with 100,000 queries, which tells every few seconds how far it
+// is, and what failed by SQLSTATE. Each goes on until brokers were moved and the first rows of every journal were gone. The checker has a test of its own, with answers
 // that each break one rule.
 package cut

@@ -15,7 +15,7 @@ import (
 // rowsPerAppend is how many rows an append has, at most, and appendPause how long a writer waits after each.
 const (
 	rowsPerAppend = 3
-	appendPause   = 50 * time.Millisecond
+	appendPause   = 100 * time.Millisecond
 )
 
 // write numbered rows to a journal until ctx is done. Nobody else appends to it.
@@ -30,7 +30,7 @@ func write(ctx context.Context, c *client.Client, journal string, number int, l 
 		for seq := next; seq < next+rows; seq++ {
 			_, _ = fmt.Fprintf(&body, `{"j":%d,"seq":%d,"pad":"%032d"}`+"\n", number, seq, seq)
 		}
-		l.begin(next + rows)
+		l.begin(next+rows, time.Now())
 		var err error
 		if end, err = appendAt(ctx, c, journal, end, body.Bytes()); err != nil {
 			if ctx.Err() != nil {
