@@ -237,7 +237,11 @@ func (s Schema) Validate() error {
 			return fmt.Errorf("column %d %q: %w", i, c.Name, err)
 		}
 	}
-	return nil
+	if s.Messages == "" {
+		return nil
+	}
+	_, err := committed.ParsePointer(s.Messages)
+	return err
 }
 
 // checkMissing tells whether the value of lines without the column is one of it.
@@ -250,11 +254,7 @@ func (c Column) checkMissing() error {
 	if end := d.read(&d.fields[0], 0); end < 0 || !d.atEnd(end) {
 		return fmt.Errorf("its value where it is missing: %s", d.reason)
 	}
-	if s.Messages == "" {
-		return nil
-	}
-	_, err := committed.ParsePointer(s.Messages)
-	return err
+	return nil
 }
 
 var errNoName = errors.New("it has no name")
