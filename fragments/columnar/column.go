@@ -68,6 +68,8 @@ type Schema struct {
 	// Messages, if it isn't empty, tells that lines are messages (docs/format/message.md), whose UUIDs are at
 	// this JSON pointer. A line that acknowledges others is no row then, and no reject.
 	Messages string
+	// Format is how rows stand in journals; nil is as lines of JSON.
+	Format Format
 }
 
 // Int128 is a signed two's complement 128-bit integer, laid out as DuckDB's hugeint.

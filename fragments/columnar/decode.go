@@ -260,10 +260,16 @@ func (d *lineDecoder) reject(f *field, what string) {
 
 // rejectValue makes the reason what an input function said about a column's value.
 func (d *lineDecoder) rejectValue(f *field, err error) {
-	d.reason = `column "` + f.name + `": ` + err.Error()
+	d.reason = valueReason(f.name, err)
+}
+
+// valueReason is why a column doesn't take a value.
+func valueReason(column string, err error) string {
+	reason := `column "` + column + `": ` + err.Error()
 	if e, ok := errors.AsType[*InputError](err); ok && e.Detail != "" {
-		d.reason += ": " + strings.TrimSuffix(e.Detail, ".")
+		reason += ": " + strings.TrimSuffix(e.Detail, ".")
 	}
+	return reason
 }
 
 // jsonType names the type of the value that begins with c.

@@ -43,13 +43,20 @@ type Proof struct {
 // NewProver makes a prover for the schema. A schema that Validate refuses makes Prove fail.
 func NewProver(schema Schema) *Prover {
 	p := &Prover{fingerprint: schema.Fingerprint(), readable: schema.CleanReadable()}
-	if p.err = schema.Validate(); p.err == nil {
+	switch p.err = schema.Validate(); {
+	case p.err != nil:
+	case schema.Format != nil:
+		p.err = errNoProof
+	default:
 		p.decoder = newLineDecoder(schema, func(int) bool { return false })
 		p.decoder.proving = true
 		p.acks = schema.acks()
 	}
 	return p
 }
+
+// errNoProof: DuckDB reads lines of JSON, and nothing else.
+var errNoProof = errors.New("only lines of JSON are proven")
 
 // Prove reads the content to its end. Its errors are those of the reader.
 func (p *Prover) Prove(content io.Reader) (Proof, error) {
@@ -90,8 +97,11 @@ func (t Type) CleanReadable() bool { return t.Kind.Valid() && t.Kind != Array }
 
 // CleanReadable tells whether any content can be clean under the schema. DuckDB can't
 // read a table without columns, or one with columns whose names differ in nothing but
-// case, in lines or in the table.
+// case, in lines or in the table, or one of another format than JSON.
 func (s Schema) CleanReadable() bool {
+	if s.Format != nil {
+		return false
+	}
 	names, keys := make(map[string]bool, len(s.Columns)), make(map[string]bool, len(s.Columns))
 	for _, c := range s.Columns {
 		name, key := strings.ToLower(c.Name), strings.ToLower(c.LineKey())
@@ -132,6 +142,9 @@ func (s Schema) Fingerprint() uint64 {
 	if s.Messages != "" { // likewise; no column has that number
 		buf = binary.AppendUvarint(buf, uint64(len(s.Columns)))
 		buf = append(buf, s.Messages...)
+	}
+	if s.Format != nil {
+		buf = s.Format.AppendIdentity(buf)
 	}
 	// A hash doesn't fail to write.
 	_, _ = h.Write(buf)

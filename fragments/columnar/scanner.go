@@ -61,12 +61,12 @@ func (o *ScanOptions) Validate() error {
 	return o.Schema.Validate()
 }
 
-// Reject is a whole line that isn't a row of the schema.
+// Reject is a whole line, or frame, that isn't a row of the schema.
 type Reject struct {
 	Journal string
 	Offset  int64  // of the line's first byte
-	Bytes   []byte // the line without its newline, or its first 16 KiB
-	Length  int64  // of the line, without its newline
+	Bytes   []byte // the line without its newline, or its first 16 KiB; where rows are frames, the frame or what stands for one
+	Length  int64  // of the line, without its newline; of the frame with its header
 	Reason  string // why it isn't a row
 }
 
@@ -76,6 +76,7 @@ type Scanner struct {
 	lines   lineReader
 	decoder *lineDecoder
 	acks    acks
+	format  *formatDecoder // in the place of decoder, if the schema has one
 	project []int
 	size    int // rows to make room for: what the last batch had
 	err     error
@@ -100,11 +101,15 @@ func NewScanner(r io.Reader, options ScanOptions) *Scanner {
 			s.project[i] = i
 		}
 	}
-	wanted := make(map[int]bool, len(s.project))
-	for _, c := range s.project {
-		wanted[c] = true
+	if options.Schema.Format != nil {
+		s.format, s.err = newFormatDecoder(options.Schema, s.project)
+	} else {
+		wanted := make(map[int]bool, len(s.project))
+		for _, c := range s.project {
+			wanted[c] = true
+		}
+		s.decoder = newLineDecoder(options.Schema, func(c int) bool { return wanted[c] })
 	}
-	s.decoder = newLineDecoder(options.Schema, func(c int) bool { return wanted[c] })
 	s.acks = options.Schema.acks()
 	s.lines = lineReader{r: r, left: -1, maxLine: s.options.MaxLine, offset: options.Begin}
 	if options.End >= 0 {
@@ -129,14 +134,13 @@ func (s *Scanner) Next() (*Batch, []Reject, error) {
 	var clocks []message.Clock
 	var rejects []Reject
 	rejected, taken := 0, 0
-	s.decoder.begin(cap(offsets))
-	for len(offsets) < s.options.BatchRows && rejected < maxRejectsBytes && taken+s.decoder.grown < maxBatchBytes {
-		n, err := s.lines.next()
+	s.begin(cap(offsets))
+	for len(offsets) < s.options.BatchRows && rejected < maxRejectsBytes && s.taking(taken) < maxBatchBytes {
+		n, row, reason, err := s.next()
 		if err != nil {
 			s.err = err
 			break
 		}
-		row, reason := s.read(&n)
 		switch {
 		case reason != "":
 			rejects = append(rejects, Reject{
@@ -164,6 +168,43 @@ func (s *Scanner) Next() (*Batch, []Reject, error) {
 	return b, rejects, nil
 }
 
+func (s *Scanner) begin(rows int) {
+	if s.format != nil {
+		s.format.begin(rows)
+		return
+	}
+	s.decoder.begin(rows)
+}
+
+// taking is how many bytes a batch takes whose rows have so many where they stand.
+func (s *Scanner) taking(size int) int {
+	if s.format != nil {
+		return max(size, s.format.bytes())
+	}
+	return size + s.decoder.grown
+}
+
+// next reads a record: it is a row, or there is a reason why it isn't, or it is blank.
+func (s *Scanner) next() (line, bool, string, error) {
+	if s.format == nil || !s.options.Schema.Format.Frames() {
+		n, err := s.lines.next()
+		if err != nil {
+			return n, false, "", err
+		}
+		row, reason := s.read(&n)
+		return n, row, reason, nil
+	}
+	n, reason, err := s.lines.nextFrame()
+	if err != nil || reason != "" {
+		return n, false, reason, err
+	}
+	v := s.format.decode(n.bytes[frameHeader:])
+	if v.Misframed {
+		s.lines.reframe(&n)
+	}
+	return n, v == Verdict{}, v.Reason, nil
+}
+
 // rejectSize is about what a Reject takes beside its bytes.
 const rejectSize = 96
 
@@ -171,6 +212,10 @@ const rejectSize = 96
 func (s *Scanner) read(n *line) (bool, string) {
 	if n.length > int64(s.options.MaxLine) {
 		return false, errLineTooLong(s.options.MaxLine)
+	}
+	if s.format != nil {
+		v := s.format.decode(n.bytes)
+		return v == Verdict{}, v.Reason
 	}
 	if skipBlanks(n.bytes, 0) == len(n.bytes) || s.acks.has(n.bytes) {
 		return false, ""
@@ -188,6 +233,10 @@ func errLineTooLong(limit int) string {
 func (s *Scanner) batch(offsets []int64) *Batch {
 	b := &Batch{Len: len(offsets), Cols: make([]Vector, len(s.project)), Journal: s.options.Journal, Offsets: offsets}
 	for i, c := range s.project {
+		if s.format != nil {
+			b.Cols[i] = s.format.out[c].Vector()
+			continue
+		}
 		b.Cols[i] = s.decoder.fields[c].out.Vector()
 	}
 	return b

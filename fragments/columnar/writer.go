@@ -14,6 +14,8 @@ import (
 type RowWriter struct {
 	columns []writerColumn // in the order of the schema
 	missing string         // a NOT NULL column that cols don't have
+	format  *formatWriter  // in the place of columns, if the schema has a Format
+	err     error          // why rows can't be written
 }
 
 // writerColumn is a column of the schema that the batches have.
@@ -42,6 +44,10 @@ func NewRowWriter(schema Schema, cols []int) *RowWriter {
 	for i, c := range cols {
 		at[c] = i
 	}
+	if schema.Format != nil {
+		w.format, w.err = newFormatWriter(schema, at)
+		return w
+	}
 	for i, c := range schema.Columns {
 		switch {
 		case at[i] >= 0:
@@ -62,8 +68,13 @@ func quotedKey(c Column) []byte { return append(appendQuoted(nil, []byte(c.LineK
 // texts, between json and jsonb, or between numerics; all else, and what the column
 // can't hold, is refused with an *InputError, and dst is returned as it was.
 func (w *RowWriter) AppendRow(dst []byte, b *Batch, row int) ([]byte, error) {
-	if w.missing != "" {
+	switch {
+	case w.err != nil:
+		return dst, w.err
+	case w.missing != "":
 		return dst, errNull(w.missing)
+	case w.format != nil:
+		return w.format.appendRow(dst, b, row)
 	}
 	start := len(dst)
 	out := dst
@@ -93,7 +104,7 @@ func (w *RowWriter) AppendRow(dst []byte, b *Batch, row int) ([]byte, error) {
 	}
 	out = append(out, '}', '\n')
 	if size := len(out) - start - 1; size > MaxLine {
-		return dst, &InputError{Code: codeProgramLimit, Message: fmt.Sprintf("row is too big: %d bytes, at most %d", size, MaxLine)}
+		return dst, errRowTooLarge(size)
 	}
 	return out, nil
 }
