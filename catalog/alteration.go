@@ -165,6 +165,11 @@ func (a *Alteration) DropColumn(id int64) error {
 			Code: ErrUnsupported, Kind: "column", Name: c.Name, Detail: "it is the only one of the table, and a table has at least one",
 			Hint: "Add another column first.",
 		}
+	case t.Rows.ByPosition():
+		return &Error{
+			Code: ErrUnsupported, Kind: "column", Name: c.Name, Detail: "rows have their values by position, this one's too",
+			Hint: "Make a view without it.",
+		}
 	case t.Options.PartitionBy == c.Name:
 		return &Error{Code: ErrInvalid, Kind: PartitionColumn, Name: c.Name, Detail: "the table is partitioned by it"}
 	}
@@ -343,6 +348,9 @@ func (a *Alteration) validate() error {
 	}
 	if err := t.RowSchema().Validate(); err != nil {
 		return &Error{Code: ErrInvalid, Kind: "table", Name: t.Name, Err: err}
+	}
+	if err := t.Rows.Check(rowColumns(t.Columns)); err != nil {
+		return &Error{Code: ErrInvalid, Kind: "format", Name: t.Rows.Name, Err: err}
 	}
 	return t.fits()
 }

@@ -11,6 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"broadsheet.dev/broadsheet/fragments/formats"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/keyspace"
 	"broadsheet.dev/broadsheet/protocol"
@@ -92,7 +93,7 @@ type Catalog struct {
 func (c *Catalog) SystemJournal(name string) *protocol.JournalSpec {
 	return &protocol.JournalSpec{
 		Name: name, Replication: 1,
-		Labels: protocol.MustLabelSet(protocol.LabelContentType, contentType, protocol.LabelManagedBy, managedBy),
+		Labels: protocol.MustLabelSet(protocol.LabelContentType, formats.Spec{}.ContentType(), protocol.LabelManagedBy, managedBy),
 		Fragment: &protocol.JournalSpec_Fragment{
 			Length: defaultFragmentLength, CompressionCodec: protocol.CompressionCodec_ZSTANDARD, Stores: c.config.Stores,
 			RefreshInterval: durationpb.New(defaultRefreshInterval), FlushInterval: durationpb.New(defaultFlushInterval),

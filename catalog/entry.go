@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/fragments/formats"
 )
 
 // entryFormat is the version of every value that this program writes.
 const entryFormat = 1
 
-// alteredFormat is that of tables whose lines were written under another definition, and of their views.
+// alteredFormat is that of tables whose lines were written under another definition, and of their views, and of tables whose rows aren't
+// lines of JSON.
 const alteredFormat = 2
 
 // errFormat says that a value is of a format that this program doesn't know.
@@ -59,6 +61,7 @@ type (
 		Options    *optionsEntry `json:"options,omitempty"` // of owned tables
 		Messages   string        `json:"messages,omitempty"`
 		Comment    string        `json:"comment,omitempty"`
+		Rows       *formats.Spec `json:"rows,omitempty"` // of tables that aren't lines of JSON
 		// Constraints and Indexes are as they were declared.
 		Constraints []Constraint `json:"constraints,omitempty"`
 		Indexes     []Index      `json:"indexes,omitempty"`
@@ -165,6 +168,9 @@ func (t Table) encode() string {
 			Length: c.Type.Length, NotNull: c.NotNull, Default: c.Default, Key: c.Key, Missing: c.Missing,
 		})
 	}
+	if !t.Rows.IsJSON() {
+		e.Format, e.Rows = alteredFormat, &t.Rows
+	}
 	if t.Owned {
 		o := t.Options
 		e.Options = &optionsEntry{
@@ -201,6 +207,12 @@ func decodeTable(value []byte) (Table, error) {
 	if e.Options != nil {
 		if t.Options, err = e.Options.decode(); err != nil {
 			return Table{}, err
+		}
+	}
+	if e.Rows != nil {
+		t.Rows = *e.Rows
+		if t.format, err = t.Rows.Open(); err != nil {
+			return Table{}, fmt.Errorf("format of rows: %w", err)
 		}
 	}
 	if t.ID < firstID || t.Journals == "" || t.Owned != (e.Options != nil) {

@@ -15,6 +15,7 @@ import (
 
 	"broadsheet.dev/broadsheet/allocator"
 	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/fragments/formats"
 	"broadsheet.dev/broadsheet/protocol"
 )
 
@@ -95,6 +96,16 @@ func goldenDeclared() (Table, Object, Object) {
 	return t, numbers, twice
 }
 
+// goldenFormat is a table whose rows aren't lines of JSON.
+func goldenFormat() Table {
+	visits := TableSpec{
+		Schema: "public", Name: "visits", Columns: []Column{{Name: "at", Type: columnar.Type{Kind: columnar.Date}}},
+		OnJournals: "acme/visits/",
+		Rows:       formats.Spec{Name: formats.CSV, Delimiter: ";", Quote: `"`, Escape: `"`, Null: "nil", Header: true},
+	}
+	return visits.table(16403, nil)
+}
+
 func goldenView() Object {
 	return Object{
 		ID: 16399, Kind: ViewObject, Schema: "public", Name: "dear", Comment: "what costs much",
@@ -169,6 +180,7 @@ func TestFormatDocument(t *testing.T) {
 		{k.table("postgres", "public", "parts"), parts.encode()},
 		{k.object("postgres", "public", ViewObject, "numbered"), numbered.encode()},
 		{k.alterRecord(16403), altered.encode()},
+		{k.table("postgres", "public", "visits"), goldenFormat().encode()},
 		{k.object("postgres", "public", SequenceObject, "numbers"), encode(objectEntry{Format: entryFormat, Object: numbers})},
 		{k.object("postgres", "public", FunctionObject, twice.key()), encode(objectEntry{Format: entryFormat, Object: twice})},
 		{k.object("postgres", "public", ViewObject, "dear"), encode(objectEntry{Format: entryFormat, Object: goldenView()})},
@@ -195,6 +207,7 @@ func TestDocumentedEntriesAreRead(t *testing.T) {
 		k.table("postgres", "public", "clicks"):                     clicks,
 		k.table("postgres", "Sales/EU", "all rides"):                rides,
 		k.table("postgres", "public", "items"):                      items,
+		k.table("postgres", "public", "visits"):                     goldenFormat(),
 		k.object("postgres", "public", SequenceObject, "numbers"):   numbers,
 		k.object("postgres", "public", FunctionObject, twice.key()): twice,
 		k.object("postgres", "public", ViewObject, "dear"):          goldenView(),

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/fragments/formats"
 	"broadsheet.dev/broadsheet/protocol"
 )
 
@@ -22,8 +23,7 @@ const (
 	// LabelTableID is the id of the table.
 	LabelTableID = "app.broadsheet.dev/table-id"
 
-	contentType = "application/x-ndjson"
-	managedBy   = "broadsheet"
+	managedBy = "broadsheet"
 )
 
 const (
@@ -54,6 +54,10 @@ type Table struct {
 	Options Options
 	// Messages, of a table that shows what is committed only, is the JSON pointer to the UUID of a line. "" shows all.
 	Messages string
+	// Rows is how rows stand in the journals.
+	Rows formats.Spec
+	// format is Rows, opened.
+	format columnar.Format
 	// Version of the columns. It is drawn from the same counter as ids: no two
 	// definitions have the same.
 	Version int64
@@ -81,11 +85,15 @@ type Column struct {
 
 // RowSchema is what a row of the table is.
 func (t Table) RowSchema() columnar.Schema {
-	s := columnar.Schema{Columns: make([]columnar.Column, 0, len(t.Columns)), Version: t.Version, Messages: t.Messages}
-	for _, c := range t.Columns {
-		s.Columns = append(s.Columns, columnar.Column{Name: c.Name, Type: c.Type, NotNull: c.NotNull, Key: c.Key, Missing: c.Missing})
+	return columnar.Schema{Columns: rowColumns(t.Columns), Version: t.Version, Messages: t.Messages, Format: t.format}
+}
+
+func rowColumns(list []Column) []columnar.Column {
+	out := make([]columnar.Column, 0, len(list))
+	for _, c := range list {
+		out = append(out, columnar.Column{Name: c.Name, Type: c.Type, NotNull: c.NotNull, Key: c.Key, Missing: c.Missing})
 	}
-	return s
+	return out
 }
 
 // TableSpec is what CreateTable makes a table of.
@@ -99,6 +107,8 @@ type TableSpec struct {
 	Constraints []Constraint
 	Indexes     []Index
 	Options     Options
+	// Rows is how rows stand in the journals.
+	Rows formats.Spec
 	// Owner is the id of the role that it will belong to; 0 is the superuser.
 	Owner int64
 	// OnJournals is the prefix of existing journals that the table is laid over; ""
@@ -144,6 +154,12 @@ func (s TableSpec) Validate() error {
 	if err := s.Options.validateMessages(); err != nil {
 		return err
 	}
+	if !s.Rows.IsJSON() && s.Options.messages() != "" {
+		return &Error{Code: ErrUnsupported, Kind: "format", Name: s.Rows.Name, Detail: "messages are lines of JSON", Hint: "Leave out the option that asks for what is committed."}
+	}
+	if err := s.Rows.Check(rowColumns(s.Columns)); err != nil {
+		return &Error{Code: ErrInvalid, Kind: "format", Name: s.Rows.Name, Err: err}
+	}
 	if s.OnJournals != "" {
 		return s.validatePrefix()
 	}
@@ -181,9 +197,10 @@ func cutSlash(prefix string) (string, bool) {
 func (s TableSpec) table(id int64, stores []string) Table {
 	t := Table{
 		ID: id, Schema: s.Schema, Name: s.Name, Generation: id, Version: id,
-		Columns: make([]Column, 0, len(s.Columns)), Journals: s.OnJournals,
+		Columns: make([]Column, 0, len(s.Columns)), Journals: s.OnJournals, Rows: s.Rows,
 		Access: Access{Owner: cmp.Or(s.Owner, SuperuserID)}, Messages: s.Options.messages(),
 	}
+	t.format, _ = s.Rows.Open() // Validate has opened it
 	for i, c := range s.Columns {
 		c.ID = int64(i + 1)
 		c.NotNull = c.NotNull || s.isPrimary(c.ID)
@@ -245,7 +262,7 @@ func (t Table) journalSpec(database, name string) *protocol.JournalSpec {
 		Name:        name,
 		Replication: int32(t.Options.Replication), //nolint:gosec // it is 1
 		Labels: protocol.MustLabelSet(
-			protocol.LabelContentType, contentType,
+			protocol.LabelContentType, t.Rows.ContentType(),
 			protocol.LabelManagedBy, managedBy,
 			LabelDatabase, escapeName(database),
 			LabelTable, escapeName(t.Schema)+"/"+escapeName(t.Name),

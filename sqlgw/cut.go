@@ -78,6 +78,7 @@ type reading struct {
 
 // planJournals plans the reading of journals at a cut.
 func (g *Gateway) planJournals(ctx context.Context, journals []string, at cut, how reading) ([]journalScan, error) {
+	how.decodeAll = how.decodeAll || how.schema.Format != nil // DuckDB reads lines of JSON only
 	out := make([]journalScan, len(journals))
 	eg, ctx := errgroup.WithContext(ctx)
 	eg.SetLimit(journalFanout)

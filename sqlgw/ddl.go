@@ -81,7 +81,11 @@ func (s *session) createTable(ctx context.Context, w pgwire.ResultWriter, p *par
 	if err := s.createTableIn(snap, &spec); err != nil {
 		return err
 	}
-	if spec.Options, err = s.gateway.tableOptions(p.Options); err != nil {
+	var options []parse.Option
+	if spec.Rows, options, err = tableFormat(p.Options, spec.Columns); err != nil {
+		return err
+	}
+	if spec.Options, err = s.gateway.tableOptions(options); err != nil {
 		return err
 	}
 	t, err := s.gateway.cfg.Catalog.CreateTable(ctx, spec)

@@ -77,6 +77,9 @@ func (s *session) writable(ctx context.Context, n parse.Name) (catalog.Table, []
 	if err := s.permit(snap, t, catalog.Insert, n); err != nil {
 		return catalog.Table{}, nil, err
 	}
+	if err := formatWritten(t); err != nil {
+		return catalog.Table{}, nil, err
+	}
 	s.sighted.revision = max(s.sighted.revision, snap.Revision())
 	journals, err := snap.Journals(ctx, t)
 	return t, journals, err

@@ -66,6 +66,9 @@ type tailer struct {
 func (t *tailer) take(n int) error {
 	from := len(t.buf)
 	t.buf = t.buf[:from+n]
+	if f := t.schema.Format; f != nil && f.Frames() {
+		return t.takeFrames()
+	}
 	if t.skip {
 		i := bytes.IndexByte(t.buf, '\n')
 		if i < 0 {
@@ -89,6 +92,20 @@ func (t *tailer) take(n int) error {
 	return nil
 }
 
+// takeFrames hands over the frames that are whole. One whose length is over the limit is none, so that no more than the
+// longest is held.
+func (t *tailer) takeFrames() error {
+	if columnar.FrameIsPending(t.buf) {
+		return nil
+	}
+	end, err := t.scan(t.buf, t.at)
+	if err != nil {
+		return err
+	}
+	t.drop(int(end - t.at))
+	return nil
+}
+
 // drop forgets the first n bytes.
 func (t *tailer) drop(n int) {
 	t.at += int64(n)
@@ -97,20 +114,26 @@ func (t *tailer) drop(n int) {
 
 // decode lines that begin at an offset.
 func (t *tailer) decode(lines []byte, at int64) error {
-	sc := columnar.NewScanner(bytes.NewReader(lines), columnar.ScanOptions{
-		Journal: t.journal, Begin: at, End: at + int64(len(lines)), Schema: t.schema,
+	_, err := t.scan(lines, at)
+	return err
+}
+
+// scan content that begins at an offset, and return the one after what is whole of it.
+func (t *tailer) scan(content []byte, at int64) (int64, error) {
+	sc := columnar.NewScanner(bytes.NewReader(content), columnar.ScanOptions{
+		Journal: t.journal, Begin: at, End: at + int64(len(content)), Schema: t.schema,
 	})
 	for {
 		b, _, err := sc.Next()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return sc.Offset(), nil
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if b != nil && b.Len > 0 {
 			if err := t.emit(b); err != nil {
-				return err
+				return 0, err
 			}
 		}
 	}

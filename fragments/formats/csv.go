@@ -35,7 +35,8 @@ func (f csvFormat) dialect() csvDialect {
 }
 
 func (f csvFormat) NewDecoder(columns []columnar.Column) (columnar.RecordDecoder, error) {
-	return &csvDecoder{csvDialect: f.dialect(), columns: columns, fields: make([]csvField, 0, len(columns))}, nil
+	missing, err := missingValues(columns)
+	return &csvDecoder{csvDialect: f.dialect(), columns: columns, missing: missing, fields: make([]csvField, 0, len(columns))}, err
 }
 
 func (f csvFormat) NewEncoder(columns []columnar.Column) (columnar.RecordEncoder, error) {
@@ -51,8 +52,9 @@ type csvField struct {
 type csvDecoder struct {
 	csvDialect
 	columns []columnar.Column
-	fields  []csvField // of the line
-	text    []byte     // of its values, without quotes and escapes
+	missing []*columnar.Vector // values that a line may lack at its end
+	fields  []csvField         // of the line
+	text    []byte             // of its values, without quotes and escapes
 }
 
 // Decode a line. One that names the columns is blank if there may be headers. So is an empty one, but in a table of one column,
@@ -73,11 +75,12 @@ func (d *csvDecoder) Decode(line []byte, out []*columnar.VectorBuilder) columnar
 	}
 	for i, c := range d.columns {
 		if i >= len(d.fields) || d.isNull(d.fields[i]) {
-			if c.NotNull {
-				return columnar.RejectNull(c.Name)
+			var missing *columnar.Vector
+			if i >= len(d.fields) {
+				missing = d.missing[i]
 			}
-			if out[i] != nil {
-				out[i].AppendNull()
+			if v := appendMissing(c, missing, out[i]); v.Reason != "" {
+				return v
 			}
 			continue
 		}
@@ -98,11 +101,16 @@ func (d *csvDecoder) isHeader() bool {
 		return false
 	}
 	for i, f := range d.fields {
-		if string(d.text[f.begin:f.end]) != d.columns[i].Name {
+		if !isNameOf(&d.columns[i], d.text[f.begin:f.end]) {
 			return false
 		}
 	}
 	return true
+}
+
+// isNameOf tells whether a column is called so, or was when lines were written.
+func isNameOf(c *columnar.Column, text []byte) bool {
+	return string(text) == c.Name || string(text) == c.LineKey()
 }
 
 // split a line as COPY does: quotes may stand anywhere in a value. It returns why that isn't possible.
@@ -168,7 +176,7 @@ func (e *csvEncoder) AppendRecord(dst []byte, values [][]byte) ([]byte, error) {
 		if v == nil {
 			reads = e.null
 		}
-		isHeader = isHeader && string(reads) == e.columns[i].Name
+		isHeader = isHeader && isNameOf(&e.columns[i], reads)
 		switch {
 		case v == nil:
 			out = append(out, e.null...)

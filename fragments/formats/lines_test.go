@@ -97,6 +97,15 @@ func TestCSV(t *testing.T) {
 	}
 }
 
+// TestAlteredColumns: a column that was added has its value in lines from before, and one that was renamed the header of before.
+func TestAlteredColumns(t *testing.T) {
+	cols := columns(t, "int", "text", "int not null")
+	cols[0].Key, cols[1].Missing, cols[2].Missing = "id", `"none"`, "7"
+	require.Equal(t, []string{"1|none|7", "2|NULL|7", "3||8"}, read(t, schemaOf(t, csvSpec(t, "header", "on"), cols), "id,b,c\n1\n2,\na,b,c\n3,\"\",8\n"))
+	cols[1].Missing = "1"
+	require.Error(t, csvSpec(t).Check(cols))
+}
+
 func TestRaw(t *testing.T) {
 	text := schemaOf(t, Spec{Name: Raw}, columns(t, "text"))
 	require.Equal(t, []string{"a", "", "\r", ` {"x`, `!column "a": invalid byte sequence for encoding "UTF8": 0xff`}, read(t, text, "a\n\n\r\n {\"x\n\xff\ntorn"))

@@ -40,16 +40,20 @@ func (protoFormat) NewEncoder([]columnar.Column) (columnar.RecordEncoder, error)
 var ErrNotWritten = &columnar.InputError{Code: "0A000", Message: "rows of protobuf can't be written by statements"}
 
 func (f protoFormat) NewDecoder(columns []columnar.Column) (columnar.RecordDecoder, error) {
+	missing, err := missingValues(columns)
+	if err != nil {
+		return nil, err
+	}
 	d := &protoDecoder{message: f.message}
-	for _, c := range columns {
-		fd := f.message.Fields().ByName(protoreflect.Name(c.Name))
+	for i, c := range columns {
+		fd := f.message.Fields().ByName(protoreflect.Name(c.LineKey()))
 		if fd == nil {
 			return nil, &ColumnError{Column: c.Name, Missing: true, Reason: fmt.Sprintf("the message %s has no field of this name", f.message.FullName())}
 		}
 		if reason := unfit(fd, c.Type); reason != "" {
 			return nil, &ColumnError{Column: c.Name, Reason: reason, Hint: hintFor(fd)}
 		}
-		d.columns = append(d.columns, protoColumn{Column: c, field: fd})
+		d.columns = append(d.columns, protoColumn{Column: c, field: fd, missing: missing[i]})
 	}
 	return d, nil
 }

@@ -12,7 +12,8 @@ import (
 // protoColumn is a column, and the field that it shows.
 type protoColumn struct {
 	columnar.Column
-	field protoreflect.FieldDescriptor
+	field   protoreflect.FieldDescriptor
+	missing *columnar.Vector // what it is where the field isn't there; nil for NULL
 }
 
 // protoDecoder reads messages as rows.
@@ -35,11 +36,8 @@ func (d *protoDecoder) Decode(record []byte, out []*columnar.VectorBuilder) colu
 		c := &d.columns[i]
 		s := d.of(found, c.field.Index())
 		if s.from == s.to && c.field.HasPresence() {
-			if c.NotNull {
-				return columnar.RejectNull(c.Name)
-			}
-			if out[i] != nil {
-				out[i].AppendNull()
+			if v := appendMissing(c.Column, c.missing, out[i]); v.Reason != "" {
+				return v
 			}
 			continue
 		}

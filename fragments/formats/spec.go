@@ -40,6 +40,9 @@ type Spec struct {
 // IsJSON tells whether the format is lines of JSON.
 func (s Spec) IsJSON() bool { return s.Name == "" }
 
+// ByPosition tells that rows have their values in the order of the columns, so that none can be taken out.
+func (s Spec) ByPosition() bool { return s.Name == CSV }
+
 // ContentType is the label of journals in the format.
 func (s Spec) ContentType() string {
 	switch s.Name {
@@ -200,6 +203,39 @@ type ColumnError struct {
 
 // Error has the column and the reason.
 func (e *ColumnError) Error() string { return fmt.Sprintf("column %q: %s", e.Column, e.Reason) }
+
+// missingValues are the values of columns that a record says nothing of; those that are NULL have no vector.
+func missingValues(columns []columnar.Column) ([]*columnar.Vector, error) {
+	out := make([]*columnar.Vector, len(columns))
+	for i, c := range columns {
+		if c.Missing == "" {
+			continue
+		}
+		schema := columnar.Schema{Columns: []columnar.Column{{Name: "v", Type: c.Type}}}
+		b, _, err := columnar.NewScanner(strings.NewReader(`{"v":`+c.Missing+"}\n"), columnar.ScanOptions{End: -1, Schema: schema}).Next()
+		if err != nil || b.Len != 1 {
+			return nil, &ColumnError{Column: c.Name, Reason: "the value of rows without it isn't of its type"}
+		}
+		if !b.Cols[0].IsNull(0) {
+			out[i] = &b.Cols[0]
+		}
+	}
+	return out, nil
+}
+
+// appendMissing appends what a record says nothing of.
+func appendMissing(c columnar.Column, missing *columnar.Vector, out *columnar.VectorBuilder) columnar.Verdict {
+	switch {
+	case missing == nil && c.NotNull:
+		return columnar.RejectNull(c.Name)
+	case out == nil:
+	case missing == nil:
+		out.AppendNull()
+	default:
+		out.AppendFrom(missing, 0)
+	}
+	return columnar.Verdict{}
+}
 
 // Check tells whether rows of columns can stand in the format. If not it is a *ColumnError or an *OptionError.
 func (s Spec) Check(columns []columnar.Column) error {

@@ -2,6 +2,7 @@ package parse
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -12,7 +13,7 @@ import (
 //
 //	SUBSCRIBE [TO] name | SUBSCRIBE [TO] ( query )
 //	COPY ( SUBSCRIBE ... ) TO STDOUT ...
-//	CREATE TABLE ... ON JOURNALS 'prefix/' [FORMAT JSON] ...
+//	CREATE TABLE ... ON JOURNALS 'prefix/' [FORMAT JSON | CSV | RAW | PROTOBUF] ...
 //	SHOW TABLES
 //	DECLARE ... CURSOR FOR SUBSCRIBE ...
 //	FETCH ... WITH (timeout = '...')
@@ -303,9 +304,11 @@ func (o *ourParser) createOnJournals() (Statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	last := i + 2
+	last, format := i+2, ""
 	if o.word(last+1) == "format" {
-		if format := o.word(last + 2); format != "json" {
+		switch format = o.word(last + 2); format {
+		case "json", "csv", "raw", "protobuf":
+		default:
 			return nil, o.atToken(refuse("FORMAT "+strings.ToUpper(o.raw(last+2))), last+1)
 		}
 		last += 2
@@ -331,6 +334,13 @@ func (o *ourParser) createOnJournals() (Statement, error) {
 		return nil, o.atToken(err, i+2)
 	}
 	table.Journals = prefix
+	if format == "" {
+		return table, nil
+	}
+	if slices.ContainsFunc(table.Options, func(x Option) bool { return x.Name == "format" }) {
+		return nil, o.atToken(errorf(CodeSyntax, "option \"format\" specified more than once"), i+3)
+	}
+	table.Options = append(table.Options, Option{Name: "format", Value: format, Position: table.Position()})
 	return table, nil
 }
 
