@@ -6,16 +6,6 @@ import (
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 )
 
-// actor is who runs the session's statements, as a snapshot knows it. On a server that trusts, whoever
-// isn't a role is the superuser: also one whose role was dropped meanwhile, which on other servers may do nothing.
-func (s *session) actor(snap *catalog.Snapshot) catalog.Actor {
-	a, ok := snap.Actor(s.user)
-	if !ok && s.trusted {
-		a, _ = snap.Actor(catalog.Superuser)
-	}
-	return a
-}
-
 // permit tells whether the session may do something with a table that a statement names.
 func (s *session) permit(snap *catalog.Snapshot, t catalog.Table, p catalog.Privilege, n parse.Name) error {
 	a := s.actor(snap)
@@ -71,7 +61,7 @@ func noSchema(name string) *pgwire.Error { return sqlError("3F000", "schema %q d
 func (v viewState) mayActOn(of *activity) bool {
 	a := v.session.actor(v.snap)
 	theirs, ok := v.snap.Role(of.user)
-	return a.Role.Superuser || of.user == v.session.user || ok && !theirs.Superuser && a.Is(theirs.ID)
+	return a.Role.Superuser || of.user == a.Role.Name || ok && !theirs.Superuser && a.Is(theirs.ID)
 }
 
 // createIn finds the schema in which something is to be made, if the session may do that.

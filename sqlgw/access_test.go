@@ -58,7 +58,7 @@ func TestSchemaThatIsNotThere(t *testing.T) {
 	_, err := c.CreateRole(t.Context(), catalog.Role{Name: "alice", Login: true})
 	require.NoError(t, err)
 	snap := testSnapshot(t, c)
-	s := &session{gateway: &Gateway{cfg: Config{Catalog: c}}, user: "alice"}
+	s := &session{gateway: &Gateway{cfg: Config{Catalog: c}}, settings: newSettings(noParameters{}), user: "alice"}
 	want := &pgwire.Error{Code: "3F000", Message: `schema "gone" does not exist`}
 	require.Equal(t, want, s.createTableIn(snap, &catalog.TableSpec{Schema: "gone", Name: "t"}))
 	for _, replace := range []bool{false, true} {
@@ -122,7 +122,7 @@ func TestRoleThatWouldBeItsOwnMember(t *testing.T) {
 	require.NoError(t, err)
 	_, err = c.CreateRole(ctx, catalog.Role{Name: "b", MemberOf: []int64{a.ID}})
 	require.NoError(t, err)
-	s := &session{gateway: &Gateway{cfg: Config{Catalog: c}}, user: catalog.Superuser}
+	s := &session{gateway: &Gateway{cfg: Config{Catalog: c}}, settings: newSettings(noParameters{}), user: catalog.Superuser}
 	create := func(in, member string) error {
 		return s.createRole(ctx, testSnapshot(t, c), &parse.CreateRole{Name: "r", InRoles: []parse.RoleName{{Name: in}}, Members: []parse.RoleName{{Name: member}}})
 	}

@@ -3,6 +3,7 @@ package sqlgw
 import (
 	"context"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +32,7 @@ func (r *roster) remove(a *activity) {
 	defer r.mu.Unlock()
 	if r.sessions[a.pid] == a {
 		delete(r.sessions, a.pid)
+		close(a.gone)
 	}
 }
 
@@ -59,8 +61,9 @@ type activity struct {
 	pid    uint32
 	user   string
 	remote string
-	port   string
+	port   int32 // -1 of a socket that has none, 0 if it isn't known
 	line   pgwire.Line
+	gone   chan struct{} // closed when the session has ended
 	began  time.Time
 
 	mu          sync.Mutex
@@ -73,12 +76,12 @@ type activity struct {
 }
 
 func newActivity(s pgwire.Startup) *activity {
-	a := &activity{pid: s.PID, user: s.User, line: s.Line, began: time.Now(), state: "idle", changed: time.Now()}
-	if tcp, ok := s.Peer.Address.(*net.TCPAddr); ok {
-		host, port, err := net.SplitHostPort(tcp.String())
-		if err == nil {
-			a.remote, a.port = host, port
-		}
+	a := &activity{pid: s.PID, user: s.User, line: s.Line, began: time.Now(), state: "idle", changed: time.Now(), gone: make(chan struct{})}
+	switch peer := s.Peer.Address.(type) {
+	case *net.TCPAddr:
+		a.remote, a.port = peer.IP.String(), int32(peer.Port) //nolint:gosec // It is a port.
+	case *net.UnixAddr:
+		a.port = -1
 	}
 	return a
 }
@@ -160,7 +163,7 @@ func (a *activity) row(b *viewRows, shown bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b.cols[0].AppendInt64(int64(a.pid))
-	for i, v := range []string{a.user, a.application, a.remote, a.port} {
+	for i, v := range []string{a.user, a.application, a.remote, a.portText()} {
 		b.text(1+i, v)
 	}
 	for i, t := range []time.Time{a.began, a.transaction, a.queried, a.changed} {
@@ -176,4 +179,11 @@ func (a *activity) row(b *viewRows, shown bool) {
 	} else {
 		b.text(10, "<insufficient privilege>")
 	}
+}
+
+func (a *activity) portText() string {
+	if a.port <= 0 {
+		return ""
+	}
+	return strconv.Itoa(int(a.port))
 }

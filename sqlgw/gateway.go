@@ -89,6 +89,9 @@ type Gateway struct {
 	pg         *pgcatalog.Catalog
 	office     *postOffice
 	roster     *roster
+	locks      *lockTable
+	numbers    transactionNumbers
+	started    time.Time
 	// staging is how transactions hold what they are to append.
 	staging staging.Config
 	turns   *turns
@@ -119,7 +122,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.files = fileSource{stores: cfg.Stores, cache: cfg.Objects}
 	g.proofs.copied = g.files.copied
 	g.staging = stagingConfig(&cfg)
-	g.office, g.roster = newPostOffice(), newRoster()
+	g.office, g.roster, g.locks, g.started = newPostOffice(), newRoster(), newLockTable(), time.Now()
 	g.heads = newHeadCache(g.openRange, cfg.HeadCache)
 	g.commits = newCommits(g.openRange, maxIndexes)
 	g.revisions.list, g.retentions.list = cfg.Brokers.List, cfg.Brokers.List
@@ -176,7 +179,7 @@ func (g *Gateway) Open(ctx context.Context, s pgwire.Startup) (pgwire.Session, e
 	}
 	session := &session{
 		gateway: g, settings: settings, user: s.User, trusted: s.Peer.Method == "", pid: s.PID,
-		names: s.Names, line: s.Line, activity: newActivity(s),
+		names: s.Names, line: s.Line, activity: newActivity(s), locks: newLockHolder(g.locks, s.PID),
 	}
 	if err := session.settings.start(s.Parameters); err != nil {
 		return nil, err

@@ -80,6 +80,6 @@ func (l *lazyStatement) query(ctx context.Context, p *parse.Select) (pgwire.Port
 	if err != nil {
 		return nil, err
 	}
-	l.columns = e.query.placed(describeTold(e.rows.Columns(), e.presenter.types), e.origins)
+	l.columns = e.query.actColumns(e.query.placed(describeTold(e.rows.Columns(), e.presenter.types), e.origins))
 	return &portal{session: s, execution: e, traits: traitsOf(p), columns: l.columns, last: l.last}, nil
 }

@@ -158,11 +158,15 @@ func (s *session) deallocate(p *parse.Deallocate) *statement {
 // discard forgets what the session has. There are no plans that are kept, no sequences and no temporary
 // tables, so that only ALL has something to do.
 func (s *session) discard(p *parse.Discard) *statement {
-	return s.utility(nil, func(_ context.Context, w pgwire.ResultWriter) error {
+	return s.utility(nil, func(ctx context.Context, w pgwire.ResultWriter) error {
 		if p.What == "ALL" {
 			s.names.DropPortals(func(string, pgwire.Portal) bool { return true })
 			s.names.DropStatements()
 			if err := s.inTransaction().speech.listen(ear{}, nil); err != nil {
+				return err
+			}
+			s.locks.unlockAll()
+			if err := s.reset(ctx, settingAuthority); err != nil {
 				return err
 			}
 			if err := s.settings.reset("", false); err != nil {

@@ -98,3 +98,16 @@ func (o *postOffice) take(b *letterBox) []pgwire.Notification {
 	b.waiting, b.bytes = nil, 0
 	return list
 }
+
+// usage is how full the fullest box is, from 0 to 1.
+func (o *postOffice) usage() float64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	most := 0
+	for _, boxes := range o.boxes {
+		for b := range boxes {
+			most = max(most, b.bytes)
+		}
+	}
+	return float64(most) / maxWaiting
+}

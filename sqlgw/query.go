@@ -58,7 +58,7 @@ func (s *session) prepareSelect(ctx context.Context, p *parse.Select, paramOIDs 
 	if err != nil {
 		return nil, err
 	}
-	return &statement{session: s, params: q.params, columns: q.placed(describeTold(q.columns, q.told), q.origins), begin: q.begin, told: q.toldParams, names: q.session.visible}, nil
+	return &statement{session: s, params: q.params, columns: q.actColumns(q.placed(describeTold(q.columns, q.told), q.origins)), begin: q.begin, told: q.toldParams, names: q.session.visible}, nil
 }
 
 // newQuery does so. A declared type that is zero is to be found out.

@@ -217,7 +217,7 @@ func (e *queryExecution) send(ctx context.Context, w pgwire.ResultWriter, maxRow
 		if maxRows > 0 {
 			k = min(k, maxRows-n)
 		}
-		if err := writeRows(w, e.batch, e.sent, e.sent+k, e.presenter); err != nil {
+		if err := e.write(ctx, w, e.sent, e.sent+k); err != nil {
 			return false, err
 		}
 		e.sent += k

@@ -64,7 +64,7 @@ type noParameters struct{}
 func (noParameters) SetParameter(string, string) {}
 
 func (g *Gateway) testSession() *session {
-	return &session{gateway: g, settings: newSettings(noParameters{}), activity: newActivity(pgwire.Startup{})}
+	return &session{gateway: g, settings: newSettings(noParameters{}), activity: newActivity(pgwire.Startup{}), locks: newLockHolder(newLockTable(), 0)}
 }
 
 // ask makes a query of a text, and begins it as if it read tables.

@@ -21,7 +21,8 @@ type session struct {
 	names      pgwire.Names
 	line       pgwire.Line
 	activity   *activity
-	box        *letterBox   // nil until it listens
+	box        *letterBox // nil until it listens
+	locks      *lockHolder
 	tx         *transaction // nil while there is none
 	reading    int          // queries over tables that are open
 	subscribed int          // subscriptions that read
@@ -48,6 +49,7 @@ func (s *session) Close() {
 	if s.box != nil {
 		s.gateway.office.unlisten(s.box, "")
 	}
+	s.locks.unlockAll()
 	s.gateway.roster.remove(s.activity)
 }
 
@@ -127,16 +129,17 @@ func (s *session) prepareAny(ctx context.Context, p parse.Statement, paramOIDs [
 	case *parse.Show:
 		return s.show(p)
 	case *parse.Set:
-		return s.utility(nil, func(_ context.Context, w pgwire.ResultWriter) error { return s.set(w, p) }), nil
+		return s.utility(nil, func(ctx context.Context, w pgwire.ResultWriter) error { return s.set(ctx, w, p) }), nil
 	case *parse.Reset:
-		return s.utility(nil, func(_ context.Context, w pgwire.ResultWriter) error {
-			s.remember()
-			if err := s.settings.reset(p.Name, false); err != nil {
+		return s.utility(nil, func(ctx context.Context, w pgwire.ResultWriter) error {
+			if err := s.reset(ctx, p.Name); err != nil {
 				return err
 			}
 			w.Complete("RESET")
 			return nil
 		}), nil
+	case *parse.SetConstraints:
+		return s.setConstraints(), nil
 	case *parse.Begin, *parse.Commit, *parse.Rollback, *parse.Savepoint, *parse.Release, *parse.RollbackTo, *parse.SetTransaction:
 		return s.prepareTransaction(p), nil
 	default:

@@ -9,16 +9,19 @@ import (
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 )
 
-func (s *session) set(w pgwire.ResultWriter, p *parse.Set) error {
+func (s *session) set(ctx context.Context, w pgwire.ResultWriter, p *parse.Set) error {
 	if p.Local && !s.inTransaction().block {
 		s.warn(w, "25P01", "SET LOCAL can only be used in transaction blocks")
 	}
 	var value *string
+	if len(p.Values) > 1 && !isListSetting(p.Name) {
+		return sqlError("22023", "SET %s takes only one argument", p.Name)
+	}
 	if len(p.Values) > 0 {
 		text := settingText(p)
 		value = &text
 	}
-	if err := s.assign(p.Name, value, p.Local); err != nil {
+	if err := s.assign(ctx, p.Name, value, p.Local); err != nil {
 		return err
 	}
 	w.Complete("SET")
@@ -26,10 +29,13 @@ func (s *session) set(w pgwire.ResultWriter, p *parse.Set) error {
 }
 
 // assign changes a setting; nil is its first value. Those of the transaction are changed there.
-func (s *session) assign(name string, value *string, local bool) error {
+func (s *session) assign(ctx context.Context, name string, value *string, local bool) error {
 	e, err := s.settings.find(name)
 	if err != nil {
 		return err
+	}
+	if e.name == settingRole || e.name == settingAuthority {
+		return s.become(ctx, e, value, local)
 	}
 	mode := transactionMode(e.name)
 	if mode == "" {
@@ -101,6 +107,11 @@ func (s *session) shownNow(ctx context.Context, name string) (string, error) {
 	return shown(s.settings, s.modes(), name), nil
 }
 
+// isListSetting tells whether a setting is a list of names.
+func isListSetting(name string) bool {
+	return strings.EqualFold(name, "search_path") || strings.EqualFold(name, "DateStyle")
+}
+
 // settingText is the value of a SET as one text. A list of names has quotes where they need
 // them: each is one name, whatever is in it.
 func settingText(p *parse.Set) string {
@@ -144,4 +155,24 @@ func (s *session) show(p *parse.Show) (*statement, error) {
 		w.Complete("SHOW")
 		return nil
 	}), nil
+}
+
+// reset gives a setting its first value; all of them with the name "".
+func (s *session) reset(ctx context.Context, name string) error {
+	if name != "" {
+		return s.assign(ctx, name, nil, false)
+	}
+	s.remember()
+	return s.settings.reset("", false)
+}
+
+// setConstraints changes nothing: constraints aren't checked.
+func (s *session) setConstraints() *statement {
+	return s.utility(nil, func(_ context.Context, w pgwire.ResultWriter) error {
+		if !s.inTransaction().block {
+			s.warn(w, "25P01", "SET CONSTRAINTS can only be used in transaction blocks")
+		}
+		w.Complete("SET CONSTRAINTS")
+		return nil
+	})
 }

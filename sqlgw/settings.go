@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"broadsheet.dev/broadsheet/pgwire"
@@ -19,6 +20,8 @@ type settings struct {
 	values *settingValues
 	shared bool // values were handed out: they are copied before they change
 	sink   pgwire.ParameterSink
+	// identity is read by the engine's threads, too.
+	identity atomic.Pointer[identity]
 }
 
 // settingValues are what was set, by lower-case name. Those that were handed out never change.
@@ -48,11 +51,11 @@ func newSettings(sink pgwire.ParameterSink) *settings {
 
 // start takes the parameters of a startup packet.
 func (s *settings) start(params map[string]string) error {
+	params, err := startParameters(params)
+	if err != nil {
+		return err
+	}
 	for name, value := range params {
-		if name == "options" {
-			return hinted(sqlError("0A000", "command-line options in the startup packet are not supported"),
-				"Use SET once you are connected.")
-		}
 		if name == "replication" {
 			return sqlError("0A000", "replication connections are not supported")
 		}
@@ -170,7 +173,13 @@ func (s *settings) reset(name string, local bool) error {
 		}
 		return s.put(e, e.initial, local)
 	}
-	s.restore(newSettingValues())
+	kept := newSettingValues()
+	for _, name := range []string{settingRole, settingAuthority, settingSuperuser} {
+		if v, ok := s.said(name); ok {
+			kept.session[name] = v
+		}
+	}
+	s.restore(kept)
 	return nil
 }
 
@@ -187,6 +196,7 @@ func (s *settings) put(e *setting, value string, local bool) error {
 		s.values.session[key] = value
 		delete(s.values.local, key)
 	}
+	s.noteIdentity()
 	if e.report && was != value {
 		s.sink.SetParameter(e.name, value)
 	}
@@ -242,6 +252,7 @@ func (s *settings) change(do func()) {
 		}
 	}
 	do()
+	s.noteIdentity()
 	for _, e := range s.table {
 		if v := s.value(e.name); e.report && v != was[e.name] {
 			s.sink.SetParameter(e.name, v)
@@ -276,3 +287,16 @@ func (s *settings) time(name string) time.Duration {
 
 // on tells whether a parameter is.
 func (s *settings) on(name string) bool { return s.value(name) == "on" }
+
+// custom are the parameters that the client made, which have a dot in their names.
+func (s *settings) custom() map[string]string {
+	out := map[string]string{}
+	for _, m := range []map[string]string{s.given, s.values.session, s.values.local} {
+		for name, value := range m {
+			if e, err := s.find(name); err == nil && e.custom {
+				out[name] = value
+			}
+		}
+	}
+	return out
+}

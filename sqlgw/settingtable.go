@@ -2,6 +2,8 @@ package sqlgw
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/clock"
@@ -59,7 +61,7 @@ const (
 func settingTable() []setting {
 	const off, on = "off", "on"
 	isolation := oneOf("serializable", "repeatable read", "read committed", "read uncommitted")
-	return []setting{
+	list := append(plannerSettings(), []setting{
 		{name: "application_name", report: true, check: printable},
 		{name: "block_size", initial: "8192"},
 		{name: "broadsheet.fetch_timeout", initial: "none", check: fetchTimeout, hint: "none, or " + hintTime},
@@ -112,5 +114,7 @@ func settingTable() []setting {
 		{name: "transaction_read_only", initial: off, check: boolean},
 		{name: "transform_null_equals", initial: off, check: only(off, "false", "no", "0"), hint: off},
 		{name: "xmloption", initial: "content", check: oneOf("content", "document"), hint: "content, document"},
-	}
+	}...)
+	slices.SortFunc(list, func(a, b setting) int { return strings.Compare(strings.ToLower(a.name), strings.ToLower(b.name)) })
+	return list
 }

@@ -56,6 +56,9 @@ func (s *session) viewState(snap *catalog.Snapshot) viewState {
 		}
 		return snap.Actor(role)
 	}
+	if snap != nil {
+		state.SessionUser = s.sessionActor(snap).Role.Name
+	}
 	state.Settings = sync.OnceValue(s.shownSettings())
 	state.Size = func(ctx context.Context, t catalog.Table) (int64, error) { return s.gateway.tableSize(ctx, snap, t) }
 	return viewState{session: s, snap: snap, catalog: state}
@@ -70,9 +73,15 @@ func (s *session) shownSettings() func() []pgcatalog.Setting {
 		boot := settingTable()
 		out := make([]pgcatalog.Setting, len(boot))
 		for i, e := range now.table {
+			kind, unit := e.kind()
 			out[i] = pgcatalog.Setting{
-				Name: e.name, Value: shown(&now, modes, e.name), Reset: e.initial, Boot: boot[i].initial, Fixed: e.check == nil,
+				Type: kind, Unit: unit,
+				Name: e.name, Value: shown(&now, modes, e.name), Reset: e.initial, Boot: boot[i].initial, Fixed: e.check == nil && !isIdentity(e.name),
+				Raw: e.raw,
 			}
+		}
+		for name, value := range now.custom() {
+			out = append(out, pgcatalog.Setting{Name: name, Value: value, Hidden: true})
 		}
 		return out
 	}
@@ -82,7 +91,7 @@ func (s *session) shownSettings() func() []pgcatalog.Setting {
 // read are added to tokens; they are the caller's to drop.
 func (v viewState) dialect(tokens *[]string) parse.Dialect {
 	g := v.session.gateway
-	return acting{state: v, tokens: tokens, Dialect: g.pg.Dialect(v.catalog, func(r *pgcatalog.Relation) string {
+	return acting{state: v, Dialect: g.pg.Dialect(v.catalog, func(r *pgcatalog.Relation) string {
 		token := g.scans.add(catalogView(r).scan(v))
 		*tokens = append(*tokens, token)
 		return scanFunction + "('" + token + "')"

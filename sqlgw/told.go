@@ -3,6 +3,7 @@ package sqlgw
 import (
 	"encoding/binary"
 	"math"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -98,7 +99,7 @@ func isMadeOf(typ string, t columnar.Type) bool {
 		return isMadeOfElements(typ, t.Element)
 	}
 	switch typ {
-	case "name", "char", "varchar", "pg_node_tree":
+	case "name", "char", "varchar", "pg_node_tree", "inet", "void":
 		return kind == columnar.Text
 	case "oid", "xid", "cid":
 		return kind == columnar.Int64
@@ -230,6 +231,8 @@ func (p presenter) appendBinary(dst []byte, i int, v *columnar.Vector, row int) 
 		return columnar.AppendBinary(dst, v, row)
 	}
 	switch t := p.types[i]; {
+	case t.name == "inet":
+		return appendInet(dst, string(v.Str.Value(row)))
 	case t.element != 0:
 		return p.appendBinaryArray(dst, t, v, row)
 	case t.Named:
@@ -291,4 +294,19 @@ func (p presenter) appendBinaryElement(dst []byte, t told, text []byte) []byte {
 		return append(append(dst, 1), text...)
 	}
 	return append(dst, text...)
+}
+
+// appendInet appends an address in the binary format of inet: its family, bits, whether it is a network, and its bytes.
+func appendInet(dst []byte, text string) []byte {
+	const v4, v6 = 2, 3
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return dst
+	}
+	family := byte(v6)
+	if a = a.Unmap(); a.Is4() {
+		family = v4
+	}
+	bytes := a.AsSlice()
+	return append(append(dst, family, byte(a.BitLen()), 0, byte(len(bytes))), bytes...) //nolint:gosec // There are 128 bits at most.
 }

@@ -31,6 +31,10 @@ type transaction struct {
 	was    *settingValues  // what was set when it began; nil if nothing was since
 	at     *transactionCut // nil until it is fixed
 	speech speech
+	locks  []txLock // that it took, in order
+	// unlocked are those of them that a rollback to a savepoint took back.
+	unlocked []txLock
+	number   int64 // as txid_current tells it; zero until it is asked for
 }
 
 // modes of a transaction.
@@ -73,6 +77,7 @@ type savepoint struct {
 	values *settingValues
 	size   int // of values; zero if those of the savepoint before are the same
 	speech speechMark
+	locks  int
 }
 
 // status as ReadyForQuery tells it. A nil transaction is none.
@@ -112,7 +117,7 @@ func (t *transaction) save(name string, values *settingValues) error {
 			"Release those that are no longer used, or set less between them.")
 	}
 	t.saved += size
-	t.saves = append(t.saves, savepoint{name: name, mark: t.mark(), values: values, size: size, speech: t.speech.mark()})
+	t.saves = append(t.saves, savepoint{name: name, mark: t.mark(), values: values, size: size, speech: t.speech.mark(), locks: len(t.locks)})
 	return nil
 }
 
@@ -165,6 +170,8 @@ func (t *transaction) rollbackTo(name string) (*settingValues, error) {
 		t.stage.Rollback(x.mark)
 	}
 	t.speech.rollback(x.speech)
+	t.unlocked = append(t.unlocked, t.locks[x.locks:]...)
+	t.locks = t.locks[:x.locks]
 	t.failed = false
 	return x.values, nil
 }

@@ -78,6 +78,7 @@ func (s *session) finish(committed bool) {
 	if tx.stage != nil {
 		tx.stage.Close()
 	}
+	s.locks.release(tx.locks)
 	switch {
 	case committed:
 		s.settings.endLocal()
@@ -124,6 +125,7 @@ func (s *session) prepareTransaction(p parse.Statement) *statement {
 			values, err := s.inTransaction().rollbackTo(p.Name)
 			if err == nil {
 				s.settings.restore(values)
+				s.unlockRolledBack()
 			}
 			return "ROLLBACK", err
 		default:

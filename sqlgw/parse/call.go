@@ -96,6 +96,12 @@ func (b *binder) function(c *pg.FuncCall) (*function, error) {
 		return nil, b.src.at(unknownFunction(strings.Join(strsOf(c.GetFuncname()), "."), c.GetArgs()), c.GetLocation())
 	}
 	f := lookupFunction(q.name)
+	if misplaced := misplacedAct(q.name, len(c.GetArgs())); misplaced != nil {
+		return nil, b.src.at(misplaced, c.GetLocation())
+	}
+	if actForms(q.name) != nil {
+		return nil, b.src.at(unknownFunction(q.name, c.GetArgs()), c.GetLocation())
+	}
 	if f == nil {
 		return nil, b.src.at(unlistedFunction(q.name, c.GetArgs()), c.GetLocation())
 	}

@@ -82,7 +82,7 @@ func (s source) statement(node *pg.Node) (Statement, error) {
 	}
 	switch n := node.GetNode().(type) {
 	case *pg.Node_SelectStmt:
-		return asStatement(s.query(node))
+		return asStatement(s.actingQuery(node))
 	case *pg.Node_InsertStmt:
 		return asStatement(s.insert(n.InsertStmt))
 	case *pg.Node_CopyStmt:
@@ -97,6 +97,11 @@ func (s source) statement(node *pg.Node) (Statement, error) {
 		return s.show(n.VariableShowStmt)
 	case *pg.Node_VariableSetStmt:
 		return s.set(n.VariableSetStmt)
+	case *pg.Node_ConstraintsSetStmt:
+		if len(n.ConstraintsSetStmt.GetConstraints()) > 0 {
+			return nil, s.atStart(refuse("SET CONSTRAINTS of names"))
+		}
+		return &SetConstraints{at: s.position()}, nil
 	case *pg.Node_CreateRoleStmt:
 		return asStatement(s.createRole(n.CreateRoleStmt))
 	case *pg.Node_AlterRoleStmt:

@@ -21,6 +21,7 @@ type Select struct {
 	tree      *pg.Node // a SelectStmt
 	relations []Relation
 	params    []Parameter
+	acts      []Act
 }
 
 // Relation is one place of a query that names a table, a view or a relation of a

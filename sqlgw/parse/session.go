@@ -16,8 +16,16 @@ func (s source) show(n *pg.VariableShowStmt) (Statement, error) {
 // checkSetting refuses the names of DuckDB's settings: none is reached by SET, and a client that
 // tries learns that it is closed, not that it is unknown.
 func (s source) checkSetting(name string) error {
+	if err := ForbiddenSetting(name); err != nil {
+		return s.atStart(err)
+	}
+	return nil
+}
+
+// ForbiddenSetting is the error for a name of DuckDB's settings; nil for others.
+func ForbiddenSetting(name string) *Error {
 	if isDuckSetting(name) {
-		return s.atStart(&Error{Code: CodeForbidden, Message: "permission denied to set parameter \"" + name + "\""})
+		return &Error{Code: CodeForbidden, Message: "permission denied to set parameter \"" + name + "\""}
 	}
 	return nil
 }

@@ -115,3 +115,6 @@ func choiceOf(value *pg.A_Const) Choice {
 	}
 	return No
 }
+
+// SetConstraints is SET CONSTRAINTS ALL: none is checked, now or later.
+type SetConstraints struct{ at }

@@ -58,6 +58,12 @@ type Setting struct {
 	Value, Reset, Boot string
 	// Fixed: it can't be set.
 	Fixed bool
+	// Hidden: it isn't listed, since a client made it.
+	Hidden bool
+	// Type is bool, integer, real, enum or string; Unit is of what Raw makes numbers of values.
+	Type, Unit string
+	// Raw is a value as pg_settings has it; nil leaves values as they are.
+	Raw func(value string) string
 }
 
 // State is what a statement sees of the catalog and of its session.
@@ -66,6 +72,8 @@ type State struct {
 	// Path are the schemas of the search path in order, whether or not they exist.
 	Path []string
 	PID  uint32
+	// SessionUser is who the session is when it acts as nobody else; "" is that it does so.
+	SessionUser string
 	// Settings returns the session's parameters, and is only asked for them by who names one or lists them; nil is that
 	// there are none.
 	Settings func() []Setting

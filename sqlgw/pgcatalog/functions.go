@@ -1,6 +1,7 @@
 package pgcatalog
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -103,7 +104,10 @@ func (c *Catalog) sessionFunctions() map[string]function {
 		// 8 is INSERT: rows are never changed or removed.
 		"pg_relation_is_updatable": {min: 2, max: 2, named: (*snapshot).namedClass, text: lookedUp("CASE WHEN bs_table THEN 8 ELSE 0 END", "classes")},
 	}
-	for _, name := range []string{"current_user", "session_user", "user", "current_role"} {
+	list["session_user"] = function{answer: func(d *dialect, _ parse.Call) (*parse.Template, error) {
+		return parse.NewTemplate("CAST(" + literal(cmp.Or(d.state.SessionUser, d.snapshot().user())) + " AS VARCHAR)")
+	}}
+	for _, name := range []string{"current_user", "user", "current_role"} {
 		list[name] = function{answer: func(d *dialect, _ parse.Call) (*parse.Template, error) {
 			return parse.NewTemplate("CAST(" + literal(d.snapshot().user()) + " AS VARCHAR)")
 		}}

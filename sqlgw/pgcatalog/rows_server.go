@@ -101,9 +101,22 @@ func tablespaceRows(_ context.Context, _ *snapshot, w *writer) error {
 func settingRows(_ context.Context, s *snapshot, w *writer) error {
 	for _, x := range s.state.settings() {
 		w.text("name", x.Name)
-		w.text("setting", x.Value)
-		w.text("reset_val", x.Reset)
-		w.text("boot_val", x.Boot)
+		if x.Hidden {
+			continue
+		}
+		raw := x.Raw
+		if raw == nil {
+			raw = func(v string) string { return v }
+		}
+		w.text("setting", raw(x.Value))
+		w.text("reset_val", raw(x.Reset))
+		w.text("boot_val", raw(x.Boot))
+		if x.Type != "" {
+			w.text("vartype", x.Type)
+		}
+		if x.Unit != "" {
+			w.text("unit", x.Unit)
+		}
 		switch {
 		case x.Value != x.Reset:
 			w.text("source", "session")

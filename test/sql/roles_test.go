@@ -2,6 +2,7 @@ package sql_test
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -73,9 +74,12 @@ func TestPrivileges(t *testing.T) {
 	// Sessions of others are none of anybody's business.
 	var pid string
 	require.NoError(t, root.QueryRow(t.Context(), "SELECT pg_backend_pid()").Scan(&pid))
-	for _, do := range []string{"pg_cancel_backend", "pg_terminate_backend"} {
-		require.Equal(t, "42501 must be a member of the role whose process is to be ended or canceled", says(t, bob, "SELECT "+do+"("+pid+")"))
-	}
+	require.Equal(t, "42501 must be a superuser to cancel superuser query", says(t, bob, "SELECT pg_cancel_backend("+pid+")"))
+	require.Equal(t, "42501 must be a superuser to terminate superuser process", says(t, bob, "SELECT pg_terminate_backend("+pid+")"))
+	hers := strconv.Itoa(int(alice.PgConn().PID()))
+	require.Equal(t, "42501 must be a member of the role whose query is being canceled or member of pg_signal_backend", says(t, bob, "SELECT pg_cancel_backend("+hers+")"))
+	require.Equal(t, "42501 must be a member of the role whose process is being terminated or member of pg_signal_backend", says(t, bob, "SELECT pg_terminate_backend("+hers+")"))
+	require.Equal(t, []string{"t"}, rows(t, root, "SELECT pg_cancel_backend("+hers+")"))
 	require.Equal(t, []string{"<insufficient privilege>"}, rows(t, bob, "SELECT query FROM bs_catalog.sessions WHERE pid = "+pid))
 
 	// What was prepared is asked for again.
