@@ -43,6 +43,7 @@ type binder struct {
 	resolving bool
 	// grown is how much the expressions around the one at hand multiply their input.
 	grown int64
+	work
 }
 
 // maxDepth of expressions: what is added to a tree must still fit a stack, and DuckDB allows 1000.

@@ -88,7 +88,7 @@ func (b *binder) compound(n *pg.Node, sc *scope) error {
 	case *pg.Node_BooleanTest:
 		return b.expr(e.BooleanTest.GetArg(), sc)
 	case *pg.Node_AArrayExpr:
-		return b.exprs(e.AArrayExpr.GetElements(), sc)
+		return b.arrayConstructor(e.AArrayExpr, sc)
 	case *pg.Node_RowExpr:
 		return b.exprs(e.RowExpr.GetArgs(), sc)
 	case *pg.Node_List: // of IN
@@ -223,6 +223,10 @@ func (b *binder) subLink(n *pg.Node, s *pg.SubLink, sc *scope) error {
 	}
 	if err := b.expr(s.GetTestexpr(), sc); err != nil {
 		return err
+	}
+	defer b.leaveQuery()
+	if err := b.enterQuery(); err != nil {
+		return b.src.at(err, s.GetLocation())
 	}
 	if s.GetSubLinkType() == pg.SubLinkType_EXISTS_SUBLINK && len(q.GetTargetList()) == 0 &&
 		len(q.GetValuesLists()) == 0 && q.GetOp() <= pg.SetOperation_SETOP_NONE {

@@ -89,7 +89,8 @@ func TestLongChains(t *testing.T) {
 		"concat":  "select 'a'" + repeat(" || 'b'", 400),
 		"unions":  "select 1" + repeat(" union all select 1", 300),
 		"joins":   "select 1 from t t0" + repeatN(" join t t%d on true", 100),
-		"queries": "select " + repeat("(select ", 50) + "1" + repeat(")", 50),
+		"queries": "select " + repeat("(select ", 13) + "1" + repeat(")", 13),
+		"from":    "select 1" + repeat(" from (select 1", 50) + repeat(") x", 50),
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := mustQuery(t, sql)
@@ -184,6 +185,40 @@ func treeDepth(m protoreflect.Message) int {
 		}
 	}
 	return deepest
+}
+
+// TestPlannersWork: what the planner would take too long for is refused before it begins, and what people write isn't.
+func TestPlannersWork(t *testing.T) {
+	nested := func(open, middle, closing string) func(int) string {
+		return func(n int) string { return "select " + strings.Repeat(open, n) + middle + strings.Repeat(closing, n) }
+	}
+	for name, c := range map[string]struct {
+		sql      func(int) string
+		ok, much int
+		code     string
+	}{
+		"queries":      {nested("(select ", "1", ")"), 13, 14, CodeTooComplex},
+		"exists":       {nested("exists (select 1 where ", "true", ")"), 13, 14, CodeTooComplex},
+		"in":           {nested("1 in (select ", "1", ")"), 13, 14, CodeTooComplex},
+		"through from": {nested("(select x from (select ", "1", " as x) q)"), 13, 14, CodeTooComplex},
+		"side by side": {func(n int) string { return "select (select 1)" + strings.Repeat(", (select 1)", n-1) }, 8000, 9000, CodeTooComplex},
+		"arrays":       {nested("array[", "1", "]"), 6, 7, CodeLimit},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := mustQuery(t, c.sql(c.ok))
+			_, err := q.SQL(bindTo(q, nil))
+			require.NoError(t, err)
+			pieces, err := Split(c.sql(c.much))
+			require.NoError(t, err)
+			if q, err = queryOfPiece(pieces[0]); err == nil {
+				_, err = q.SQL(bindTo(q, nil))
+			}
+			var e *Error
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, c.code, e.Code)
+			require.Positive(t, e.Position)
+		})
+	}
 }
 
 // TestTooMuch: each limit is refused by its code, with the position of the statement.
