@@ -20,6 +20,8 @@
 //     it ends.
 //   - At most Config.Queries executions that read tables are in the engine at the same time, first
 //     come first served, and at most Config.Unread more are open. See below.
+//   - A statement is answered within enginePatience of its end, whatever the engine does, unless maxLeft others go on already.
+//   - Statements that are parsed, prepared or run hold at most Config.Parsing, as parse.Piece estimates it.
 //   - After a panic or a failed check of the engine nothing is answered any more.
 //
 // # Views
@@ -67,6 +69,11 @@
 //
 // Run proves fragments, forgets idle heads, and marks what moved: one goroutine each, until its context is done.
 // One group per running subscription, which reads its journals; ended with it, or with its cursor.
+//
+// Each call of the engine is in a goroutine of its own (inEngine), for which its session waits. Where a call goes on half a second
+// after it was ended, which happens while the engine plans or makes one value, the session goes on without it; another goroutine
+// (afterwards) waits for it, and lets go of what it has then. There are at most maxLeft such calls, and one that goes on for engineGrace
+// ends the process.
 //
 // # Testing
 //

@@ -47,6 +47,9 @@ type Config struct {
 	// Unread bounds those that are open beside them, with as much memory, and wait for their
 	// clients to take rows. Zero is 8.
 	Unread int
+	// Parsing bounds the memory of statements that are being parsed, and of those that are prepared or run, in bytes; zero is
+	// 512 MiB.
+	Parsing int64
 	// Transaction bounds what one transaction is to append when it commits, and Transactions what
 	// all of them are, in bytes; zero is 1 GiB, and four times as much as Transaction. All but 1 MiB of each
 	// is in a file without a name, in TempDir, or the system's directory of temporary files if that is empty.
@@ -64,8 +67,8 @@ func (c *Config) Validate() error {
 	if c.Brokers == nil || c.Catalog == nil || c.Engine == nil || c.Stores == nil || c.Database == "" || c.Logger == nil {
 		return errors.New("sqlgw: Brokers, Catalog, Engine, Stores, Database and Logger are needed")
 	}
-	if c.Queries < 0 || c.Unread < 0 || c.HeadCache < 0 || c.Transaction < 0 || c.Transactions < 0 {
-		return errors.New("sqlgw: Queries, Unread, HeadCache, Transaction and Transactions can't be negative")
+	if c.Queries < 0 || c.Unread < 0 || c.HeadCache < 0 || c.Parsing < 0 || c.Transaction < 0 || c.Transactions < 0 {
+		return errors.New("sqlgw: Queries, Unread, HeadCache, Parsing, Transaction and Transactions can't be negative")
 	}
 	return nil
 }
@@ -97,6 +100,8 @@ type Gateway struct {
 	turns   *turns
 	open    atomic.Int64 // engine connections
 	broken  atomic.Bool  // Fatal was called
+	left    leftCalls    // of the engine
+	parsing *parsing
 	// returning is what statements hold for RETURNING, in bytes.
 	returning atomic.Int64
 }
@@ -123,6 +128,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.proofs.copied = g.files.copied
 	g.staging = stagingConfig(&cfg)
 	g.office, g.roster, g.locks, g.started = newPostOffice(), newRoster(), newLockTable(), time.Now()
+	g.parsing = newParsing(cmp.Or(cfg.Parsing, 512<<20))
 	g.heads = newHeadCache(g.openRange, cfg.HeadCache)
 	g.commits = newCommits(g.openRange, maxIndexes)
 	g.revisions.list, g.retentions.list = cfg.Brokers.List, cfg.Brokers.List

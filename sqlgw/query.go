@@ -203,8 +203,9 @@ func (x source) place(out *pgwire.Column, column int) {
 // returns what it says of its parameters.
 func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []columnar.Type) ([]columnar.Type, error) {
 	g := q.session.gateway
-	var tokens []string
-	defer func() { g.dropScans(tokens) }()
+	var held heldByQuery
+	var left <-chan struct{}
+	defer func() { g.letGo(left, func() { held.release(g) }) }()
 	relations := q.parsed.Relations()
 	printed, err := q.print(params, parse.Binding{
 		Relation: func(r parse.Relation) (parse.Target, error) {
@@ -212,18 +213,21 @@ func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []column
 			t.SQL = withParam(t.SQL, relations[r.Index].AsOf)
 			return t, err
 		},
-		Dialect: q.session.viewState(snap).dialect(&tokens),
+		Dialect: q.session.viewState(snap).dialect(&held.tokens),
 	})
 	if err != nil {
 		return nil, err
 	}
-	conn, err := g.connect(ctx)
-	if err != nil {
+	if held.conn, err = g.connect(ctx); err != nil {
 		return nil, err
 	}
-	defer g.disconnect(conn)
-	defer q.session.gateway.overrun(ctx)()
-	stmt, err := conn.Prepare(ctx, printed.SQL)
+	conn := held.conn
+	var stmt *duck.Stmt
+	left, err = g.inEngine(ctx, func() error {
+		var err error
+		stmt, err = conn.Prepare(ctx, printed.SQL)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

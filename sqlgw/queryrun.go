@@ -105,6 +105,7 @@ type queryExecution struct {
 	// added, if it is set, is read in the place of the first relation: the rows that an INSERT adds.
 	added  *duck.Scan
 	conn   *duck.Conn
+	left   <-chan struct{} // closed when a call that was left behind has returned; nil if there is none
 	rows   *duck.Rows
 	cancel context.CancelCauseFunc // of what bounds the rows
 
@@ -126,12 +127,26 @@ func (e *queryExecution) start(ctx context.Context, sql string, args *columnar.B
 	if e.conn, err = e.query.session.gateway.connect(ctx); err != nil {
 		return err
 	}
-	defer e.query.session.gateway.overrun(ctx)()
-	stmt, err := e.conn.Prepare(ctx, sql)
-	if err != nil {
+	conn := e.conn
+	var rows *duck.Rows
+	err = e.inEngine(ctx, func() error {
+		stmt, err := conn.Prepare(ctx, sql)
+		if err != nil {
+			return err
+		}
+		rows, err = stmt.Query(life, args)
 		return err
+	})
+	if err == nil {
+		e.rows = rows
 	}
-	e.rows, err = stmt.Query(life, args)
+	return err
+}
+
+// inEngine runs a call of the engine for the query, which is over if it is left behind.
+func (e *queryExecution) inEngine(ctx context.Context, call func() error) error {
+	left, err := e.query.session.gateway.inEngine(ctx, call)
+	e.left = left
 	return err
 }
 
@@ -140,9 +155,18 @@ func (e *queryExecution) next(ctx context.Context) (*columnar.Batch, error) {
 	if err := e.turn.take(ctx); err != nil {
 		return nil, err
 	}
-	defer e.leave()
-	defer e.query.session.gateway.overrun(ctx)()
-	return e.rows.Next(ctx)
+	rows := e.rows
+	var b *columnar.Batch
+	err := e.inEngine(ctx, func() error {
+		var err error
+		b, err = rows.Next(ctx)
+		return err
+	})
+	if e.left != nil {
+		return nil, err
+	}
+	e.leave()
+	return b, err
 }
 
 // leave the engine: while it is away its turn may be taken, and its result too.
@@ -172,18 +196,39 @@ func (e *queryExecution) close() {
 	if e.cancel != nil {
 		e.cancel(context.Canceled)
 	}
-	if e.conn != nil {
-		g.disconnect(e.conn) // with its rows
+	if e.turn != nil {
+		e.query.session.reading--
 	}
-	g.dropScans(e.tokens)
-	for _, x := range e.staged {
+	if held := (heldByQuery{e.conn, e.tokens, e.staged, e.pins, e.turn}); !held.nothing() {
+		g.letGo(e.left, func() { held.release(g) })
+	}
+	e.rows, e.conn, e.tokens, e.staged, e.pins, e.batch, e.turn, e.left = nil, nil, nil, nil, nil, nil, nil, nil
+}
+
+// heldByQuery is what a query lets go of at its end.
+type heldByQuery struct {
+	conn   *duck.Conn
+	tokens []string
+	staged []*staging.Snapshot
+	pins   []*objectcache.Pin
+	turn   *turn
+}
+
+func (h *heldByQuery) nothing() bool {
+	return h.conn == nil && len(h.tokens)+len(h.staged)+len(h.pins) == 0 && h.turn == nil
+}
+
+func (h *heldByQuery) release(g *Gateway) {
+	if h.conn != nil {
+		_ = h.conn.Close() // with its rows; it has no way to fail
+		defer g.open.Add(-1)
+	}
+	g.dropScans(h.tokens)
+	for _, x := range h.staged {
 		x.Close()
 	}
-	releaseAll(e.pins)
-	if e.turn != nil {
-		e.query.session.endTurn(e.turn)
-	}
-	e.rows, e.conn, e.tokens, e.staged, e.pins, e.batch, e.turn = nil, nil, nil, nil, nil, nil, nil
+	releaseAll(h.pins)
+	h.turn.end()
 }
 
 // run sends rows. It is done when there are no more, and lets go of everything then; with a

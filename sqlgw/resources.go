@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strings"
-	"time"
 
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
@@ -17,7 +16,8 @@ import (
 // left unfinished. Only one of them is in the engine at a time.
 const maxReading = 16
 
-// newTurn is for a query of the session that is to read tables; it isn't taken yet.
+// newTurn is for a query of the session that is to read tables; it isn't taken yet. What ends the query ends the turn, and
+// takes it off reading.
 func (s *session) newTurn() (*turn, error) {
 	if s.reading == maxReading {
 		return nil, sqlError("54000", "a session can't have more than %d unfinished queries", maxReading)
@@ -26,33 +26,19 @@ func (s *session) newTurn() (*turn, error) {
 	return &turn{of: s.gateway.turns}, nil
 }
 
-// endTurn is the counterpart of newTurn.
-func (s *session) endTurn(t *turn) {
-	t.end()
-	s.reading--
-}
-
 // closeUnread ends a query of which nobody takes the rows, while it is away from the engine.
 func (g *Gateway) closeUnread(conn *duck.Conn) {
 	g.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, "a query was ended because its rows weren't taken while others waited")
-	ended, cancel := context.WithCancel(context.Background())
-	cancel()
-	defer g.overrun(ended)()
-	_ = conn.Close() // it has no way to fail
+	g.letGo(nil, func() { _ = conn.Close() }) // it has no way to fail
 }
 
-// connect opens a connection of the engine, which disconnect closes.
+// connect opens a connection of the engine, which heldByQuery.release closes.
 func (g *Gateway) connect(ctx context.Context) (*duck.Conn, error) {
 	conn, err := g.cfg.Engine.Conn(ctx)
 	if err == nil {
 		g.open.Add(1)
 	}
 	return conn, err
-}
-
-func (g *Gateway) disconnect(conn *duck.Conn) {
-	_ = conn.Close() // it has no way to fail
-	g.open.Add(-1)
 }
 
 // errBroken is the answer once the process is to end.
@@ -82,29 +68,6 @@ func (g *Gateway) breakDown(cause error) {
 	g.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "the SQL gateway can't be trusted any more", slog.Any("error", cause))
 	if g.cfg.Fatal != nil {
 		g.cfg.Fatal(cause)
-	}
-}
-
-// engineGrace is how long the engine may go on after a statement was ended. There are things
-// that it does without looking whether it was interrupted.
-const engineGrace = 5 * time.Second
-
-// overrun watches a call of the engine until the returned function is called: if the call goes on
-// for engineGrace after ctx has ended, the gateway breaks down, because nothing else ends it.
-func (g *Gateway) overrun(ctx context.Context) func() {
-	returned := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		grace := time.NewTimer(engineGrace)
-		defer grace.Stop()
-		select {
-		case <-returned:
-		case <-grace.C:
-			g.breakDown(fmt.Errorf("a statement goes on %v after it was ended: %w", engineGrace, context.Cause(ctx)))
-		}
-	})
-	return func() {
-		stop()
-		close(returned)
 	}
 }
 

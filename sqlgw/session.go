@@ -61,11 +61,9 @@ func (s *session) Parse(ctx context.Context, sql string, paramOIDs []uint32) ([]
 	if err != nil {
 		return nil, parseError(err)
 	}
-	parsed := make([]parse.Statement, len(pieces))
-	for i, p := range pieces {
-		if parsed[i], err = parse.Parse(p); err != nil {
-			return nil, parseError(err)
-		}
+	parsed, err := s.gateway.parsing.parse(ctx, pieces)
+	if err != nil {
+		return nil, err
 	}
 	out := make([]pgwire.Statement, len(parsed))
 	if paramOIDs == nil { // the simple protocol

@@ -69,7 +69,7 @@ func runGateway(ctx context.Context, f *gatewayFlags, out io.Writer) error {
 	if r.ceiling, err = memoryCeiling("memory", f.memory); err != nil {
 		return err
 	}
-	if err := limitMemory(r.ceiling); err != nil {
+	if err := limitMemory(ctx, r.ceiling, f.limits.sessions); err != nil {
 		return err
 	}
 	return errors.Join(r.run(ctx), r.close())
@@ -251,7 +251,7 @@ func (r *gatewayRole) openGateway(ctx context.Context) error {
 	r.closing(func() error { _ = engine.Close(); return nil }) // nothing is lost by it
 	r.gateway, err = sqlgw.New(sqlgw.Config{
 		Brokers: r.brokers, Catalog: r.tables, Engine: engine, Stores: r.stores, Objects: r.objects, Database: "postgres",
-		Queries: openQueries(memory), Unread: openQueries(memory), HeadCache: r.ceiling / 8, Dir: filepath.Join(r.dir, "proofs"), Logger: r.log,
+		Queries: openQueries(memory), Unread: openQueries(memory), HeadCache: r.ceiling / 8, Parsing: r.ceiling / 4, Dir: filepath.Join(r.dir, "proofs"), Logger: r.log,
 		Fatal: func(error) { os.Exit(1) }, // it was logged; whoever started this process starts another
 	})
 	return err

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -26,14 +27,20 @@ func openQueries(memory int64) int {
 }
 
 // reserved is how much address space may be taken beyond the ceiling: by code, and by what is
-// reserved and never used, such as the stacks of threads.
+// reserved and never used.
 const reserved = 4 << 30
 
 // limitMemory makes the kernel refuse this process more writable memory than the ceiling,
 // which DuckDB reports as being out of memory, and bounds its address space. Go collects
-// garbage harder as it gets near its share.
-func limitMemory(ceiling int64) error {
-	limits := map[int]uint64{unix.RLIMIT_DATA: uint64(ceiling), unix.RLIMIT_AS: uint64(ceiling) + reserved}
+// garbage harder as it gets near its share, which it has from the start. The stacks of threads are beyond the ceiling, and all there from
+// the start, too.
+func limitMemory(ctx context.Context, ceiling int64, sessions int) error {
+	stacks, err := reserve(ctx, ceiling/4, sessions)
+	if err != nil {
+		return fmt.Errorf("memory ceiling: %w", err)
+	}
+	most := uint64(ceiling + stacks)
+	limits := map[int]uint64{unix.RLIMIT_DATA: most, unix.RLIMIT_AS: most + reserved}
 	for resource, most := range limits {
 		var now unix.Rlimit
 		if err := unix.Getrlimit(resource, &now); err != nil {

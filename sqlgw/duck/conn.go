@@ -46,7 +46,7 @@ func (d *DB) Conn(ctx context.Context) (*Conn, error) {
 	}
 	c := &Conn{db: d, token: make(chan struct{}, 1), stmts: map[*Stmt]struct{}{}}
 	if mapping.Connect(d.native, &c.native) != mapping.StateSuccess {
-		return nil, errors.New("duck: connect: refused")
+		return nil, fmt.Errorf("duck: connect: %w", outOfMemory("refused")) // for which there is no other reason
 	}
 	var client mapping.ClientContext
 	mapping.ConnectionGetClientContext(c.native, &client)

@@ -65,6 +65,12 @@ func unsupported(format string, args ...any) *Error {
 	return &Error{Class: ClassUnsupported, Message: message, SQLSTATE: "0A000", Position: -1, Raw: message}
 }
 
+// outOfMemory is the error of a process that has no memory left, where DuckDB doesn't say so: it had none for the words, or says
+// that of something that it was about to say.
+func outOfMemory(raw string) *Error {
+	return &Error{Class: ClassOutOfMemory, Message: "out of memory", SQLSTATE: "53200", Position: -1, Raw: raw}
+}
+
 // report is an error as DuckDB writes it under errors_as_json.
 type report struct {
 	Type     Class  `json:"exception_type"`
@@ -94,6 +100,9 @@ type scrubber struct {
 
 // newError makes an Error of DuckDB's text.
 func (s scrubber) newError(raw string) *Error {
+	if raw == "" || strings.Contains(raw, "std::bad_alloc") {
+		return outOfMemory(raw)
+	}
 	r := parseReport(raw)
 	e := &Error{Class: r.Type, Message: s.scrub(r.Message), SQLSTATE: sqlState(r), Position: -1, Raw: raw}
 	if p, err := strconv.Atoi(r.Position); err == nil {

@@ -72,6 +72,7 @@ type source struct {
 	text    string
 	chars   int      // characters before the statement
 	travels *travels // the AS OF clauses, nil if there are none
+	keep    any      // see Piece.Keep
 }
 
 // at sets the position from a byte offset as the grammar gives it: -1 is unknown,

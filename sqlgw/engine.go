@@ -1,0 +1,124 @@
+package sqlgw
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"broadsheet.dev/broadsheet/internal/task"
+)
+
+const (
+	// enginePatience is how long a session waits for a call of the engine that was ended. There are things that the
+	// engine does without looking whether it was interrupted: planning, and making one value.
+	enginePatience = 500 * time.Millisecond
+	// engineGrace is how long such a call may go on at all. Beyond that the gateway breaks down, because nothing else ends it.
+	engineGrace = 30 * time.Second
+	// maxLeft is how many calls may go on without anybody who waits for them. The sessions of others wait for theirs.
+	maxLeft = 16
+)
+
+// leftCalls counts the calls of the engine that nobody waits for any more.
+type leftCalls struct {
+	patience, grace time.Duration // of tests; zero is enginePatience and engineGrace
+	now             atomic.Int64
+}
+
+// inEngine runs a call of the engine in a goroutine of its own, which ends with it. If the call goes on for
+// enginePatience after ctx has ended, inEngine returns without it, with what ended ctx. The channel isn't nil then,
+// and is closed when the call has returned: what the call has is to be kept until then, and what it found is lost.
+func (g *Gateway) inEngine(ctx context.Context, call func() error) (<-chan struct{}, error) {
+	done := make(chan struct{})
+	var err error
+	var panicked *enginePanic
+	task.New(context.WithoutCancel(ctx), "sqlgw").Go("engine", func(context.Context) error {
+		defer close(done)
+		defer func() {
+			if p := recover(); p != nil {
+				panicked = &enginePanic{value: p, stack: debug.Stack()}
+			}
+		}()
+		err = call()
+		return nil
+	})
+	if g.await(ctx, done) {
+		if panicked != nil {
+			panic(panicked)
+		}
+		return nil, err
+	}
+	if g.leave(ctx, done, &panicked) {
+		return done, context.Cause(ctx)
+	}
+	<-done
+	if panicked != nil {
+		panic(panicked)
+	}
+	return nil, err
+}
+
+// enginePanic is a panic of a call, for who waits for it.
+type enginePanic struct {
+	value any
+	stack []byte
+}
+
+func (p *enginePanic) Error() string { return fmt.Sprintf("%v\n%s", p.value, p.stack) }
+
+// await the end of a call. False is that it has gone on for too long after ctx ended.
+func (g *Gateway) await(ctx context.Context, done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+	}
+	patience := time.NewTimer(cmp.Or(g.left.patience, enginePatience))
+	defer patience.Stop()
+	select {
+	case <-done:
+		return true
+	case <-patience.C:
+		return false
+	}
+}
+
+// leave a call behind, unless there are too many.
+func (g *Gateway) leave(ctx context.Context, done <-chan struct{}, panicked **enginePanic) bool {
+	left := g.left.now.Add(1) <= maxLeft
+	grace := cmp.Or(g.left.grace, engineGrace)
+	over := time.AfterFunc(grace, func() {
+		g.breakDown(fmt.Errorf("a statement goes on %v after it was ended: %w", grace, context.Cause(ctx)))
+	})
+	g.afterwards(done, func() {
+		over.Stop()
+		g.left.now.Add(-1)
+		if left && *panicked != nil {
+			g.breakDown(*panicked)
+		}
+	})
+	return left
+}
+
+// afterwards does what is to be done when a call that was left behind has returned, in a goroutine of its own.
+func (g *Gateway) afterwards(done <-chan struct{}, do func()) {
+	task.New(context.Background(), "sqlgw").Go("left", func(context.Context) error {
+		<-done
+		do()
+		return nil
+	})
+}
+
+// letGo of what an execution has in the engine. Left is that of a call that was left behind, and may be nil; what is let go of
+// is that call's until it returns.
+func (g *Gateway) letGo(left <-chan struct{}, release func()) {
+	if left != nil {
+		g.afterwards(left, release)
+		return
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, _ = g.inEngine(ended, func() error { release(); return nil }) // it has no way to fail
+}

@@ -1,0 +1,75 @@
+package sqlgw
+
+import (
+	"context"
+	"runtime"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"broadsheet.dev/broadsheet/sqlgw/parse"
+)
+
+// parsing bounds the memory that texts of statements take: while they are parsed, for the grammar is C and can't be told to take less,
+// and then for as long as anything has what became of them: prepared statements, cursors, what runs. Who goes over waits for the
+// others, or is told 53200.
+type parsing struct {
+	most   int64
+	memory *semaphore.Weighted
+}
+
+// parsingPatience is how long a text waits for memory of others.
+const parsingPatience = 2 * time.Second
+
+func newParsing(most int64) *parsing {
+	return &parsing{most: most, memory: semaphore.NewWeighted(most)}
+}
+
+// parse the statements of a text.
+func (p *parsing) parse(ctx context.Context, pieces []parse.Piece) ([]parse.Statement, error) {
+	var peak, kept int64
+	for i := range pieces {
+		during, after := pieces[i].Memory()
+		peak = max(peak, during)
+		kept += after
+	}
+	if err := p.take(ctx, peak+kept); err != nil {
+		return nil, err
+	}
+	held := &heldByText{bytes: kept}
+	runtime.AddCleanup(held, p.memory.Release, kept) // when nothing has any of the statements any more
+	defer p.memory.Release(peak)
+	out := make([]parse.Statement, len(pieces))
+	for i := range pieces {
+		pieces[i].Keep = held
+		var err error
+		if out[i], err = parse.Parse(pieces[i]); err != nil {
+			return nil, parseError(err)
+		}
+	}
+	return out, nil
+}
+
+// heldByText is there for as long as any statement of a text.
+type heldByText struct{ bytes int64 }
+
+func (p *parsing) take(ctx context.Context, n int64) error {
+	if n > p.most {
+		e := sqlError("54000", "the statements would take %d bytes of memory to be parsed, of %d that there are", n, p.most)
+		return hinted(e, "Send many rows with COPY ... FROM STDIN, and many values as one array.")
+	}
+	if p.memory.TryAcquire(n) {
+		return nil
+	}
+	runtime.GC() // what nothing has any more is given back
+	patient, cancel := context.WithTimeout(ctx, parsingPatience)
+	defer cancel()
+	if p.memory.Acquire(patient, n) == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return hinted(sqlError("53200", "out of memory: the statements that are being parsed, and are prepared, take all of the %d bytes that there are for them", p.most),
+		"Close prepared statements and cursors that aren't used, or try again later.")
+}
