@@ -3,10 +3,13 @@ package sqlgw
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
 )
@@ -119,4 +122,13 @@ func TestPanicInTheEngine(t *testing.T) {
 	close(release)
 	<-left
 	require.Eventually(t, g.broken.Load, time.Minute, time.Millisecond)
+}
+
+// TestDeadlineThatABrokerTellsOf a moment before the clock here is the statement's.
+func TestDeadlineThatABrokerTellsOf(t *testing.T) {
+	ctx, cancel := context.WithDeadlineCause(t.Context(), time.Now().Add(20*time.Millisecond), errTimeout)
+	defer cancel()
+	told := fmt.Errorf("cut of a journal: %w", status.Error(codes.DeadlineExceeded, "context deadline exceeded"))
+	require.Equal(t, error(errTimeout), statementError(ctx, told))
+	require.NotEqual(t, error(errTimeout), statementError(t.Context(), told))
 }

@@ -202,6 +202,7 @@ func statementError(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[*pgwire.Error](err); ok && e.Code == codeUnknownOutcome {
 		return e // whatever ended it: that it may have written is what has to be told
 	}
+	awaitDeadline(ctx, err)
 	if ctx.Err() != nil && errors.Is(context.Cause(ctx), error(errTimeout)) {
 		return errTimeout
 	}
@@ -215,6 +216,14 @@ func statementError(ctx context.Context, err error) error {
 		return &pgwire.Error{Code: e.SQLSTATE, Message: e.Message}
 	}
 	return brokerError(err)
+}
+
+// awaitDeadline waits for the end of ctx where a broker was sooner to tell of its deadline than the clock here.
+func awaitDeadline(ctx context.Context, err error) {
+	const sooner = 100 * time.Millisecond
+	if d, ok := ctx.Deadline(); ok && status.Code(err) == codes.DeadlineExceeded && time.Until(d) < sooner {
+		<-ctx.Done()
+	}
 }
 
 // brokerError gives what a broker answered, or that none answers, its SQLSTATE. Any other
