@@ -88,7 +88,13 @@ func (s *session) createTable(ctx context.Context, w pgwire.ResultWriter, p *par
 	if spec.Options, err = s.gateway.tableOptions(options); err != nil {
 		return err
 	}
-	t, err := s.gateway.cfg.Catalog.CreateTable(ctx, spec)
+	if len(p.Columns) == 0 {
+		err = s.inferTable(ctx, w, snap, p, &spec)
+	}
+	var t catalog.Table
+	if err == nil {
+		t, err = s.gateway.cfg.Catalog.CreateTable(ctx, spec)
+	}
 	if err == nil {
 		s.awaitJournals(ctx, t)
 	}

@@ -19,6 +19,15 @@ func (s source) name(r *pg.RangeVar) Name {
 	}
 }
 
+// createDeclared is CREATE TABLE whose columns nothing but the statement can say.
+func (s source) createDeclared(n *pg.CreateStmt) (*CreateTable, error) {
+	t, err := s.createTable(n)
+	if err == nil && len(t.Columns) == 0 {
+		return nil, s.atStart(refuse("CREATE TABLE without columns"))
+	}
+	return t, err
+}
+
 func (s source) createTable(n *pg.CreateStmt) (*CreateTable, error) {
 	if err := s.checkCreate(n); err != nil {
 		return nil, err
@@ -42,9 +51,6 @@ func (s source) createTable(n *pg.CreateStmt) (*CreateTable, error) {
 			return nil, s.at(err, element.GetColumnDef().GetLocation())
 		}
 		t.Columns = append(t.Columns, column)
-	}
-	if len(t.Columns) == 0 {
-		return nil, s.atStart(refuse("CREATE TABLE without columns"))
 	}
 	var err error
 	t.Options, err = s.options(n.GetOptions())

@@ -117,7 +117,7 @@ type Maintain struct {
 	Tables  []Name
 }
 
-// declaration converts statements of this file; nil, nil is none of them.
+// declaration converts statements of this file, and those that change tables; nil, nil is none of them.
 func (s source) declaration(node *pg.Node) (Statement, error) {
 	switch n := node.GetNode().(type) {
 	case *pg.Node_IndexStmt:
@@ -137,7 +137,7 @@ func (s source) declaration(node *pg.Node) (Statement, error) {
 	case *pg.Node_TruncateStmt:
 		return nil, s.immutable("TRUNCATE")
 	}
-	return nil, nil
+	return s.alteration(node)
 }
 
 // immutable refuses what would change rows.

@@ -13,7 +13,7 @@ import (
 //
 //	SUBSCRIBE [TO] name | SUBSCRIBE [TO] ( query )
 //	COPY ( SUBSCRIBE ... ) TO STDOUT ...
-//	CREATE TABLE ... ON JOURNALS 'prefix/' [FORMAT JSON | CSV | RAW | PROTOBUF] ...
+//	CREATE TABLE t [(...)] ON JOURNALS 'prefix/' [FORMAT JSON | CSV | RAW | PROTOBUF] ...
 //	SHOW TABLES
 //	DECLARE ... CURSOR FOR SUBSCRIBE ...
 //	FETCH ... WITH (timeout = '...')
@@ -313,11 +313,11 @@ func (o *ourParser) createOnJournals() (Statement, error) {
 		}
 		last += 2
 	}
-	if !o.hasColumns() {
-		return nil, o.atToken(refuse("CREATE TABLE ... ON JOURNALS without columns"), i).
-			hinted("Declare the table's columns in parentheses after its name.")
-	}
+	inferred := !o.hasColumns()
 	o.blank(i, last)
+	if inferred {
+		o.put(i, "()") // the grammar's, of a table without columns
+	}
 	node, err := o.grammar(string(o.masked))
 	if err != nil {
 		return nil, err
@@ -329,6 +329,9 @@ func (o *ourParser) createOnJournals() (Statement, error) {
 	table, err := o.createTable(create)
 	if err != nil {
 		return nil, err
+	}
+	if len(table.Columns) == 0 && !inferred {
+		return nil, o.atStart(refuse("CREATE TABLE without columns")).hinted("Leave the parentheses out to have columns inferred.")
 	}
 	if err := checkPrefix(prefix); err != nil {
 		return nil, o.atToken(err, i+2)

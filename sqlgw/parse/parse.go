@@ -77,9 +77,6 @@ func (s source) statement(node *pg.Node) (Statement, error) {
 	if st, err := s.declaration(node); st != nil || err != nil {
 		return st, err
 	}
-	if st, err := s.alteration(node); st != nil || err != nil {
-		return st, err
-	}
 	switch n := node.GetNode().(type) {
 	case *pg.Node_SelectStmt:
 		return asStatement(s.actingQuery(node))
@@ -88,7 +85,7 @@ func (s source) statement(node *pg.Node) (Statement, error) {
 	case *pg.Node_CopyStmt:
 		return s.copyStatement(n.CopyStmt)
 	case *pg.Node_CreateStmt:
-		return asStatement(s.createTable(n.CreateStmt))
+		return asStatement(s.createDeclared(n.CreateStmt))
 	case *pg.Node_DropStmt:
 		return s.drop(n.DropStmt)
 	case *pg.Node_CreateSchemaStmt:

@@ -91,7 +91,7 @@ type CreateTable struct {
 	// there are; it refuses the others by name.
 	Options []Option
 	// Journals is the prefix of ON JOURNALS, ending in '/'; "" means that the table gets
-	// journals of its own.
+	// journals of its own. With it there may be no columns: then they are those of the journals' lines.
 	Journals string
 }
 
