@@ -69,6 +69,9 @@ func (a *Alteration) Column(name string) (Column, bool) {
 // that was dropped nor one that was renamed. Of a table over other journals they are: there the column is what lines say.
 func (a *Alteration) AddColumn(c Column) error {
 	t := &a.Table
+	if err := t.keyed("ADD COLUMN"); err != nil {
+		return err
+	}
 	if err := t.newName(c.Name); err != nil {
 		return err
 	}
@@ -90,6 +93,17 @@ func (a *Alteration) AddColumn(c Column) error {
 	}
 	t.Columns = append(t.Columns, c)
 	return nil
+}
+
+// keyed tells whether rows have their columns by keys, so that there may be others.
+func (t *Table) keyed(what string) error {
+	if t.Rows.IsJSON() {
+		return nil
+	}
+	return &Error{
+		Code: ErrUnsupported, Kind: "format", Name: t.Rows.Name, Detail: what + " of a table whose rows aren't lines of JSON",
+		Hint: "CREATE TABLE ... ON JOURNALS makes another table over the same journals.",
+	}
 }
 
 // newName tells whether a column of the table may be called so.
@@ -137,6 +151,9 @@ func (a *Alteration) RenameColumn(id int64, name string) error {
 	if c == nil || c.Name == name {
 		return &Error{Code: ErrExists, Kind: "column", Name: name}
 	}
+	if err := a.Table.keyed("RENAME COLUMN"); err != nil {
+		return err
+	}
 	if err := a.Table.newName(name); err != nil {
 		return err
 	}
@@ -158,6 +175,9 @@ func (a *Alteration) DropColumn(id int64) error {
 	c := a.column(id)
 	if c == nil {
 		return &Error{Code: ErrNotFound, Kind: "column", Name: "?"}
+	}
+	if err := t.keyed("DROP COLUMN"); err != nil {
+		return err
 	}
 	switch {
 	case len(t.Columns) == 1:
