@@ -2,6 +2,7 @@ package sqlgw
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"strconv"
 	"strings"
@@ -65,6 +66,7 @@ type activity struct {
 	line   pgwire.Line
 	gone   chan struct{} // closed when the session has ended
 	began  time.Time
+	tls    *tls.ConnectionState // nil without TLS
 
 	mu          sync.Mutex
 	application string
@@ -76,7 +78,7 @@ type activity struct {
 }
 
 func newActivity(s pgwire.Startup) *activity {
-	a := &activity{pid: s.PID, user: s.User, line: s.Line, began: time.Now(), state: "idle", changed: time.Now(), gone: make(chan struct{})}
+	a := &activity{tls: s.Peer.TLS, pid: s.PID, user: s.User, line: s.Line, began: time.Now(), state: "idle", changed: time.Now(), gone: make(chan struct{})}
 	switch peer := s.Peer.Address.(type) {
 	case *net.TCPAddr:
 		a.remote, a.port = peer.IP.String(), int32(peer.Port) //nolint:gosec // It is a port.

@@ -59,6 +59,7 @@ func (s *session) viewState(snap *catalog.Snapshot) viewState {
 	if snap != nil {
 		state.SessionUser = s.sessionActor(snap).Role.Name
 	}
+	state.Sessions = s.sessionsShown(snap)
 	state.Settings = sync.OnceValue(s.shownSettings())
 	state.Size = func(ctx context.Context, t catalog.Table) (int64, error) { return s.gateway.tableSize(ctx, snap, t) }
 	return viewState{session: s, snap: snap, catalog: state}

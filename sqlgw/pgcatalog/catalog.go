@@ -82,6 +82,8 @@ type State struct {
 	// Actor returns what a role may do, that of the session's for ""; nil is that everybody may do
 	// everything.
 	Actor func(role string) (catalog.Actor, bool)
+	// Sessions returns those of the server; nil is that there are none.
+	Sessions func() []Session
 	// Size is asked for the bytes that a table's journals hold.
 	Size func(ctx context.Context, t catalog.Table) (int64, error)
 }

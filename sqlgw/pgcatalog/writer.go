@@ -107,7 +107,7 @@ func appendCell(b *columnar.VectorBuilder, c cell) {
 		b.AppendInt16(int16(c.number))
 	case kind == columnar.Int32:
 		b.AppendInt32(int32(c.number))
-	case kind == columnar.Int64:
+	case kind == columnar.Int64, kind == columnar.TimestampTZ:
 		b.AppendInt64(c.number)
 	case kind == columnar.Float32:
 		b.AppendFloat32(float32(c.number))
