@@ -50,7 +50,9 @@
 // appended when it commits, journal by journal; its queries read it beside the journals. A statement
 // that is a transaction by itself, in the simple protocol, appends directly. Statements and cursors of SQL
 // are the connection's (pgwire.Names). What sessions say to each other goes through postOffice, when
-// the transaction that said it is committed; what they do to each other, through roster.
+// the transaction that said it is committed; what they do to each other, through roster; what they keep from each other, through lockTable. Tables that
+// sessions listen to are watched (tableWatches): one watch of each, which its listeners share. Functions that do something to a session are called by the session
+// itself, for each row that it sends (acts); the engine computes their arguments only. Who a session acts as is a setting (setrole).
 //
 // # Where statements read
 //
@@ -68,6 +70,7 @@
 // # Goroutines
 //
 // Run proves fragments, forgets idle heads, and marks what moved: one goroutine each, until its context is done.
+// One group per table that sessions listen to: one goroutine that tells them, one for each journal; begun with the first listener, ended and awaited by the last that leaves.
 // One group per running subscription, which reads its journals; ended with it, or with its cursor.
 //
 // Each call of the engine is in a goroutine of its own (inEngine), for which its session waits. Where a call goes on half a second

@@ -91,6 +91,7 @@ type Gateway struct {
 	views      map[viewName]*systemView
 	pg         *pgcatalog.Catalog
 	office     *postOffice
+	watches    *tableWatches
 	roster     *roster
 	locks      *lockTable
 	numbers    transactionNumbers
@@ -129,6 +130,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.staging = stagingConfig(&cfg)
 	g.office, g.roster, g.locks, g.started = newPostOffice(), newRoster(), newLockTable(), time.Now()
 	g.parsing = newParsing(cmp.Or(cfg.Parsing, 512<<20))
+	g.watches = newTableWatches(g)
 	g.heads = newHeadCache(g.openRange, cfg.HeadCache)
 	g.commits = newCommits(g.openRange, maxIndexes)
 	g.revisions.list, g.retentions.list = cfg.Brokers.List, cfg.Brokers.List

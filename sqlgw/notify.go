@@ -1,6 +1,8 @@
 package sqlgw
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"broadsheet.dev/broadsheet/pgwire"
@@ -27,15 +29,17 @@ type letterBox struct {
 	wake     func()
 	end      func() // the session, which can't be told all that it listens for
 	channels map[string]bool
+	tables   map[string]*tableEar // by their channels; the session's own
 
 	// Guarded by the post office.
 	waiting []pgwire.Notification
 	bytes   int
-	full    bool // it is being ended
+	full    bool              // it is being ended
+	moved   map[string]string // the last that was told of each table, by its channel
 }
 
 func newLetterBox(wake, end func()) *letterBox {
-	return &letterBox{wake: wake, end: end, channels: map[string]bool{}}
+	return &letterBox{wake: wake, end: end, channels: map[string]bool{}, tables: map[string]*tableEar{}, moved: map[string]string{}}
 }
 
 // listen to a channel.
@@ -58,6 +62,7 @@ func (o *postOffice) unlisten(b *letterBox, channel string) {
 			continue
 		}
 		delete(b.channels, c)
+		delete(b.moved, c)
 		if delete(o.boxes[c], b); len(o.boxes[c]) == 0 {
 			delete(o.boxes, c)
 		}
@@ -90,12 +95,27 @@ func (o *postOffice) send(list []pgwire.Notification) {
 	}
 }
 
+// tellOfTable puts into a box where a table is. What it had of that and wasn't taken is forgotten: a session is told of the last.
+func (o *postOffice) tellOfTable(b *letterBox, channel, cut string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if b.full || !b.channels[channel] {
+		return
+	}
+	b.moved[channel] = cut
+	b.wake()
+}
+
 // take what waits.
 func (o *postOffice) take(b *letterBox) []pgwire.Notification {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	list := b.waiting
 	b.waiting, b.bytes = nil, 0
+	for _, channel := range slices.Sorted(maps.Keys(b.moved)) {
+		list = append(list, pgwire.Notification{Channel: channel, Payload: b.moved[channel]})
+	}
+	clear(b.moved)
 	return list
 }
 

@@ -9,13 +9,16 @@ import (
 
 // prepareSpeech makes a statement of LISTEN, UNLISTEN or NOTIFY. It takes effect when the transaction commits.
 func (s *session) prepareSpeech(p parse.Statement) *statement {
-	return s.utility(nil, func(_ context.Context, w pgwire.ResultWriter) error {
+	return s.utility(nil, func(ctx context.Context, w pgwire.ResultWriter) error {
 		speech, command := &s.inTransaction().speech, "NOTIFY"
 		var err error
 		switch p := p.(type) {
 		case *parse.Listen:
 			command = "LISTEN"
-			err = speech.listen(ear{channel: p.Channel, open: true}, s.heard())
+			e := ear{channel: p.Channel, open: true}
+			if e.table, err = s.listensTo(ctx, w, p.Channel); err == nil {
+				err = speech.listen(e, s.heard())
+			}
 		case *parse.Unlisten:
 			command = "UNLISTEN"
 			err = speech.listen(ear{channel: p.Channel}, s.heard())
@@ -47,7 +50,9 @@ func (s *session) speak(x *speech) {
 		switch {
 		case e.open:
 			office.listen(s.box, e.channel)
+			s.watch(e)
 		case s.box != nil:
+			s.unwatch(e.channel)
 			office.unlisten(s.box, e.channel)
 		}
 	}

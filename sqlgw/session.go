@@ -47,6 +47,7 @@ func (s *session) Close() {
 		s.finish(false)
 	}
 	if s.box != nil {
+		s.unwatch("")
 		s.gateway.office.unlisten(s.box, "")
 	}
 	s.locks.unlockAll()

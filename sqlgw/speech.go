@@ -21,6 +21,7 @@ func (u utterance) cost() int { return letterCost + len(u.channel) + len(u.paylo
 type ear struct {
 	channel string
 	open    bool
+	table   *tableEar // if it stands for a table
 }
 
 // speechMark is a point to which a speech can be rolled back.
