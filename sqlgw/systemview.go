@@ -38,7 +38,7 @@ func bigint(name string) columnar.Column {
 
 // systemViews are the relations of bs_catalog.
 func systemViews() []*systemView {
-	return []*systemView{
+	return append([]*systemView{
 		{
 			schema: bsCatalog, name: "journals", rows: journalRows,
 			columns: []columnar.Column{text("table_schema"), text("table_name"), text("journal")},
@@ -52,7 +52,7 @@ func systemViews() []*systemView {
 			},
 		},
 		{schema: bsCatalog, name: "sessions", rows: sessionRows, columns: sessionColumns()},
-	}
+	}, brokerViews()...)
 }
 
 // viewsByName are the relations of bs_catalog, to which those of PostgreSQL's are added.
