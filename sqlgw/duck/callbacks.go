@@ -128,7 +128,7 @@ func broadsheet_duck_fill(p, c unsafe.Pointer) {
 func broadsheet_duck_call(p, c, out unsafe.Pointer) {
 	info := mapping.FunctionInfo{Ptr: p}
 	s := heldAs[*scalar](mapping.ScalarFunctionGetExtraInfo(info))
-	err := guard(func() error { return s.call(mapping.DataChunk{Ptr: c}, mapping.Vector{Ptr: out}) })
+	err := guard(func() error { return s.run(mapping.DataChunk{Ptr: c}, mapping.Vector{Ptr: out}) })
 	if err != nil {
 		mapping.ScalarFunctionSetError(info, raised(err))
 	}

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/duckdb/duckdb-go/v2/mapping"
 
@@ -17,35 +19,56 @@ import (
 // call DuckDB's error().
 const raisedPrefix = "SQLSTATE "
 
-// scalar is a function of one argument that gives values PostgreSQL's form, where DuckDB's
-// is another. NULL gives NULL.
+// scalar is a function that gives values PostgreSQL's form, where DuckDB's is another, or that DuckDB hasn't. NULL gives NULL.
 type scalar struct {
 	name string
 	arg  mapping.Type // TypeAny for any
 	out  columnar.Type
 	// apply appends the value of each row that isn't NULL.
 	apply func(in cells, row int, out *columnar.VectorBuilder) error
+	// A function of several arguments has args and call in place of arg and apply. What call returns is put as
+	// appendAny does.
+	args []mapping.Type
+	call func(in []cells, row int) (any, error)
 }
 
 // scalars are what statements may call beside DuckDB's own functions:
 //
 //	bs_text(any)            what PostgreSQL's cast to text gives
+//	bs_initcap(text)        initcap
 //	bs_bytea(text)          what PostgreSQL's cast to bytea gives
 //	bs_jsonb(json)          the JSON in the normal form of jsonb
 //	bs_jsonb_text(json)     the text of a jsonb
 //	bs_jsonb_value(json)    the text of what a jsonb holds, as ->> tells it; NULL of null
 func scalars() []scalar {
 	text := columnar.Type{Kind: columnar.Text}
-	return []scalar{
+	return append([]scalar{
 		{name: "bs_text", arg: mapping.TypeAny, out: text, apply: func(in cells, row int, out *columnar.VectorBuilder) error {
 			out.AppendBytes(in.outermost(row))
+			return nil
+		}},
+		{name: "bs_initcap", arg: mapping.TypeVarchar, out: text, apply: func(in cells, row int, out *columnar.VectorBuilder) error {
+			out.AppendString(initcap(string(in.append(nil, row))))
 			return nil
 		}},
 		{name: "bs_bytea", arg: mapping.TypeVarchar, out: columnar.Type{Kind: columnar.Bytea}, apply: parsed(columnar.Bytea)},
 		{name: "bs_jsonb", arg: mapping.TypeVarchar, out: columnar.Type{Kind: columnar.JSONB}, apply: parsed(columnar.JSONB)},
 		{name: "bs_jsonb_text", arg: mapping.TypeVarchar, out: text, apply: jsonbText},
 		{name: "bs_jsonb_value", arg: mapping.TypeVarchar, out: text, apply: jsonbValue},
-	}
+	}, append(jsonScalars(), formatScalars()...)...)
+}
+
+// initcap writes the first letter of each word large, and the others small.
+func initcap(text string) string {
+	inside := false
+	return strings.Map(func(c rune) rune {
+		was := inside
+		inside = unicode.IsLetter(c) || unicode.IsDigit(c)
+		if was {
+			return unicode.ToLower(c)
+		}
+		return unicode.ToUpper(c)
+	}, text)
 }
 
 // macros are the same in DuckDB's own words: bs_divisor(x) is x unless that is zero. Its
@@ -58,6 +81,19 @@ func macros() []string {
 		"CREATE MACRO bs_array_remove(a, v) AS list_filter(a, lambda bs_e: bs_e IS DISTINCT FROM v)",
 		"CREATE MACRO bs_any(x, a) AS CASE WHEN a IS NULL THEN NULL WHEN len(a) = 0 THEN false WHEN x IS NULL THEN NULL" +
 			" WHEN list_contains(a, x) THEN true WHEN len(list_filter(a, lambda bs_e: bs_e IS NULL)) > 0 THEN NULL ELSE false END",
+		"CREATE MACRO bs_regexp_substr(t, p, g) AS CASE WHEN regexp_matches(t, p, 's') THEN regexp_extract(t, p, g, 's') END",
+		"CREATE MACRO bs_regexp_count(t, p) AS len(regexp_extract_all(t, p))",
+		"CREATE MACRO bs_whole(x) AS CAST(x AS DECIMAL(18, 0))",
+		"CREATE MACRO bs_micros(x) AS CAST(x AS DECIMAL(18, 6))",
+		"CREATE MACRO bs_overlay(t, r, s, n) AS left(t, s - 1) || r || substring(t, s + n)",
+		"CREATE MACRO bs_array_to_string(a, s, n) AS array_to_string(list_transform(a, lambda bs_e: coalesce(CAST(bs_e AS VARCHAR), n)), s)",
+		"CREATE MACRO bs_string_to_array(t, s, n) AS list_transform(string_to_array(t, s), lambda bs_e: NULLIF(bs_e, n))",
+		"CREATE MACRO bs_array_replace(a, x, y) AS list_transform(a, lambda bs_e: CASE WHEN bs_e IS NOT DISTINCT FROM x THEN y ELSE bs_e END)",
+		"CREATE MACRO bs_array_positions(a, x) AS list_filter(list_transform(a, lambda bs_e, bs_n:" +
+			" CASE WHEN bs_e IS NOT DISTINCT FROM x THEN CAST(bs_n AS INTEGER) END), lambda bs_n: bs_n IS NOT NULL)",
+		"CREATE MACRO bs_array_dims(a) AS CASE WHEN len(a) > 0 THEN '[1:' || len(a) || ']' END",
+		"CREATE MACRO bs_array_ndims(a) AS CASE WHEN len(a) > 0 THEN 1 END",
+		"CREATE MACRO bs_trim_array(a, n) AS a[1:len(a) - n]",
 		"CREATE MACRO bs_privilege(a, b, c, d) AS {'grantor': a, 'grantee': b, 'privilege_type': c, 'is_grantable': d}",
 		"CREATE MACRO bs_size_pretty(n) AS list_transform([CAST(n AS HUGEINT)], lambda bs_size: " + sizePretty() + ")[1]",
 		"CREATE MACRO bs_expand(a) AS unnest(list_transform(a, lambda bs_x, bs_n: {'x': bs_x, 'n': CAST(bs_n AS INTEGER)}))",
@@ -98,9 +134,15 @@ func (d *DB) registerScalar(c *Conn, s scalar) error {
 	f := mapping.CreateScalarFunction()
 	defer mapping.DestroyScalarFunction(&f)
 	mapping.ScalarFunctionSetName(f, s.name)
-	arg := mapping.CreateLogicalType(s.arg)
-	defer mapping.DestroyLogicalType(&arg)
-	mapping.ScalarFunctionAddParameter(f, arg)
+	args := s.args
+	if args == nil {
+		args = []mapping.Type{s.arg}
+	}
+	for _, t := range args {
+		arg := mapping.CreateLogicalType(t)
+		mapping.ScalarFunctionAddParameter(f, arg)
+		mapping.DestroyLogicalType(&arg)
+	}
 	out, err := newLogicalType(s.out)
 	if err != nil {
 		return err
@@ -116,25 +158,72 @@ func (d *DB) registerScalar(c *Conn, s scalar) error {
 
 func (*scalar) drop() {}
 
-// call computes the function for a chunk of arguments.
-func (s *scalar) call(chunk mapping.DataChunk, out mapping.Vector) error {
+// run computes the function for a chunk of arguments.
+func (s *scalar) run(chunk mapping.DataChunk, out mapping.Vector) error {
 	n := int(mapping.DataChunkGetSize(chunk))
-	in, err := readCells(mapping.DataChunkGetVector(chunk, 0), n)
-	if err != nil {
-		return err
+	in := make([]cells, max(len(s.args), 1))
+	for i := range in {
+		var err error
+		if in[i], err = readCells(mapping.DataChunkGetVector(chunk, mapping.IdxT(i)), n); err != nil {
+			return err
+		}
 	}
 	b := columnar.NewVectorBuilder(s.out)
 	for row := range n {
-		if in.isNull(row) {
+		if slices.ContainsFunc(in, func(c cells) bool { return c.isNull(row) }) {
 			b.AppendNull()
 			continue
 		}
-		if err := s.apply(in, row, b); err != nil {
+		if err := s.one(in, row, b); err != nil {
 			return err
 		}
 	}
 	v := b.Vector()
 	return vectorWriter{vector: out, n: n}.write(&v)
+}
+
+// one computes the value of a row.
+func (s *scalar) one(in []cells, row int, out *columnar.VectorBuilder) error {
+	if s.call == nil {
+		return s.apply(in[0], row, out)
+	}
+	value, err := s.call(in, row)
+	if err != nil {
+		return err
+	}
+	return appendAny(out, value)
+}
+
+// appendAny appends a value: nil is NULL, texts are read as the type's input function does, and what is of JSON is written.
+func appendAny(out *columnar.VectorBuilder, value any) error {
+	switch v := value.(type) {
+	case bool:
+		if out.Type().Kind == columnar.Bool {
+			out.AppendBool(v)
+			return nil
+		}
+	case int64:
+		out.AppendInt32(int32(v))
+		return nil
+	case string:
+		if out.Type().Kind == columnar.Text || out.Type().Kind == columnar.Array {
+			out.AppendString(v)
+			return nil
+		}
+		return columnar.ParseText(out.Type(), v, out)
+	case []byte:
+		return columnar.ParseText(out.Type(), string(v), out)
+	case nil:
+		if out.Type().Kind != columnar.JSONB {
+			out.AppendNull()
+			return nil
+		}
+	}
+	text, err := jsonText(value)
+	if err != nil {
+		return err
+	}
+	return columnar.ParseText(out.Type(), string(text), out)
 }
 
 // raised is the message of an error of a function.
@@ -198,6 +287,7 @@ type cells struct {
 	// truth: booleans, which a cast to text spells out.
 	truth []uint8
 	array bool
+	kind  columnar.Kind // 0 of lists and rows
 }
 
 func (c cells) isNull(row int) bool { return c.null != nil && c.null[row] }
@@ -235,7 +325,7 @@ func readCells(vector mapping.Vector, n int) (cells, error) {
 		return cells{}, err
 	}
 	return cells{
-		null: v.Null, truth: v.Bools,
+		null: v.Null, truth: v.Bools, kind: l.typ.Kind,
 		append: func(dst []byte, row int) []byte { return columnar.AppendText(dst, &v, row) },
 	}, nil
 }

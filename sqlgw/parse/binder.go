@@ -152,7 +152,7 @@ func (b *binder) values(q *pg.SelectStmt, sc *scope) (columns, error) {
 	cols := columns{known: true}
 	for i := range width {
 		cols.names = append(cols.names, "column"+itoa(int32(i+1)))
-		cols.types = append(cols.types, b.commonType(columnOf(q.GetValuesLists(), i)))
+		cols.types = append(cols.types, b.valuesType(columnOf(q.GetValuesLists(), i)))
 	}
 	if err := b.tail(q, sc.results(cols)); err != nil {
 		return columns{}, err

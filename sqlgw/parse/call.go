@@ -31,9 +31,15 @@ func (b *binder) call(n *pg.Node, c *pg.FuncCall, sc *scope) error {
 		return b.setCall(n, c, f, sc)
 	}
 	b.told[n] = b.resultType(f, c.GetArgs())
+	isIntegers := f.duck == "sum" && b.isInt4(first(c.GetArgs()))
+	halfToEven := f.duck == "round" && len(c.GetArgs()) == 1 && b.isFloat(c.GetArgs()[0])
 	if refused := f.finish(n, c); refused != nil {
 		return b.src.at(refused, c.GetLocation())
 	}
+	if halfToEven {
+		c.Funcname, c.Args = strNodes("round_even"), append(c.Args, intConst(0))
+	}
+	b.sumOfIntegers(n, isIntegers)
 	return nil
 }
 
@@ -206,6 +212,9 @@ func (b *binder) rangeFunction(node *pg.Node, r *pg.RangeFunction, sc *scope) ([
 		it.alias = r.GetAlias().GetAliasname()
 		it.names[0] = it.alias
 	}
+	if f := setIn(fn.GetFuncCall()); f != nil && len(f.columns) > 0 && f.columns[0] != "" {
+		it.names = slices.Clone(f.columns)
+	}
 	if r.GetOrdinality() {
 		it.names = append(it.names, "ordinality")
 	}
@@ -222,6 +231,16 @@ func (b *binder) rangeFunction(node *pg.Node, r *pg.RangeFunction, sc *scope) ([
 		setAlias(node, it)
 	}
 	return b.add(it, sc, fn.GetFuncCall().GetLocation())
+}
+
+// setIn is the function that a call in FROM means, nil if there is none or it gives no set.
+func setIn(c *pg.FuncCall) *function {
+	if q, ok := catalogSchema(c.GetFuncname()); ok && q.schema == "" {
+		if f := lookupFunction(q.name); f != nil && f.kind == setFunction {
+			return f
+		}
+	}
+	return nil
 }
 
 // isOneCall tells whether the parts of a function in FROM are the call and no list of columns.
@@ -258,6 +277,9 @@ func (b *binder) fromCall(node *pg.Node, r *pg.RangeFunction, it *item, sc *scop
 		f, err := b.function(c)
 		if err != nil {
 			return err
+		}
+		if len(f.columns) > 0 && f.columns[0] != "" {
+			return b.jsonRows(node, r, it, f, sc)
 		}
 		if f.table {
 			bare := slices.Clone(c.GetArgs())
@@ -377,6 +399,9 @@ func (b *binder) setCall(n *pg.Node, c *pg.FuncCall, f *function, sc *scope) err
 	if !sc.list {
 		return b.src.at(refuse("a set-returning function here"), c.GetLocation()).hinted("Put it into FROM.")
 	}
+	if len(f.columns) > 1 {
+		return b.src.at(refuse("a function that returns rows here"), c.GetLocation()).hinted("Put it into FROM.")
+	}
 	int4s := f.duck == "generate_subscripts" || f.duck == "generate_series" && b.areInt4(c.GetArgs())
 	element := strings.TrimPrefix(b.told[first(c.GetArgs())], "_")
 	if f.bound != nil {
@@ -393,6 +418,8 @@ func (b *binder) setCall(n *pg.Node, c *pg.FuncCall, f *function, sc *scope) err
 		b.told[n] = "int4"
 	case f.duck == "unnest":
 		b.told[n] = element
+	case f.returns != "":
+		b.told[n] = f.returns
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package parse
 
 import (
 	"math/big"
+	"strconv"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -170,7 +171,28 @@ func plainNumber(number string) string {
 			return value.String()
 		}
 	}
-	return number
+	return withoutExponent(number)
+}
+
+// withoutExponent writes a number in full, as far as a numeric may be long: with an exponent DuckDB's would be a double.
+func withoutExponent(number string) string {
+	mantissa, exponent, found := strings.Cut(strings.ToLower(number), "e")
+	power, err := strconv.Atoi(exponent)
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	if !found || err != nil || power < -columnar.MaxPrecision || power > columnar.MaxPrecision {
+		return number
+	}
+	digits, point := whole+fraction, len(whole)+power
+	digits = strings.Repeat("0", max(-point, 0)) + digits + strings.Repeat("0", max(point-len(digits), 0))
+	point = max(point, 0)
+	if len(digits) > columnar.MaxPrecision {
+		return number
+	}
+	before := strings.TrimLeft(digits[:point], "0")
+	if before == "" {
+		before = "0"
+	}
+	return before + "." + digits[point:]
 }
 
 // param notes a parameter, or gives it its type.
@@ -295,6 +317,9 @@ func (b *binder) indirection(i *pg.A_Indirection, sc *scope) error {
 			}
 			if err := b.exprs([]*pg.Node{s.AIndices.GetLidx(), s.AIndices.GetUidx()}, sc); err != nil {
 				return err
+			}
+			if b.binds() {
+				withoutEnd(s.AIndices)
 			}
 		case *pg.Node_String_:
 		default:

@@ -29,6 +29,8 @@ type function struct {
 	returns string
 	// table: DuckDB has a table function for it.
 	table bool
+	// columns are the names of what it gives in FROM; none or "" is the function's own, or the alias.
+	columns []string
 	// rewrite changes a call that already has DuckDB's name, or returns what stands for it.
 	rewrite func(*pg.FuncCall) (*pg.Node, *Error)
 	// bound refuses or bounds a set that could be too large to be held at once. It isn't asked
@@ -100,7 +102,14 @@ func textFunctions() map[string]*function {
 		"decode":                {duck: "from_hex", min: 2, max: 2, rewrite: decodeCall},
 		"regexp_replace":        {duck: "regexp_replace", min: 3, max: 4, rewrite: regexpReplaceCall},
 		"regexp_split_to_array": {duck: "regexp_split_to_array", min: 2, max: 3, rewrite: regexpCall(2)},
-		"string_to_array":       {duck: "string_to_array", min: 2, max: 2, rewrite: splitCall},
+		"string_to_array":       {duck: "string_to_array", min: 2, max: 3, rewrite: splitCall},
+		"initcap":               renamed("bs_initcap", 1, 1),
+		"bit_length":            int4(renamed("bit_length", 1, 1)),
+		"overlay":               {duck: "bs_overlay", min: 3, max: 4, rewrite: overlayCall},
+		"regexp_count":          int4(renamed("bs_regexp_count", 2, 2)),
+		"regexp_substr":         {duck: "bs_regexp_substr", min: 2, max: 2, rewrite: wholeMatch},
+		"regexp_split_to_table": {duck: "regexp_split_to_array", kind: setFunction, min: 2, max: 2, rewrite: wrapIn("unnest")},
+		"string_to_table":       {duck: "string_to_array", kind: setFunction, min: 2, max: 2, rewrite: wrapIn("unnest")},
 	}
 	same(list, 0, 0, "gen_random_uuid")
 	same(list, 1, 1, "lower", "upper", "reverse", "ascii", "md5")
@@ -116,11 +125,14 @@ func timeFunctions() map[string]*function {
 	list := map[string]*function{
 		"statement_timestamp": renamed("now", 0, 0),
 		"date_bin":            renamed("time_bucket", 3, 3),
+		"to_char":             renamed("bs_to_char", 2, 2),
+		"to_date":             renamed("bs_to_date", 2, 2),
+		"to_timestamp":        {duck: "to_timestamp", min: 1, max: 2, rewrite: toTimestampCall},
 		"extract":             {duck: "date_part", min: 2, max: 2, rewrite: extractCall},
-		"date_part":           {duck: "date_part", min: 2, max: 2, rewrite: extractCall},
+		"date_part":           {duck: "date_part", min: 2, max: 2, rewrite: datePartCall},
 	}
 	same(list, 0, 0, "now", "transaction_timestamp")
-	same(list, 1, 1, "isfinite", "to_timestamp")
+	same(list, 1, 1, "isfinite")
 	same(list, 1, 2, "age")
 	same(list, 2, 2, "date_trunc", "timezone")
 	same(list, 3, 3, "make_date", "make_time")
@@ -136,7 +148,12 @@ func arrayFunctions() map[string]*function {
 		"array_lower":         int4(&function{duck: "len", min: 2, max: 2, rewrite: arrayLowerCall}),
 		"array_remove":        {duck: "bs_array_remove", min: 2, max: 2, returns: argumentsType},
 		"array_position":      int4(renamed("array_position", 2, 2)),
-		"array_to_string":     renamed("array_to_string", 2, 2),
+		"array_to_string":     {duck: "array_to_string", min: 2, max: 3, rewrite: shownNulls},
+		"array_replace":       {duck: "bs_array_replace", min: 3, max: 3, returns: argumentsType},
+		"array_positions":     renamed("bs_array_positions", 2, 2),
+		"array_dims":          renamed("bs_array_dims", 1, 1),
+		"array_ndims":         renamed("bs_array_ndims", 1, 1),
+		"trim_array":          {duck: "bs_trim_array", min: 2, max: 2, returns: argumentsType},
 		"unnest":              {duck: "unnest", kind: setFunction, min: 1, max: 1, table: true},
 		"generate_series":     {duck: "generate_series", kind: setFunction, min: 2, max: 3, table: true, rewrite: wrapIn("unnest"), bound: boundSeries},
 		"generate_subscripts": {duck: "generate_subscripts", kind: setFunction, min: 2, max: 2},
@@ -170,30 +187,13 @@ func returning(f *function, typ string, wrap func(*pg.Node) *pg.Node) *function 
 	return f
 }
 
-func jsonFunctions() map[string]*function {
-	list := map[string]*function{
-		"to_jsonb":           normalized(renamed("to_json", 1, 1)),
-		"jsonb_array_length": renamed("json_array_length", 1, 1),
-		"json_build_object":  renamed("json_object", 0, -1),
-		"jsonb_build_object": normalized(renamed("json_object", 0, -1)),
-		"json_build_array":   renamed("json_array", 0, -1),
-		"jsonb_build_array":  normalized(renamed("json_array", 0, -1)),
-	}
-	same(list, 1, 1, "to_json", "json_array_length", "row_to_json", "array_to_json")
-	return list
-}
-
-// normalized is a function that returns jsonb, made of one that gives JSON.
-func normalized(f *function) *function {
-	return returning(f, "jsonb", func(made *pg.Node) *pg.Node { return callNode("bs_jsonb", made) })
-}
-
 func aggregateFunctions() map[string]*function {
 	list := map[string]*function{"count": {duck: "count", min: 0, max: 1}, "every": renamed("bool_and", 1, 1)}
 	same(list, 1, 1, "sum", "avg", "min", "max", "bool_and", "bool_or", "array_agg", "any_value",
 		"stddev", "stddev_samp", "stddev_pop", "variance", "var_samp", "var_pop", "bit_and", "bit_or", "bit_xor")
 	same(list, 2, 2, "string_agg", "corr", "covar_pop", "covar_samp", "regr_avgx", "regr_avgy", "regr_count",
 		"regr_intercept", "regr_r2", "regr_slope", "regr_sxx", "regr_sxy", "regr_syy")
+	list["string_agg"].rewrite = withoutDelimiter
 	arrays := func() *function { return &function{duck: "array_agg", min: 1, max: 1, rewrite: wrapIn("to_json")} }
 	list["json_agg"], list["jsonb_agg"] = arrays(), normalized(arrays())
 	objects := func() *function { return &function{duck: "json_group_object", min: 2, max: 2, plain: true} }
@@ -214,7 +214,8 @@ func aggregateFunctions() map[string]*function {
 func windowFunctions() map[string]*function {
 	list := map[string]*function{}
 	same(list, 0, 0, "row_number", "rank", "dense_rank", "percent_rank", "cume_dist")
-	same(list, 1, 1, "ntile", "first_value", "last_value")
+	list["ntile"] = int4(renamed("ntile", 1, 1))
+	same(list, 1, 1, "first_value", "last_value")
 	same(list, 1, 3, "lag", "lead")
 	same(list, 2, 2, "nth_value")
 	for _, name := range []string{"first_value", "last_value", "lag", "lead", "nth_value"} {

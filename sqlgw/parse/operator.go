@@ -118,7 +118,11 @@ func (b *binder) plainOperator(n *pg.Node, e *pg.A_Expr) error {
 		op = strings.TrimSuffix(op, ">")
 	}
 	if op == "||" && (isArrayType(b.told[e.GetLexpr()]) || isArrayType(b.told[e.GetRexpr()]) || e.GetRexpr().GetSubLink().GetSubLinkType() == pg.SubLinkType_ARRAY_SUBLINK) {
-		n.Node = callNode("list_concat", e.GetLexpr(), e.GetRexpr()).GetNode() // for which NULL is empty
+		n.Node = b.joined(e.GetLexpr(), e.GetRexpr()).GetNode()
+		return nil
+	}
+	if made := b.jsonOperator(op, e.GetLexpr(), e.GetRexpr()); made != nil {
+		n.Node = made.GetNode()
 		return nil
 	}
 	made, refused := duckOperator(op, e.GetLexpr(), e.GetRexpr())
@@ -128,8 +132,27 @@ func (b *binder) plainOperator(n *pg.Node, e *pg.A_Expr) error {
 	if text { // of objects and arrays it has blanks
 		made = callNode("bs_jsonb_value", made)
 	}
+	if op == "-" && b.told[e.GetLexpr()] == "date" && b.told[e.GetRexpr()] == "date" { // DuckDB's is a bigint
+		made = castTo(made, "int4")
+	}
 	n.Node = made.GetNode()
 	return nil
+}
+
+// joined is an array and another, or one more element.
+func (b *binder) joined(left, right *pg.Node) *pg.Node {
+	isElement := func(n *pg.Node) bool {
+		_, isInt := n.GetAConst().GetVal().(*pg.A_Const_Ival)
+		_, isNumber := n.GetAConst().GetVal().(*pg.A_Const_Fval)
+		return isInt || isNumber || b.told[n] != "" && !isArrayType(b.told[n])
+	}
+	switch {
+	case isElement(right):
+		return callNode("list_append", left, right)
+	case isElement(left):
+		return callNode("list_prepend", left, right)
+	}
+	return callNode("list_concat", left, right) // for which NULL is empty
 }
 
 // isArrayType tells whether a type that was told is that of arrays.
@@ -248,18 +271,25 @@ func pathStep(key string) string {
 	return `$."` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"`
 }
 
-// jsonPath handles #> and #>> with a constant path, whose steps are keys or, if they are
-// numbers, may be places of an array: so one step after the other is asked for.
+// jsonPath handles #> and #>>. Steps of a constant path that aren't numbers are keys, which DuckDB finds by itself.
 func jsonPath(op string, left, right *pg.Node) (*pg.Node, *Error) {
 	text, ok := stringConst(right)
 	steps, valid := columnar.SplitArray(text)
-	if !ok || !valid || len(steps) == 0 {
-		return nil, refuse("operator " + op + " with a path that is not a constant")
+	if ok && !valid {
+		return nil, errorf(CodeInvalidText, "malformed array literal: %q", text)
+	}
+	areKeys := ok && len(steps) > 0
+	for _, step := range steps {
+		areKeys = areKeys && step != nil && *step != "" && strings.Trim(*step, "-0123456789") != ""
+	}
+	if !areKeys {
+		made := callNode("bs_json_path", left, right)
+		if op == "#>>" {
+			made = callNode("bs_jsonb_value", made)
+		}
+		return made, nil
 	}
 	for i, step := range steps {
-		if step == nil || *step == "" || strings.Trim(*step, "-0123456789") == "" {
-			return nil, refuse("operator " + op + " with the place of an array").hinted("Use -> with a number.")
-		}
 		name := "json_extract"
 		if op == "#>>" && i == len(steps)-1 {
 			name = "json_extract_string"

@@ -2,6 +2,7 @@ package parse
 
 import (
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,14 @@ func wrapIn(outer string) func(*pg.FuncCall) (*pg.Node, *Error) {
 	}
 }
 
+// toTimestampCall: with a template it reads a text.
+func toTimestampCall(c *pg.FuncCall) (*pg.Node, *Error) {
+	if len(c.GetArgs()) == 2 {
+		c.Funcname = strNodes("bs_to_timestamp")
+	}
+	return nil, nil
+}
+
 // padWithBlanks adds the argument that DuckDB wants to be given.
 func padWithBlanks(c *pg.FuncCall) (*pg.Node, *Error) {
 	if len(c.GetArgs()) == 2 {
@@ -30,8 +39,10 @@ func padWithBlanks(c *pg.FuncCall) (*pg.Node, *Error) {
 // substringCall: a start before the first character counts from there in PostgreSQL, and from the
 // end in DuckDB.
 func substringCall(c *pg.FuncCall) (*pg.Node, *Error) {
-	if _, ok := stringConst(c.GetArgs()[1]); ok {
-		return nil, refuse("substring with a pattern").hinted("Use regexp_replace.")
+	if pattern, ok := stringConst(c.GetArgs()[1]); ok && len(c.GetArgs()) == 2 {
+		return callNode("bs_regexp_substr", c.GetArgs()[0], c.GetArgs()[1], intConst(firstGroup(pattern))), nil
+	} else if ok {
+		return nil, refuse("substring with a pattern of SIMILAR TO").hinted("Use a regular expression.")
 	}
 	if len(c.GetArgs()) == 3 {
 		if length, ok := intValue(c.GetArgs()[2]); ok && length < 0 {
@@ -69,9 +80,53 @@ func atLeast(x *pg.Node, least int32) *pg.Node {
 	}}})
 }
 
-// splitCall: an empty text has no parts in PostgreSQL.
+// withoutDelimiter: a delimiter that is NULL is none.
+func withoutDelimiter(c *pg.FuncCall) (*pg.Node, *Error) {
+	if c.GetArgs()[1].GetAConst().GetIsnull() {
+		c.Args[1] = textConst("")
+	}
+	return nil, nil
+}
+
+// firstGroup is the group that substring gives: the first one, or all that fits if the pattern has none.
+func firstGroup(pattern string) int32 {
+	if e, err := regexp.Compile(pattern); err == nil && e.NumSubexp() > 0 {
+		return 1
+	}
+	return 0
+}
+
+// wholeMatch gives all that fits the pattern.
+func wholeMatch(c *pg.FuncCall) (*pg.Node, *Error) {
+	c.Args = append(c.Args, intConst(0))
+	return nil, nil
+}
+
+// overlayCall: without a length, it is that of what is put in.
+func overlayCall(c *pg.FuncCall) (*pg.Node, *Error) {
+	if len(c.GetArgs()) == 3 {
+		c.Args = append(c.Args, callNode("length", c.GetArgs()[1]))
+	}
+	return nil, nil
+}
+
+// shownNulls: a third argument stands for NULLs.
+func shownNulls(c *pg.FuncCall) (*pg.Node, *Error) {
+	if len(c.GetArgs()) == 3 {
+		c.Funcname = strNodes("bs_array_to_string")
+	}
+	return nil, nil
+}
+
+// splitCall: an empty text has no parts in PostgreSQL, and parts that are a third argument are NULL.
 func splitCall(c *pg.FuncCall) (*pg.Node, *Error) {
 	text := c.GetArgs()[0]
+	if c.GetArgs()[1].GetAConst().GetIsnull() {
+		c.Args[1] = textConst("") // into characters
+	}
+	if len(c.GetArgs()) == 3 {
+		c.Funcname = strNodes("bs_string_to_array")
+	}
 	if !isSmall(text) {
 		return nil, refuse("string_to_array of a text of this complexity").hinted("Compute it in a subquery, and name it here.")
 	}
@@ -156,6 +211,32 @@ func refuseFormat(function string, format *pg.Node) *Error {
 
 // extractCall: seconds have their fraction in PostgreSQL.
 func extractCall(c *pg.FuncCall) (*pg.Node, *Error) {
+	made, err := datePart(c)
+	if err != nil || made != nil {
+		return made, err
+	}
+	// A numeric, as PostgreSQL's is.
+	as := "bs_whole"
+	if field, _ := stringConst(c.GetArgs()[0]); field == "epoch" {
+		as = "bs_micros"
+	}
+	return callNode(as, &pg.Node{Node: &pg.Node_FuncCall{FuncCall: c}}), nil
+}
+
+// datePartCall is extract that gives a double, as it did before there was extract.
+func datePartCall(c *pg.FuncCall) (*pg.Node, *Error) {
+	made, err := datePart(c)
+	if err != nil {
+		return nil, err
+	}
+	if made == nil {
+		made = &pg.Node{Node: &pg.Node_FuncCall{FuncCall: c}}
+	}
+	return castTo(made, "float8"), nil
+}
+
+// datePart finds the field; nil is that DuckDB's has the value.
+func datePart(c *pg.FuncCall) (*pg.Node, *Error) {
 	field, ok := stringConst(c.GetArgs()[0])
 	if !ok {
 		return nil, refuse("date_part with a field that is not a constant")

@@ -99,10 +99,21 @@ func (b *binder) operatorType(e *pg.A_Expr) string {
 	if e.GetKind() == pg.A_Expr_Kind_AEXPR_NULLIF {
 		return b.told[e.GetLexpr()]
 	}
-	if op, err := operatorName(e.GetName()); err != nil || e.GetKind() != pg.A_Expr_Kind_AEXPR_OP || op != "->" && op != "#>" {
+	op, err := operatorName(e.GetName())
+	if err != nil || e.GetKind() != pg.A_Expr_Kind_AEXPR_OP {
 		return ""
 	}
-	return jsonType(b.told[e.GetLexpr()])
+	switch op {
+	case "->", "#>":
+		return jsonType(b.told[e.GetLexpr()])
+	case "#-":
+		return "jsonb"
+	case "||", "-":
+		if b.told[e.GetLexpr()] == "jsonb" || b.told[e.GetRexpr()] == "jsonb" {
+			return "jsonb"
+		}
+	}
+	return ""
 }
 
 // jsonType is a type if it is one of JSON's.

@@ -23,7 +23,7 @@ func TestTypes(t *testing.T) {
 		"select jsonb_build_object(), to_jsonb(a), json_build_array(a) from t":               {"jsonb", "jsonb", ""},
 		"select a from t join t u using (a)":                                                 {"oid"},
 		"select first_value(b) over (), lag(a) over () from t":                               {"name", "oid"},
-		"values ('{}'::jsonb, 1), (null, 2)":                                                 {"jsonb", ""},
+		"values ('{}'::jsonb, 1), (null, 2)":                                                 {"jsonb", "int4"},
 		"select '{1}'::int[], '{a}'::name[], array[b, b], array(select a from t)  from t":    {"_int4", "_name", "_name", "_oid"},
 		"select a from t union all select null::text":                                        {""},
 		"select b from t union all select null::text":                                        {"name"},
