@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,8 +32,8 @@ import (
 func jsonScalars() []scalar {
 	text, js := mapping.TypeVarchar, columnar.Type{Kind: columnar.JSONB}
 	ofAny, ofBool := mapping.TypeAny, mapping.TypeBoolean
-	json1 := func(name string, out columnar.Type, f func(json.RawMessage) (any, error), more ...mapping.Type) scalar {
-		return scalar{name: name, args: append([]mapping.Type{text}, more...), out: out, call: func(in []cells, row int) (any, error) {
+	json1 := func(name string, out columnar.Type, f func(json.RawMessage) (any, error)) scalar {
+		return scalar{name: name, args: []mapping.Type{text}, out: out, call: func(in []cells, row int) (any, error) {
 			return f(in[0].append(nil, row))
 		}}
 	}
@@ -344,9 +345,7 @@ func jsonConcat(in []cells, row int) (any, error) {
 	left, isObject := a.(map[string]any)
 	right, both := b.(map[string]any)
 	if isObject && both {
-		for k, v := range right {
-			left[k] = v
-		}
+		maps.Copy(left, right)
 		return left, nil
 	}
 	list := func(v any) []any {

@@ -96,15 +96,15 @@ func (f *numberFormat) whole(digits string) string {
 	zeros, i := false, 0
 	out := make([]byte, 0, len(f.before))
 	for _, c := range []byte(f.before) {
-		switch {
-		case c == ',':
+		switch c {
+		case ',':
 			if len(out) > 0 && out[len(out)-1] != ' ' {
 				out = append(out, ',')
 			} else {
 				out = append(out, ' ')
 			}
 			continue
-		case c == '0':
+		case '0':
 			zeros = true
 		}
 		d := digits[i]

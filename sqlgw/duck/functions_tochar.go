@@ -49,8 +49,9 @@ func toChar(in []cells, row int) (any, error) {
 		return m.format(format)
 	case columnar.Int16, columnar.Int32, columnar.Int64, columnar.Float32, columnar.Float64, columnar.Decimal:
 		return numberToChar(value, format)
+	default:
+		return nil, unsupported("to_char of this type is not supported")
 	}
-	return nil, unsupported("to_char of this type is not supported")
 }
 
 // moment is what a template writes: a point in time, or a span.

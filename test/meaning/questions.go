@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -105,7 +106,7 @@ func Ask(ctx context.Context, conn *pgconn.PgConn, sql string) ([]string, error)
 func columns(types *pgtype.Map, fields []pgconn.FieldDescription) string {
 	names := make([]string, len(fields))
 	for i, f := range fields {
-		names[i] = fmt.Sprint(f.DataTypeOID)
+		names[i] = strconv.FormatUint(uint64(f.DataTypeOID), 10)
 		if t, ok := types.TypeForOID(f.DataTypeOID); ok {
 			names[i] = t.Name
 		}
