@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -106,7 +107,8 @@ func (g *gatherer) piece(m protoreflect.MessageDescriptor, p occurrence) error {
 }
 
 func (g *gatherer) wrong(m protoreflect.MessageDescriptor, at, n int) error {
-	return &wireError{fmt.Sprintf("not a message %s: byte %d: %v", m.FullName(), at, protowire.ParseError(n))}
+	what := strings.TrimPrefix(protowire.ParseError(n).Error(), "proto:") // after which any blank may stand
+	return &wireError{fmt.Sprintf("not a message %s: byte %d: %s", m.FullName(), at, strings.TrimSpace(what))}
 }
 
 // takes tells whether a field has values of that wire type, and this one.
