@@ -43,7 +43,7 @@ func TestAlterTableIsRefused(t *testing.T) {
 		"ALTER TABLE ar ADD \"A\" text":                          "0A000",
 		"ALTER TABLE ar DROP _offset":                            "0A000",
 		"ALTER TABLE ar DROP b":                                  "42P16",
-		"ALTER TABLE ar DROP a, ADD c int, DROP b":               "42P16",
+		"ALTER TABLE ar DROP a, ADD c int, DROP b":               "0A000",
 		"ALTER TABLE ar SET (journals = 3)":                      "0A000",
 		"ALTER TABLE ar SET (codec = brotli)":                    "22023",
 		"ALTER TABLE ar SET (nothing = 1)":                       "22023",
