@@ -9,7 +9,7 @@ POSTGRES    := /usr/lib/postgresql/15/bin
 COMMIT      := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo deps test test-race test-nocgo lint generate fuzz bench bench-broker accept chaos cuts test-clients check fmt clean
+.PHONY: help build run demo deps test test-race test-nocgo lint generate fuzz bench bench-broker bench-sql accept chaos cuts test-clients check fmt clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -77,6 +77,9 @@ bench-broker: ## the brokers' full matrix beside a bare gRPC server and NATS Jet
 	$(GO) build -o bin/bench-broker ./bench/brokers
 	bin/bench-broker --nats bin/bench-nats --json bin/bench-broker.json
 	$(GO) run ./bench/allocator
+
+bench-sql: ## the gateway beside PostgreSQL 15 and DuckDB alone: statements, connections, COPY, scans, rows, freshness, memory, a dashboard
+	$(GO) run ./bench/sql --postgres $(POSTGRES)
 
 accept: build ## ten million records by gRPC, HTTP and psql, counted exactly through roll, persist and kill -9
 	$(GO) run ./test/accept

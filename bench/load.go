@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"broadsheet.dev/broadsheet/bench/bids"
 	"broadsheet.dev/broadsheet/bench/figures"
 	"broadsheet.dev/broadsheet/client"
 	"broadsheet.dev/broadsheet/test/system"
@@ -136,27 +137,12 @@ func startServe(ctx context.Context, ack string) (target, func(), error) {
 		end()
 		return target{}, nil, err
 	}
-	journal, err := makeTable(ctx, s, "CREATE TABLE bench (line TEXT) WITH (codec = 'none')", "bench")
+	journal, err := bids.MakeTable(ctx, s, "CREATE TABLE bench (line TEXT) WITH (codec = 'none')", "bench")
 	if err != nil {
 		end()
 		return target{}, nil, err
 	}
 	return target{name: "broadsheet, " + ack, endpoint: "http://" + s.Broker, journal: journal, pid: s.PID()}, end, nil
-}
-
-// makeTable makes a table and returns the name of its first journal.
-func makeTable(ctx context.Context, s *system.Server, sql, name string) (string, error) {
-	conn, err := s.Connect(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = conn.Close(ctx) }()
-	if _, err := conn.Exec(ctx, sql); err != nil {
-		return "", err
-	}
-	var journal string
-	err = conn.QueryRow(ctx, "SELECT min(journal) FROM bs_catalog.journals WHERE table_name = $1", name).Scan(&journal)
-	return journal, err
 }
 
 // loadAll takes turns over the targets, so that a slow moment of the machine hits all alike.
