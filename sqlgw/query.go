@@ -37,8 +37,10 @@ func (x source) schema() string {
 type query struct {
 	session *session
 	parsed  *parse.Select
-	sources []source // of each of the query's relations
-	params  []columnar.Type
+	// answered: the dialect has an answer to something in it.
+	answered bool
+	sources  []source // of each of the query's relations
+	params   []columnar.Type
 	// toldParams are what the parameters are told as, where that isn't their type.
 	toldParams []told
 	columns    []columnar.Column
@@ -63,18 +65,16 @@ func (s *session) prepareSelect(ctx context.Context, p *parse.Select, paramOIDs 
 
 // newQuery does so. A declared type that is zero is to be found out.
 func (s *session) newQuery(ctx context.Context, p *parse.Select, declared []columnar.Type) (*query, error) {
-	q := &query{session: s, parsed: p}
+	if len(p.Relations()) == 0 {
+		if q, err := s.resolved(ctx, s.gateway.cfg.Catalog.Latest(), p, declared); err == nil && q.alone() {
+			return q, nil
+		}
+	}
 	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if q.sources, err = s.resolveAll(snap, p); err != nil {
-		return nil, err
-	}
-	if err := q.describe(ctx, snap, declared); err != nil {
-		return nil, err
-	}
-	return q, nil
+	return s.resolved(ctx, snap, p, declared)
 }
 
 func (s *session) resolveAll(snap *catalog.Snapshot, p *parse.Select) ([]source, error) {
@@ -213,7 +213,7 @@ func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []column
 			t.SQL = withParam(t.SQL, relations[r.Index].AsOf)
 			return t, err
 		},
-		Dialect: q.session.viewState(snap).dialect(&held.tokens),
+		Dialect: noting{Dialect: q.session.viewState(snap).dialect(&held.tokens), answered: &q.answered},
 	})
 	if err != nil {
 		return nil, err

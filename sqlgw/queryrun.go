@@ -17,8 +17,7 @@ import (
 
 // begin fixes the cut and starts the query over the tables at it.
 func (q *query) begin(ctx context.Context, args *columnar.Batch) (execution, error) {
-	g := q.session.gateway
-	snap, err := g.cfg.Catalog.Snapshot(ctx)
+	snap, err := q.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
