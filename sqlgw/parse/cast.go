@@ -244,10 +244,21 @@ func castElements(c *pg.TypeCast) {
 // a name in between.
 func throughName(c *pg.TypeCast) {
 	inner := c.GetArg().GetTypeCast()
+	throughText(inner)
 	if inner == nil || typeOf(c.GetTypeName()).name != "oid" || !namesOfCast(c.GetArg()) || inner.GetArg().GetParamRef() != nil {
 		return
 	}
 	c.Arg = inner.GetArg()
+}
+
+// throughText drops a cast to text on the way from a parameter to a type like regclass: $1::text::regtype is as
+// good as $1::regtype, whose value is looked up when it is bound.
+func throughText(c *pg.TypeCast) {
+	text := c.GetArg().GetTypeCast()
+	if text == nil || text.GetArg().GetParamRef() == nil || typeOf(text.GetTypeName()).name != "text" || !strings.HasPrefix(typeOf(c.GetTypeName()).name, "reg") {
+		return
+	}
+	c.Arg = text.GetArg()
 }
 
 // namesOfCast tells whether a value, if it is of a type like regclass, is a name already: it is
