@@ -17,7 +17,8 @@ import (
 type place struct {
 	journals []string
 	at       cut
-	past     bool // it is where the table was, so that what the transaction holds isn't in it
+	past     bool       // it is where the table was, so that what the transaction holds isn't in it
+	narrow   *narrowing // nil if all of it is wanted
 }
 
 // pasts finds where the tables are read that have an AS OF clause, for one statement.

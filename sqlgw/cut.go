@@ -61,19 +61,24 @@ func (g *Gateway) head(ctx context.Context, journal string) (int64, error) {
 // appended notes where an append of this gateway ended.
 func (g *Gateway) appended(journal string, end int64) { g.known.appended(journal, end, time.Now()) }
 
-// journalScan is a journal up to its head, cut into pieces.
+// journalScan is a journal up to its head, or the part of it that may have rows that are wanted, cut into pieces.
 type journalScan struct {
 	journal     string
 	begin, head int64
 	pieces      []piece
+	part        bool   // it is less than there is
+	shares      shares // if they were asked for
 }
 
-// reading is how journals are read: their listings, the schema with its fingerprint, and whether nothing is read in place.
+// reading says how journals are read.
 type reading struct {
 	list        lister
 	schema      columnar.Schema
-	fingerprint uint64
-	decodeAll   bool
+	fingerprint uint64          // of schema
+	decodeAll   bool            // nothing is read in place
+	gone        map[string]bool // files that weren't there any more when they were to be read in place
+	narrow      *narrowing      // nil reads all of them
+	tell        bool            // the shares are wanted
 }
 
 // planJournals plans the reading of journals at a cut.
@@ -84,34 +89,53 @@ func (g *Gateway) planJournals(ctx context.Context, journals []string, at cut, h
 	eg.SetLimit(journalFanout)
 	for i, j := range journals {
 		eg.Go(func() error {
-			begin, stored, err := g.storedFragments(ctx, j, at[j], how)
+			list, err := how.list(ctx, j, at[j])
 			if err != nil {
 				return err
 			}
-			out[i] = journalScan{journal: j, begin: begin, head: at[j], pieces: planJournal(begin, at[j], stored, how.decodeAll)}
-			return nil
+			out[i], err = g.planListed(ctx, journalScan{journal: j, head: at[j]}, list, how)
+			return err
 		})
 	}
 	return out, eg.Wait()
 }
 
-// storedFragments returns where a journal begins, and what is stored of it below head.
-func (g *Gateway) storedFragments(ctx context.Context, journal string, head int64, how reading) (int64, []storedFragment, error) {
-	list, err := how.list(ctx, journal, head)
-	if err != nil {
-		return 0, nil, err
+// planListed plans the reading of a journal up to a head, of which brokers list these fragments.
+func (g *Gateway) planListed(ctx context.Context, p journalScan, list listing, how reading) (journalScan, error) {
+	if len(list.fragments) > 0 && list.begin > p.head {
+		return p, sqlError("22023", "journal %s begins at %d, above its place %d in the cut", p.journal, list.begin, p.head)
 	}
-	if len(list.fragments) > 0 && list.begin > head {
-		return 0, nil, sqlError("22023", "journal %s begins at %d, above its place %d in the cut", journal, list.begin, head)
+	p.begin = min(list.begin, p.head)
+	var listed []fragments.Fragment
+	for _, f := range list.fragments {
+		if f.GetBegin() < p.head {
+			listed = append(listed, fragments.FragmentFromProto(f))
+		}
 	}
+	whole := p
+	if how.narrow != nil {
+		var err error
+		if p.begin, p.head, err = how.narrow.part(ctx, p, listed); err != nil {
+			return p, err
+		}
+		p.part = p.begin != whole.begin || p.head != whole.head
+	}
+	p.pieces = planJournal(p.begin, p.head, g.storedFragments(listed, how), how.decodeAll)
+	if how.tell {
+		p.shares = sharesOf(whole, p, listed)
+	}
+	return p, nil
+}
+
+// storedFragments are those of listed ones that are stored, and what is known of them, in their order.
+func (g *Gateway) storedFragments(listed []fragments.Fragment, how reading) []storedFragment {
 	var out []storedFragment
-	for _, p := range list.fragments {
-		f := fragments.FragmentFromProto(p)
-		if f.Store == "" || f.Begin >= head {
+	for _, f := range listed {
+		if f.Store == "" {
 			continue
 		}
 		s := storedFragment{Fragment: f}
-		if path, ok := g.files.find(f); ok && !how.decodeAll {
+		if path, ok := g.files.find(f); ok && !how.decodeAll && !how.gone[path] {
 			if proof, known := g.proofs.get(f, path, how.schema, how.fingerprint); known {
 				s.Clean, s.Terminated = proof.Clean && proof.EndsInNewline, proof.EndsInNewline
 			}
@@ -121,5 +145,5 @@ func (g *Gateway) storedFragments(ctx context.Context, journal string, head int6
 	slices.SortFunc(out, func(a, b storedFragment) int {
 		return cmp.Or(cmp.Compare(a.Begin, b.Begin), cmp.Compare(a.End, b.End))
 	})
-	return min(list.begin, head), out, nil
+	return out
 }

@@ -31,6 +31,11 @@
 // the statement's one cut. Who names the view is asked for it; its owner, or with security_invoker who asks, for what it reads.
 // What views become together is bounded while they are resolved, before any is parsed.
 //
+// # What is left out
+//
+// Bounds of a WHERE clause on the metadata columns narrow what is read of journals (narrowing), never by more than the engine would
+// leave out itself. EXPLAIN tells what was chosen and pruned (notes), and how the engine goes about it, in PostgreSQL's shape.
+//
 // # Clients that don't read
 //
 // Rows go from the engine to the client one batch at a time. Where a client doesn't read, its

@@ -34,8 +34,11 @@ type segment struct {
 type head struct {
 	token    chan struct{}
 	segments []segment
-	bytes    int64
-	used     time.Time
+
+	// These are the cache's: what the segments take, the range that they are of, when they were last used.
+	bytes      int64
+	begin, end int64
+	used       time.Time
 }
 
 // headCache keeps the heads of journals in decoded columns, so that a query that is asked
@@ -128,6 +131,10 @@ func (c *headCache) extend(ctx context.Context, h *head, key headKey, schema col
 	if c.heads[key] == h {
 		c.bytes += bytes - h.bytes
 		h.bytes = bytes
+		h.begin, h.end = 0, 0
+		if n := len(segments); n > 0 {
+			h.begin, h.end = segments[0].begin, segments[n-1].end
+		}
 	}
 	h.segments = segments
 	return segments, err
@@ -237,4 +244,15 @@ func (c *headCache) dropIdle(since time.Time) {
 func (c *headCache) drop(key headKey, h *head) {
 	delete(c.heads, key)
 	c.bytes -= h.bytes
+}
+
+// has is how many bytes of a range of a journal are decoded already.
+func (c *headCache) has(key headKey, begin, end int64) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h, ok := c.heads[key]
+	if !ok || h.begin > begin {
+		return 0
+	}
+	return max(0, min(end, h.end)-begin)
 }

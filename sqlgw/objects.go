@@ -64,6 +64,8 @@ type sources struct {
 	files  []string // by the engine
 	ranges []decodeRangeOf
 	pins   []*objectcache.Pin // of files, to be released when they have been read
+	copied int64              // bytes of content that are read from copies
+	failed int64              // and that were to be, but can't
 }
 
 // copyOf is a piece that is read from a copy.
@@ -101,12 +103,15 @@ func (g *Gateway) split(ctx context.Context, plans []journalScan) (sources, erro
 	for _, c := range copies {
 		switch {
 		case c.pin == nil:
+			out.failed += c.piece.end - c.piece.begin
 			out.ranges = append(out.ranges, c.piece)
 		case listed[c.pin.Path()]: // the same content elsewhere: the engine is given each file once
 			c.pin.Release()
+			out.failed += c.piece.end - c.piece.begin
 			out.ranges = append(out.ranges, c.piece)
 		default:
 			listed[c.pin.Path()] = true
+			out.copied += c.piece.end - c.piece.begin
 			out.files, out.pins = append(out.files, c.pin.Path()), append(out.pins, c.pin)
 		}
 	}
@@ -146,7 +151,7 @@ func decodedRanges(plans []journalScan) []decodeRangeOf {
 	for _, p := range plans {
 		for i, x := range p.pieces {
 			if x.InPlace == nil {
-				out = append(out, decodeRangeOf{journal: p.journal, begin: x.Begin, end: x.End, newest: i == len(p.pieces)-1})
+				out = append(out, decodeRangeOf{journal: p.journal, begin: x.Begin, end: x.End, newest: i == len(p.pieces)-1 && !p.part})
 			}
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
+	"os"
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/fragments/columnar"
@@ -53,19 +55,9 @@ func (e *queryExecution) begin(ctx context.Context, snap *catalog.Snapshot, args
 			return err
 		}
 	}
-	targets, err := q.targets(ctx, snap, e, args)
-	if err != nil {
-		return err
-	}
 	e.state.args = args
-	printed, err := q.print(q.params, parse.Binding{
-		Relation: func(r parse.Relation) (parse.Target, error) { return targets[r.Index], nil },
-		Dialect:  e.state.dialect(&e.tokens),
-	})
+	printed, err := e.startOver(ctx, snap, args)
 	if err != nil {
-		return err
-	}
-	if err := e.start(ctx, printed.SQL, args); err != nil {
 		return err
 	}
 	g := q.session.gateway
@@ -73,6 +65,51 @@ func (e *queryExecution) begin(ctx context.Context, snap *catalog.Snapshot, args
 	e.origins = printed.Origins
 	e.leave()
 	return nil
+}
+
+// mostStarts is how often a query is started whose files vanish meanwhile.
+const mostStarts = 4
+
+// startOver starts the query, again if files vanish between the choice of fragments and the engine's first look: at the same
+// cut, and without those files. Brokers serve what was in them, if it is still anywhere.
+func (e *queryExecution) startOver(ctx context.Context, snap *catalog.Snapshot, args *columnar.Batch) (parse.Printed, error) {
+	for n := 1; ; n++ {
+		printed, err := e.compile(ctx, snap, args)
+		if err == nil {
+			err = e.start(ctx, e.notes.compiled()+printed.SQL, args)
+		}
+		if err == nil || n == mostStarts || ctx.Err() != nil || !e.forgetGone() {
+			return printed, err
+		}
+		e.release()
+	}
+}
+
+// forgetGone notes the files that the query was to read and that aren't there, and tells whether there are any.
+func (e *queryExecution) forgetGone() bool {
+	found := false
+	for _, f := range e.files {
+		if _, err := os.Stat(f); errors.Is(err, fs.ErrNotExist) {
+			if e.gone == nil {
+				e.gone = map[string]bool{}
+			}
+			e.gone[f], found = true, true
+		}
+	}
+	return found
+}
+
+// compile makes the engine's text of the query.
+func (e *queryExecution) compile(ctx context.Context, snap *catalog.Snapshot, args *columnar.Batch) (parse.Printed, error) {
+	e.notes.reset()
+	targets, err := e.query.targets(ctx, snap, e, args)
+	if err != nil {
+		return parse.Printed{}, err
+	}
+	return e.query.print(e.query.params, parse.Binding{
+		Relation: func(r parse.Relation) (parse.Target, error) { return targets[r.Index], nil },
+		Dialect:  e.state.dialect(&e.tokens),
+	})
 }
 
 // unchanged refuses to run a prepared query over tables that became others.
@@ -99,8 +136,12 @@ type queryExecution struct {
 	tokens []string
 	staged []*staging.Snapshot // that the scans read
 	marks  map[string]map[string][]clock.Point
-	pins   []*objectcache.Pin // of the files that are read
 	reach  *reach             // how far back it reads
+	places []map[int64]place  // where each relation's tables are read
+	files  []string           // that are read in place
+	pins   []*objectcache.Pin // of those that are copies
+	gone   map[string]bool    // files that vanished
+	notes  *notes             // for EXPLAIN
 	// added, if it is set, is read in the place of the first relation: the rows that an INSERT adds.
 	added  *duck.Scan
 	conn   *duck.Conn
@@ -191,6 +232,15 @@ func (e *queryExecution) bound(ctx context.Context) func() {
 
 // close ends the query, and lets go of all that it has. It may be called again.
 func (e *queryExecution) close() {
+	e.release()
+	if e.turn != nil {
+		e.query.session.endTurn(e.turn)
+	}
+	e.batch, e.turn = nil, nil
+}
+
+// release lets go of what the engine reads, and of its connection.
+func (e *queryExecution) release() {
 	g := e.query.session.gateway
 	if e.cancel != nil {
 		e.cancel(context.Canceled)
@@ -201,7 +251,7 @@ func (e *queryExecution) close() {
 	if held := (heldByQuery{e.conn, e.tokens, e.staged, e.pins, e.turn}); !held.nothing() {
 		g.letGo(e.left, func() { held.release(g) })
 	}
-	e.rows, e.conn, e.tokens, e.staged, e.pins, e.batch, e.turn, e.left = nil, nil, nil, nil, nil, nil, nil, nil
+	e.rows, e.conn, e.tokens, e.staged, e.files, e.pins, e.batch, e.turn, e.left = nil, nil, nil, nil, nil, nil, nil, nil, nil
 }
 
 // heldByQuery is what a query lets go of at its end.

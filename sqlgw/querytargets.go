@@ -15,10 +15,13 @@ import (
 
 // targets makes what the engine reads for each relation: at one cut for all of them that have no AS OF.
 func (q *query) targets(ctx context.Context, snap *catalog.Snapshot, e *queryExecution, args *columnar.Batch) ([]parse.Target, error) {
-	places, err := q.places(ctx, snap, e.added != nil, args)
-	if err != nil {
-		return nil, err
+	if e.places == nil { // it is tried again at the same cut
+		var err error
+		if e.places, err = q.places(ctx, snap, e.added != nil, args); err != nil {
+			return nil, err
+		}
 	}
+	var err error
 	relations := q.parsed.Relations()
 	out := make([]parse.Target, len(relations))
 	for i, r := range relations {
@@ -26,7 +29,7 @@ func (q *query) targets(ctx context.Context, snap *catalog.Snapshot, e *queryExe
 			out[i] = e.addedTarget(q.sources[i].table, r.Meta)
 			continue
 		}
-		if out[i], err = e.targetOf(ctx, q.sources[i], r.Meta, places[i]); err != nil {
+		if out[i], err = e.targetOf(ctx, q.sources[i], r.Meta, e.places[i]); err != nil {
 			if r.AsOf != nil {
 				err = atClause(err, r.AsOf)
 			}
@@ -90,6 +93,9 @@ func (q *query) places(ctx context.Context, snap *catalog.Snapshot, added bool, 
 					return nil, err
 				}
 			}
+			if x.stored == nil {
+				in.narrow = past.narrowing(relations[i].Bounds)
+			}
 			out[i][t.ID] = in
 		}
 	}
@@ -104,7 +110,23 @@ func (e *queryExecution) tableTarget(ctx context.Context, t catalog.Table, in pl
 	if e.reach == nil {
 		e.reach = e.query.session.reach()
 	}
-	plans, err := g.planJournals(ctx, in.journals, in.at, reading{list: e.reach.list, schema: schema, fingerprint: key, decodeAll: len(meta) > 0})
+	how := reading{
+		list: e.reach.list, schema: schema, fingerprint: key, decodeAll: len(meta) > 0, gone: e.gone, narrow: in.narrow, tell: e.notes != nil,
+	}
+	if schema.Format != nil || t.Messages != "" {
+		how.narrow = nil // a newline doesn't tell where a row begins, or one before tells whether it is a row
+	}
+	scan := &tableScan{gateway: g, schema: schema, key: key}
+	if slices.Contains(meta, metaTimestamp) {
+		var err error
+		if scan.times, err = e.times(ctx, in.journals); err != nil {
+			return parse.Target{}, err
+		}
+	}
+	if how.narrow != nil {
+		how.narrow.times = scan.times
+	}
+	plans, err := g.planJournals(ctx, in.journals, in.at, how)
 	if err != nil {
 		return parse.Target{}, err
 	}
@@ -116,7 +138,7 @@ func (e *queryExecution) tableTarget(ctx context.Context, t catalog.Table, in pl
 	if err != nil {
 		return parse.Target{}, err
 	}
-	e.pins = append(e.pins, read.pins...)
+	e.pins, e.files = append(e.pins, read.pins...), append(e.files, read.files...)
 	files, ranges := read.files, read.ranges
 	for i := range ranges {
 		ranges[i].holes = holes[ranges[i].journal]
@@ -124,12 +146,8 @@ func (e *queryExecution) tableTarget(ctx context.Context, t catalog.Table, in pl
 	if !in.past {
 		ranges = append(ranges, e.stagedRanges(in.journals)...)
 	}
-	scan := &tableScan{gateway: g, schema: schema, key: key, ranges: ranges}
-	if slices.Contains(meta, metaTimestamp) {
-		if scan.times, err = e.times(ctx, in.journals); err != nil {
-			return parse.Target{}, err
-		}
-	}
+	scan.ranges = ranges
+	e.notes.note(t, plans, read, scan)
 	cols := withMeta(schema.Columns, meta)
 	out := parse.Target{Schema: t.Schema, Columns: columnNames(schema.Columns), Types: typeNames(schema.Columns), Hidden: meta}
 	var parts []string

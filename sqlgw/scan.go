@@ -85,6 +85,7 @@ type tableScan struct {
 	key     uint64 // fingerprint of schema
 	ranges  []decodeRangeOf
 	times   map[string][]clock.Point // of each journal, if rows need their times
+	counts  *scanCounts              // nil if nobody wants to know
 }
 
 // decodeRangeOf is a range of a journal that is decoded. The newest may be in the cache.
@@ -112,6 +113,7 @@ type rangeSource struct {
 	scanner *columnar.Scanner
 	staged  bool // it isn't in its journal yet
 	holes   committed.Holes
+	at      decodeRangeOf
 }
 
 // Next returns rows, or io.EOF.
@@ -130,14 +132,20 @@ func (s *rangeSource) next(ctx context.Context) (*columnar.Batch, error) {
 	case len(s.batches) > 0:
 		b := s.batches[0]
 		s.batches = s.batches[1:]
+		s.scan.counts.cached(b.Len)
 		return s.visible(s.shape(b)), nil
 	case s.scanner != nil:
 		b, _, err := s.scanner.Next()
 		if errors.Is(err, io.EOF) {
 			return nil, s.Close()
 		}
-		if err != nil || b.Len == 0 {
+		if err != nil {
 			return nil, err
+		}
+		s.scan.counts.decoded(b.Len, s.scanner.Offset()-s.at.begin, s.staged)
+		s.at.begin = s.scanner.Offset()
+		if b.Len == 0 {
+			return nil, nil
 		}
 		if s.staged {
 			b.Offsets, b.Ends = nil, nil // nobody knows them yet
@@ -154,14 +162,17 @@ func (s *rangeSource) next(ctx context.Context) (*columnar.Batch, error) {
 // begin reads a range, from the cache if it may be there.
 func (s *rangeSource) begin(ctx context.Context, r decodeRangeOf) error {
 	g := s.scan.gateway
-	s.holes = r.holes
+	s.holes, s.at = r.holes, r
 	if s.staged = r.staged != nil; s.staged {
 		s.read(r, r.staged.Open())
 		return nil
 	}
 	if r.newest && s.scan.times == nil { // the cache has no ends of rows
-		batches, err := g.heads.read(ctx, headKey{journal: r.journal, schema: s.scan.key}, s.scan.schema, r.begin, r.end)
+		key := headKey{journal: r.journal, schema: s.scan.key}
+		hit := g.heads.has(key, r.begin, r.end)
+		batches, err := g.heads.read(ctx, key, s.scan.schema, r.begin, r.end)
 		if !errors.Is(err, errTooLarge) {
+			s.scan.counts.head(r.end-r.begin, hit)
 			s.batches = batches
 			return err
 		}

@@ -142,13 +142,13 @@ func (s *session) prepareAny(ctx context.Context, p parse.Statement, paramOIDs [
 	case *parse.Begin, *parse.Commit, *parse.Rollback, *parse.Savepoint, *parse.Release, *parse.RollbackTo, *parse.SetTransaction:
 		return s.prepareTransaction(p), nil
 	default:
-		return s.prepareOther(ctx, p)
+		return s.prepareOther(ctx, p, paramOIDs)
 	}
 }
 
 // prepareOther prepares the statements about what has a name in the session, and those that change or
 // list what there is.
-func (s *session) prepareOther(ctx context.Context, p parse.Statement) (*statement, error) {
+func (s *session) prepareOther(ctx context.Context, p parse.Statement, paramOIDs []uint32) (*statement, error) {
 	switch p := p.(type) {
 	case *parse.Prepare:
 		return s.prepareNamed(p), nil
@@ -166,6 +166,8 @@ func (s *session) prepareOther(ctx context.Context, p parse.Statement) (*stateme
 		return s.closeCursor(p), nil
 	case *parse.Listen, *parse.Unlisten, *parse.Notify:
 		return s.prepareSpeech(p), nil
+	case *parse.Explain:
+		return s.prepareExplain(ctx, p, paramOIDs)
 	default:
 		return s.prepareDDL(p)
 	}

@@ -206,7 +206,7 @@ type traits struct {
 
 func traitsOf(p parse.Statement) traits {
 	switch p := p.(type) {
-	case *parse.Select, *parse.CopyTo, *parse.Subscribe, *parse.Declare:
+	case *parse.Select, *parse.CopyTo, *parse.Subscribe, *parse.Declare, *parse.Explain:
 		return traits{command: "SELECT", queries: true}
 	case *parse.Insert:
 		return traits{command: "INSERT", queries: true, writes: true, offsets: p.Returning.Offset()}

@@ -178,6 +178,9 @@ func (o *ourParser) asOfCast() error {
 // admit refuses clauses in statements that don't read by them: whatever doesn't know of them would lose
 // them.
 func (t *travels) admit(st Statement) error {
+	if e, ok := st.(*Explain); ok {
+		st = e.Statement
+	}
 	knows := false
 	switch s := st.(type) {
 	case *Select, *Insert, *Prepare: // of either of them

@@ -174,6 +174,7 @@ func (b *binder) plainSelect(q *pg.SelectStmt, sc *scope) (columns, error) {
 	if err != nil {
 		return columns{}, err
 	}
+	b.noteBounds(q.GetWhereClause(), sc)
 	for _, part := range []*pg.Node{q.GetWhereClause(), q.GetHavingClause()} {
 		if err := b.expr(part, sc); err != nil {
 			return columns{}, err

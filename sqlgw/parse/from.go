@@ -66,7 +66,7 @@ func (b *binder) add(it *item, sc *scope, location int32) ([]column, error) {
 // rangeVar handles a name in FROM: that of a WITH query in sight, or of a relation.
 func (b *binder) rangeVar(node *pg.Node, r *pg.RangeVar, sc *scope) ([]column, error) {
 	name, aliases := r.GetRelname(), strsOf(r.GetAlias().GetColnames())
-	it := &item{alias: name, relation: -1}
+	it := &item{alias: name, relation: -1, renamed: len(aliases) > 0}
 	if r.GetAlias() != nil {
 		it.alias = r.GetAlias().GetAliasname()
 	}

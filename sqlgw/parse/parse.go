@@ -114,6 +114,8 @@ func (s source) statement(node *pg.Node) (Statement, error) {
 	case *pg.Node_PrepareStmt, *pg.Node_ExecuteStmt, *pg.Node_DeallocateStmt, *pg.Node_DiscardStmt, *pg.Node_DeclareCursorStmt,
 		*pg.Node_FetchStmt, *pg.Node_ClosePortalStmt, *pg.Node_ListenStmt, *pg.Node_UnlistenStmt, *pg.Node_NotifyStmt:
 		return s.named(node)
+	case *pg.Node_ExplainStmt:
+		return asStatement(s.explain(n.ExplainStmt))
 	case *pg.Node_CreateTableAsStmt:
 		return nil, s.atStart(refuse(commandName(s.text) + " AS"))
 	case *pg.Node_LoadStmt, *pg.Node_DoStmt, *pg.Node_CallStmt, *pg.Node_AlterSystemStmt:

@@ -117,6 +117,8 @@ func show(st Statement) string {
 			text += fmt.Sprintf(" returning %+v from %+v", s.Returning.Items, s.Returning.Query.Relations())
 		}
 		return text
+	case *Explain:
+		return kind + " of " + show(s.Statement)
 	case *CopyFrom:
 		return fmt.Sprintf("%s %s columns=%q %s", kind, s.Table, s.Columns, showOptions(s.Options))
 	case *CopyTo:
@@ -379,6 +381,8 @@ func queryIn(st Statement) (*Select, error) {
 	case *Insert:
 		return s.Source, nil
 	case *Prepare:
+		return queryIn(s.Statement)
+	case *Explain:
 		return queryIn(s.Statement)
 	case *Execute:
 		if s.Args != nil {

@@ -16,6 +16,7 @@ type item struct {
 	types            []string // of names, where they can be told
 	hiddenTypes      []string // of hidden
 	relation         int      // index in binder.relations, -1 for other things
+	renamed          bool     // its columns have other names here
 }
 
 func (it *item) has(name string) bool {

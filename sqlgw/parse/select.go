@@ -37,7 +37,9 @@ type Relation struct {
 	// are in sight. Too many rather than too few.
 	Meta []string
 	// AsOf says where it is read; nil is where the statement reads.
-	AsOf     *AsOf
+	AsOf *AsOf
+	// Bounds are what the query asks of its metadata columns: rows that don't meet all of them don't count.
+	Bounds   []Bound
 	location int32 // its byte offset in the statement
 }
 
