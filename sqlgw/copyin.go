@@ -34,6 +34,7 @@ func (s *session) copyFrom(p *parse.CopyFrom) *statement {
 			return err
 		}
 		sink.fill = fill.fill
+		s.keepTemp(sink, t, filled)
 		defer sink.abort()
 		c := &copyIn{copyTarget: target, sink: sink}
 		if err := c.begin(w, &p.Options); err != nil {

@@ -62,6 +62,9 @@ func (s *session) targetSchema(snap *catalog.Snapshot, n parse.Name) (string, er
 }
 
 func (s *session) createTable(ctx context.Context, w pgwire.ResultWriter, p *parse.CreateTable) error {
+	if p.Temp {
+		return s.createTemp(ctx, w, p)
+	}
 	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
 	if err != nil {
 		return err
@@ -141,6 +144,12 @@ func (s *session) awaitJournals(ctx context.Context, t catalog.Table) {
 }
 
 func (s *session) dropTables(ctx context.Context, w pgwire.ResultWriter, p *parse.DropTable) error {
+	if all, some := s.tempsAmong(p.Tables); all {
+		s.dropTemps(w, p.Tables)
+		return nil
+	} else if some {
+		return sqlError("0A000", "DROP TABLE of temporary tables and others together is not supported")
+	}
 	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
 	if err != nil {
 		return err

@@ -49,6 +49,12 @@
 // when it reads on. Nothing is taken from anyone for whom nobody waits. The states are in turns;
 // who waits does what there is to do.
 //
+// # Temporary tables
+//
+// A session's are values in memory (tempTable): what changes one puts another in its place, so that rollbacks and open queries have what
+// they had. UPDATE and DELETE are queries whose rows become the table's. The engine reads them as scans of one statement; no other
+// session has a name for them.
+//
 // # Transactions
 //
 // A session's transaction is a state machine (transaction). What it writes is staged (staging) and

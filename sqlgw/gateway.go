@@ -99,6 +99,7 @@ type Gateway struct {
 	// staging is how transactions hold what they are to append.
 	staging staging.Config
 	turns   *turns
+	temps   tempBudget
 	open    atomic.Int64 // engine connections
 	broken  atomic.Bool  // Fatal was called
 	left    leftCalls    // of the engine

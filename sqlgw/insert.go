@@ -149,6 +149,7 @@ func (s *session) insertSink(ctx context.Context, plan *insertPlan) (*rowSink, e
 		return nil, err
 	}
 	sink.fill = fill.fill
+	s.keepTemp(sink, t, cols)
 	return sink, nil
 }
 

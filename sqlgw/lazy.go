@@ -29,7 +29,7 @@ func (l *lazyStatement) Bind(ctx context.Context, args []pgwire.Arg) (pgwire.Por
 	alone := s.tx == nil && !l.many
 	tx := s.inTransaction()
 	tx.direct, tx.many = alone, tx.many || l.many
-	if err := tx.admit(traitsOf(l.parsed)); err != nil {
+	if err := tx.admit(s.traitsOf(l.parsed)); err != nil {
 		return nil, err
 	}
 	if p, ok := l.parsed.(*parse.Select); ok {

@@ -155,8 +155,7 @@ func (s *session) deallocate(p *parse.Deallocate) *statement {
 	})
 }
 
-// discard forgets what the session has. There are no plans that are kept, no sequences and no temporary
-// tables, so that only ALL has something to do.
+// discard forgets what the session has. There are no plans that are kept, and no sequences.
 func (s *session) discard(p *parse.Discard) *statement {
 	return s.utility(nil, func(ctx context.Context, w pgwire.ResultWriter) error {
 		if p.What == "ALL" {
@@ -172,6 +171,9 @@ func (s *session) discard(p *parse.Discard) *statement {
 			if err := s.settings.reset("", false); err != nil {
 				return err
 			}
+		}
+		if p.What == "ALL" || p.What == "TEMP" {
+			s.forgetTemps()
 		}
 		w.Complete("DISCARD " + p.What)
 		return nil

@@ -17,6 +17,7 @@ type source struct {
 	table  catalog.Table
 	stored *storedView
 	view   *systemView
+	temp   bool // the table is a temporary one of the session
 }
 
 func (x source) columns() []columnar.Column {
@@ -86,7 +87,7 @@ func (s *session) resolveAll(snap *catalog.Snapshot, p *parse.Select) ([]source,
 			return nil, err
 		}
 		switch {
-		case x.view != nil:
+		case x.view != nil, x.temp:
 		case x.stored != nil:
 			if err := s.permitView(snap, x.stored.object, r.Name); err != nil {
 				return nil, err
@@ -105,6 +106,9 @@ func (s *session) resolveAll(snap *catalog.Snapshot, p *parse.Select) ([]source,
 }
 
 func (s *session) resolve(snap *catalog.Snapshot, n parse.Name) (source, error) {
+	if t, ok := s.tempNamed(n); ok {
+		return source{table: t.Table, temp: true}, nil
+	}
 	if n.Database == "" || n.Database == s.gateway.cfg.Database {
 		for _, schema := range s.searched(n.Schema) {
 			if v := s.gateway.views[viewName{schema, n.Name}]; v != nil {
@@ -296,7 +300,7 @@ func shape(x source, meta []string) (parse.Target, error) {
 		return x.stored.target(shape)
 	}
 	cols := x.columns()
-	if x.view != nil {
+	if x.view != nil || x.temp {
 		meta = nil
 	}
 	sql, err := duck.ReadJSON(nil, columnar.Schema{Columns: withMeta(cols, meta)})

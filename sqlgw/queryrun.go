@@ -46,7 +46,7 @@ func (e *queryExecution) begin(ctx context.Context, snap *catalog.Snapshot, args
 	if e.added != nil {
 		stored = stored[1:]
 	}
-	if len(tablesOf(stored)) > 0 {
+	if len(tablesOf(stored)) > 0 || readsTemps(stored) {
 		var err error
 		if e.turn, err = q.session.newTurn(); err != nil {
 			return err

@@ -83,7 +83,11 @@ func (q *query) places(ctx context.Context, snap *catalog.Snapshot, added bool, 
 		}
 		a, tables := relations[i].AsOf, tablesOf([]source{x})
 		if a != nil && len(tables) == 0 {
-			return nil, at(sqlError("0A000", "%s of system relation %q is not supported", a.Clause(), relations[i].Name.Name), a.Position)
+			kind := "system relation"
+			if x.temp {
+				kind = "temporary table"
+			}
+			return nil, at(sqlError("0A000", "%s of %s %q is not supported", a.Clause(), kind, relations[i].Name.Name), a.Position)
 		}
 		out[i] = make(map[int64]place, len(tables))
 		for _, t := range tables {

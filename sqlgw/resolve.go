@@ -16,6 +16,9 @@ func (s *session) table(snap *catalog.Snapshot, n parse.Name) (catalog.Table, er
 		e.Position = n.Position
 		return catalog.Table{}, e
 	}
+	if _, ok := s.tempNamed(n); ok {
+		return catalog.Table{}, at(sqlError("0A000", "%q is a temporary table, of which this statement is not supported", n.Name), n.Position)
+	}
 	schemas := s.settings.schemas()
 	if n.Schema != "" {
 		schemas = []string{n.Schema}
@@ -59,6 +62,9 @@ func dot(s string) string {
 
 // writable resolves the table that a statement writes, and its journals.
 func (s *session) writable(ctx context.Context, n parse.Name) (catalog.Table, []string, error) {
+	if t, ok := s.tempNamed(n); ok {
+		return t.Table, []string{t.Schema}, nil
+	}
 	switch n.Schema {
 	case "pg_catalog", "information_schema", bsCatalog:
 		return catalog.Table{}, nil, sqlError("42501", "permission denied for relation %q", n.Name)

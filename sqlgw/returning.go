@@ -27,6 +27,9 @@ const (
 // prepareReturning makes a statement of INSERT ... RETURNING. Parameters that the source has are of the types
 // that they have there.
 func (s *session) prepareReturning(ctx context.Context, p *parse.Returning, plan *insertPlan, paramOIDs []uint32) (*statement, error) {
+	if _, ok := s.tempByID(plan.table.ID); ok {
+		return nil, sqlError("0A000", "RETURNING of a temporary table is not supported")
+	}
 	params, err := declaredTypes(paramOIDs)
 	if err != nil {
 		return nil, err

@@ -47,7 +47,9 @@ type rowSink struct {
 	fill func(ctx context.Context, b *columnar.Batch) (*columnar.Batch, error)
 	// placed, if it is set, is told where each row went, in their order.
 	placed func(rowPlace)
-	begins map[int]int64 // where the appends that were made begin, unless a transaction makes them
+	temp   func(*columnar.Batch) error // takes rows of a temporary table
+	kept   func() error                // makes them the table's
+	begins map[int]int64               // where the appends that were made begin, unless a transaction makes them
 }
 
 // rowPlace is where a row goes: what precedes it in what the statement appends to a journal.
@@ -125,6 +127,10 @@ func (s *rowSink) complete(ctx context.Context, b *columnar.Batch) (*columnar.Ba
 
 // put takes the rows of a batch that is complete.
 func (s *rowSink) put(ctx context.Context, b *columnar.Batch) error {
+	if s.temp != nil {
+		s.rows += int64(b.Len)
+		return s.temp(b)
+	}
 	for row := range b.Len {
 		i := s.journalOf(b, row)
 		p, err := s.part(ctx, i)
@@ -195,6 +201,9 @@ func (s *rowSink) abort() {
 // commit makes the appends, journal by journal. If one fails after another was made, or its
 // outcome isn't known, the error is 40003 and names the journals.
 func (s *rowSink) commit() error {
+	if s.kept != nil {
+		return s.kept()
+	}
 	for _, p := range s.parts { // bytes first: what can fail here leaves nothing behind
 		if err := p.flush(); err != nil {
 			s.abort()

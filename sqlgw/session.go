@@ -27,6 +27,7 @@ type session struct {
 	reading    int          // queries over tables that are open
 	subscribed int          // subscriptions that read
 	sighted    sighted
+	temps      tempSpace
 }
 
 // Patience is what the settings say: of a transaction that is open, or of a session without one. Its
@@ -51,6 +52,8 @@ func (s *session) Close() {
 		s.gateway.office.unlisten(s.box, "")
 	}
 	s.locks.unlockAll()
+	s.gateway.temps.used.Add(-s.temps.used)
+	s.temps = tempSpace{}
 	s.gateway.roster.remove(s.activity)
 }
 
@@ -107,7 +110,7 @@ func (s *session) prepare(ctx context.Context, p parse.Statement, paramOIDs []ui
 		return nil, err
 	}
 	if _, ok := p.(*parse.Execute); !ok { // which has those of what it executes
-		st.traits = traitsOf(p)
+		st.traits = s.traitsOf(p)
 	}
 	s.renewed(st, p)
 	return st, nil
@@ -169,6 +172,9 @@ func (s *session) prepareOther(ctx context.Context, p parse.Statement, paramOIDs
 	case *parse.Explain:
 		return s.prepareExplain(ctx, p, paramOIDs)
 	default:
+		if st, err := s.prepareTemp(ctx, p, paramOIDs); st != nil || err != nil {
+			return st, err
+		}
 		return s.prepareDDL(p)
 	}
 }

@@ -62,6 +62,9 @@ func (s *session) viewState(snap *catalog.Snapshot) viewState {
 	state.Sessions = s.sessionsShown(snap)
 	state.Settings = sync.OnceValue(s.shownSettings())
 	state.Size = func(ctx context.Context, t catalog.Table) (int64, error) { return s.gateway.tableSize(ctx, snap, t) }
+	if snap != nil {
+		s.showTemps(&state, s.actor(snap).Role.ID)
+	}
 	return viewState{session: s, snap: snap, catalog: state}
 }
 

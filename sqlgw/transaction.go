@@ -34,7 +34,8 @@ type transaction struct {
 	locks  []txLock // that it took, in order
 	// unlocked are those of them that a rollback to a savepoint took back.
 	unlocked []txLock
-	number   int64 // as txid_current tells it; zero until it is asked for
+	number   int64      // as txid_current tells it; zero until it is asked for
+	temps    tempTables // as they were when it began
 }
 
 // modes of a transaction.
@@ -78,6 +79,7 @@ type savepoint struct {
 	size   int // of values; zero if those of the savepoint before are the same
 	speech speechMark
 	locks  int
+	temps  tempTables
 }
 
 // status as ReadyForQuery tells it. A nil transaction is none.
@@ -212,8 +214,14 @@ func traitsOf(p parse.Statement) traits {
 		return traits{command: "INSERT", queries: true, writes: true, offsets: p.Returning.Offset()}
 	case *parse.CopyFrom:
 		return traits{command: "COPY FROM", queries: true, writes: true}
+	case *parse.Change:
+		return traits{command: p.Command(), queries: true, writes: true}
+	case *parse.Truncate:
+		return traits{command: "TRUNCATE TABLE", queries: true, writes: true}
+	case *parse.CreateTempAs:
+		return traits{command: "CREATE TABLE AS", queries: true, writes: true}
 	case *parse.CreateTable:
-		return traits{command: "CREATE TABLE", writes: true, alone: true}
+		return traits{command: "CREATE TABLE", writes: true, alone: !p.Temp}
 	case *parse.DropTable:
 		return traits{command: "DROP TABLE", writes: true, alone: true}
 	case *parse.CreateSchema:

@@ -43,6 +43,7 @@ func (s *session) inTransaction() *transaction {
 
 func (s *session) beginAs(tx *transaction) {
 	tx.began, s.tx = time.Now(), tx
+	tx.temps = s.temps.tables
 	s.activity.begins(tx.began)
 }
 
@@ -79,6 +80,7 @@ func (s *session) finish(committed bool) {
 		tx.stage.Close()
 	}
 	s.locks.release(tx.locks)
+	s.endTemps(tx.temps, committed)
 	switch {
 	case committed:
 		s.settings.endLocal()
@@ -118,7 +120,11 @@ func (s *session) prepareTransaction(p parse.Statement) *statement {
 		case *parse.Rollback:
 			return s.endBlock(ctx, w, false, p.Chain)
 		case *parse.Savepoint:
-			return "SAVEPOINT", s.inTransaction().save(p.Name, s.settings.saved())
+			err := s.inTransaction().save(p.Name, s.settings.saved())
+			if err == nil {
+				s.tx.saves[len(s.tx.saves)-1].temps = s.temps.tables
+			}
+			return "SAVEPOINT", err
 		case *parse.Release:
 			return "RELEASE", s.inTransaction().release(p.Name)
 		case *parse.RollbackTo:
@@ -126,6 +132,7 @@ func (s *session) prepareTransaction(p parse.Statement) *statement {
 			if err == nil {
 				s.settings.restore(values)
 				s.unlockRolledBack()
+				s.temps.tables = s.tx.saves[len(s.tx.saves)-1].temps
 			}
 			return "ROLLBACK", err
 		default:

@@ -109,6 +109,8 @@ func (s *session) readable(snap *catalog.Snapshot, views *expansion, n parse.Nam
 	switch {
 	case err != nil:
 		return x, err
+	case x.temp:
+		return x, at(sqlError("0A000", "a view of temporary table %q is not supported", n.Name), n.Position)
 	case x.stored != nil:
 		if err := s.usable(snap, x.stored.object.Schema, n); err != nil {
 			return x, err

@@ -206,7 +206,7 @@ func tablesOf(sources []source) []catalog.Table {
 			switch {
 			case x.stored != nil:
 				follow(x.stored.sources)
-			case x.view == nil && !seen[x.table.ID]:
+			case x.view == nil && !x.temp && !seen[x.table.ID]:
 				seen[x.table.ID] = true
 				out = append(out, x.table)
 			}
@@ -253,6 +253,8 @@ func (e *queryExecution) targetOf(ctx context.Context, x source, meta []string, 
 		return x.stored.target(func(below source, meta []string) (parse.Target, error) { return e.targetOf(ctx, below, meta, places) })
 	case x.view != nil:
 		return e.viewTarget(x.view), nil
+	case x.temp:
+		return e.tempTarget(x.table)
 	}
 	return e.tableTarget(ctx, x.table, places[x.table.ID], meta)
 }

@@ -32,7 +32,8 @@ func (s source) createTable(n *pg.CreateStmt) (*CreateTable, error) {
 	if err := s.checkCreate(n); err != nil {
 		return nil, err
 	}
-	t := &CreateTable{at: s.position(), Table: s.name(n.GetRelation()), IfNotExists: n.GetIfNotExists()}
+	t := &CreateTable{at: s.position(), Table: s.name(n.GetRelation()), IfNotExists: n.GetIfNotExists(), Temp: isTemp(n.GetRelation())}
+	t.OnCommit = onCommit(n.GetOncommit())
 	for _, element := range n.GetTableElts() {
 		if c := element.GetConstraint(); c != nil {
 			constraint, err := s.constraintOf(c, "")
@@ -64,8 +65,6 @@ func (s source) createTable(n *pg.CreateStmt) (*CreateTable, error) {
 func (s source) checkCreate(n *pg.CreateStmt) error {
 	r := n.GetRelation()
 	switch {
-	case r.GetRelpersistence() == "t":
-		return s.at(refuseAll("temporary tables"), r.GetLocation())
 	case r.GetRelpersistence() == "u":
 		return s.at(refuseAll("unlogged tables"), r.GetLocation())
 	case n.GetPartbound() != nil:
@@ -77,8 +76,10 @@ func (s source) checkCreate(n *pg.CreateStmt) error {
 		return s.at(refuse("INHERITS"), n.GetInhRelations()[0].GetRangeVar().GetLocation())
 	case n.GetOfTypename() != nil:
 		return s.at(refuse("CREATE TABLE ... OF"), n.GetOfTypename().GetLocation())
-	case n.GetOncommit() > pg.OnCommitAction_ONCOMMIT_NOOP:
-		return s.at(refuse("ON COMMIT"), r.GetLocation())
+	case n.GetOncommit() > pg.OnCommitAction_ONCOMMIT_NOOP && !isTemp(r):
+		return s.at(errorf(CodeInvalidTableDefinition, "ON COMMIT can only be used on temporary tables"), r.GetLocation())
+	case isTemp(r) && len(n.GetOptions()) > 0:
+		return s.at(refuse("WITH of a temporary table"), r.GetLocation())
 	case n.GetTablespacename() != "":
 		return s.at(refuse("TABLESPACE"), r.GetLocation())
 	case n.GetAccessMethod() != "":

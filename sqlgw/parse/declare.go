@@ -130,23 +130,8 @@ func (s source) declaration(node *pg.Node) (Statement, error) {
 		return asStatement(s.comment(n.CommentStmt))
 	case *pg.Node_VacuumStmt:
 		return s.maintain(n.VacuumStmt), nil
-	case *pg.Node_UpdateStmt:
-		return nil, s.immutable("UPDATE")
-	case *pg.Node_DeleteStmt:
-		return nil, s.immutable("DELETE")
-	case *pg.Node_TruncateStmt:
-		return nil, s.immutable("TRUNCATE")
 	}
 	return s.alteration(node)
-}
-
-// immutable refuses what would change rows.
-func (s source) immutable(command string) error {
-	hint := "A table is a log: rows are added. Append a newer row of the same key, and ask for the newest."
-	if command == "TRUNCATE" {
-		hint = "A table is a log: rows are added. DROP TABLE and CREATE TABLE make an empty one."
-	}
-	return s.atStart(refuse(command)).hinted(hint)
 }
 
 // expressionText prints an expression as SQL.

@@ -23,10 +23,12 @@ const (
 	CodeDuplicateAlias    = "42712" // duplicate_alias
 	CodeInvalidReference  = "42P10" // invalid_column_reference
 	CodeInvalidParameter  = "22023" // invalid_parameter_value
-	CodeInvalidText       = "22P02" // invalid_text_representation
-	CodeBadEncoding       = "22021" // character_not_in_repertoire
-	CodeLimit             = "54000" // program_limit_exceeded
-	CodeTooComplex        = "54001" // statement_too_complex
+	// CodeInvalidTableDefinition is invalid_table_definition.
+	CodeInvalidTableDefinition = "42P16"
+	CodeInvalidText            = "22P02" // invalid_text_representation
+	CodeBadEncoding            = "22021" // character_not_in_repertoire
+	CodeLimit                  = "54000" // program_limit_exceeded
+	CodeTooComplex             = "54001" // statement_too_complex
 )
 
 // Error is why a statement isn't run, as PostgreSQL words and codes it where

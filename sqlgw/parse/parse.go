@@ -77,6 +77,9 @@ func (s source) statement(node *pg.Node) (Statement, error) {
 	if st, err := s.declaration(node); st != nil || err != nil {
 		return st, err
 	}
+	if st, err := s.tempStatement(node); st != nil || err != nil {
+		return st, err
+	}
 	switch n := node.GetNode().(type) {
 	case *pg.Node_SelectStmt:
 		return asStatement(s.actingQuery(node))
@@ -116,8 +119,6 @@ func (s source) statement(node *pg.Node) (Statement, error) {
 		return s.named(node)
 	case *pg.Node_ExplainStmt:
 		return asStatement(s.explain(n.ExplainStmt))
-	case *pg.Node_CreateTableAsStmt:
-		return nil, s.atStart(refuse(commandName(s.text) + " AS"))
 	case *pg.Node_LoadStmt, *pg.Node_DoStmt, *pg.Node_CallStmt, *pg.Node_AlterSystemStmt:
 		return nil, s.atStart(forbid(commandName(s.text)))
 	default:

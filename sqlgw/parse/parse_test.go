@@ -117,8 +117,6 @@ func show(st Statement) string {
 			text += fmt.Sprintf(" returning %+v from %+v", s.Returning.Items, s.Returning.Query.Relations())
 		}
 		return text
-	case *Explain:
-		return kind + " of " + show(s.Statement)
 	case *CopyFrom:
 		return fmt.Sprintf("%s %s columns=%q %s", kind, s.Table, s.Columns, showOptions(s.Options))
 	case *CopyTo:
@@ -171,6 +169,12 @@ func show(st Statement) string {
 // showNamed describes the statements about what has a name in the session.
 func showNamed(kind string, st Statement) string {
 	switch s := st.(type) {
+	case *Explain:
+		return kind + " of " + show(s.Statement)
+	case *CreateTempAs:
+		return fmt.Sprintf("%s %s columns=%q %+v: %s", kind, s.Table, s.Columns, s.OnCommit, showQuery(s.Query))
+	case *Change:
+		return fmt.Sprintf("%s %s %s columns=%q: %s", kind, s.Command(), s.Table, s.Columns, showQuery(s.Query))
 	case *Prepare:
 		return fmt.Sprintf("%s %q %v\n  %s", kind, s.Name, s.Types, show(s.Statement))
 	case *Execute:
@@ -384,6 +388,10 @@ func queryIn(st Statement) (*Select, error) {
 		return queryIn(s.Statement)
 	case *Explain:
 		return queryIn(s.Statement)
+	case *Change:
+		return s.Query, nil
+	case *CreateTempAs:
+		return s.Query, nil
 	case *Execute:
 		if s.Args != nil {
 			return s.Args, nil

@@ -3,6 +3,7 @@ package parse
 // Statement is one of the types below that embed or name it: *Select, *Insert,
 // *CopyFrom, *CopyTo, *CreateTable, *DropTable, *CreateSchema, *DropSchema, *ShowTables,
 // *CreateIndex, *AlterTable, *RenameIndex, *RenameSequence, *CreateSequence, *CreateFunction, *Comment, *Drop, *Maintain,
+// *CreateTempAs, *Change, *Truncate,
 // *CreateView, *AlterView, *DropView, *Explain, *Show, *Set, *Reset, *Subscribe; of transactions (transaction.go): *SetTransaction, *Begin, *Commit,
 // *Rollback, *Savepoint, *Release, *RollbackTo; and those that name something of the session
 // (named.go): *Prepare, *Execute, *Deallocate, *Discard, *Declare, *Fetch, *CloseCursor, *Listen, *Unlisten, *Notify; and
@@ -93,6 +94,9 @@ type CreateTable struct {
 	// Journals is the prefix of ON JOURNALS, ending in '/'; "" means that the table gets
 	// journals of its own. With it there may be no columns: then they are those of the journals' lines.
 	Journals string
+	// Temp: it is the session's, and has no journals.
+	Temp     bool
+	OnCommit OnCommit
 }
 
 // DropTable removes tables, and with Cascade the views that read them.

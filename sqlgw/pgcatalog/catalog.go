@@ -71,6 +71,8 @@ type State struct {
 	Tables Tables
 	// Path are the schemas of the search path in order, whether or not they exist.
 	Path []string
+	// Temp is the schema of the session's temporary tables, which is searched before all; "" is that it has none.
+	Temp string
 	PID  uint32
 	// SessionUser is who the session is when it acts as nobody else; "" is that it does so.
 	SessionUser string

@@ -103,6 +103,9 @@ func classRows(_ context.Context, s *snapshot, w *writer) error {
 		switch {
 		case c.table != nil:
 			w.number("relam", oidJournalAM)
+			if s.state.Temp != "" && c.schema == s.state.Temp {
+				w.text("relpersistence", "t")
+			}
 			w.text("relreplident", "d")
 			w.truth("relhasindex", len(c.table.Indexes) > 0)
 			w.number("relchecks", int64(countKind(c.table, catalog.Check)))

@@ -138,6 +138,9 @@ func (s *snapshot) searched() []string {
 		if !slices.Contains(s.path, catalogSchema) {
 			s.path = append([]string{catalogSchema}, s.path...)
 		}
+		if s.state.Temp != "" {
+			s.path = append([]string{s.state.Temp}, s.path...)
+		}
 	}
 	return s.path
 }
