@@ -85,8 +85,9 @@ accept: build ## ten million records by gRPC, HTTP and psql, counted exactly thr
 	$(GO) run ./test/accept
 
 KILLS ?= 200
-chaos: $(TOOLS)/etcd $(TOOLS)/versitygw ## kill brokers KILLS times (200) under load, with other faults, and check that nothing is lost
+chaos: $(TOOLS)/etcd $(TOOLS)/versitygw ## kill brokers KILLS times (200) under load, with other faults, and check that nothing is lost; and gateways under transactions
 	$(GO) test -tags chaos ./test/chaos -run TestChaosLong -count=1 -v -timeout 3h -chaos.kills $(KILLS)
+	$(GO) test ./test/system -run TestTransactionsSurviveKills -count=1 -v -timeout 3h -atomic.kills $(KILLS)
 
 QUERIES ?= 100000
 cuts: ## ask QUERIES queries (100000) while brokers come and go, and check that each reads an exact cut

@@ -114,6 +114,9 @@ func (t *Table) newName(name string) error {
 	if reservedColumns[name] {
 		return &Error{Code: ErrExists, Kind: "column", Name: name, Detail: "every table has a metadata column of this name"}
 	}
+	if t.Transactional && name == metaKey {
+		return errMetaColumn()
+	}
 	for _, c := range t.Columns {
 		if c.Name == name {
 			return &Error{Code: ErrExists, Kind: "column", Name: name}
@@ -316,6 +319,9 @@ func (t *Table) changeable(name string) error {
 	case name == "journals" || name == "partition_by":
 		e.Detail = "which journal rows are in can't be changed"
 		e.Hint = "CREATE TABLE makes another table, and INSERT ... SELECT fills it."
+	case name == "reads" || name == "uuid" || name == "transactional":
+		e.Detail = "what lines are can't be changed"
+		e.Hint = "CREATE TABLE makes another table, and INSERT ... SELECT fills it."
 	default:
 		return nil
 	}
@@ -337,8 +343,6 @@ func copyOption(to *Options, from Options, name string) {
 		to.FlushInterval = from.FlushInterval
 	case "refresh_interval":
 		to.RefreshInterval = from.RefreshInterval
-	case "transactional":
-		to.Transactional = from.Transactional
 	case "stores":
 		to.Stores = from.Stores
 	}

@@ -60,8 +60,10 @@ type (
 		Owned      bool          `json:"owned"`
 		Options    *optionsEntry `json:"options,omitempty"` // of owned tables
 		Messages   string        `json:"messages,omitempty"`
-		Comment    string        `json:"comment,omitempty"`
-		Rows       *formats.Spec `json:"rows,omitempty"` // of tables that aren't lines of JSON
+		// Transactional tables are of messages, too.
+		Transactional bool          `json:"transactional,omitempty"`
+		Comment       string        `json:"comment,omitempty"`
+		Rows          *formats.Spec `json:"rows,omitempty"` // of tables that aren't lines of JSON
 		// Constraints and Indexes are as they were declared.
 		Constraints []Constraint `json:"constraints,omitempty"`
 		Indexes     []Index      `json:"indexes,omitempty"`
@@ -157,7 +159,7 @@ func (t Table) encode() string {
 	e := tableEntry{
 		Format: entryFormat, ID: t.ID, Schema: t.Schema, Name: t.Name, Generation: t.Generation, Version: t.Version,
 		Journals: t.Journals, Owned: t.Owned, Comment: t.Comment, Constraints: t.Constraints, Indexes: t.Indexes,
-		accessEntry: t.Access.entry(), Dropped: t.Dropped, Messages: t.Messages,
+		accessEntry: t.Access.entry(), Dropped: t.Dropped, Messages: t.Messages, Transactional: t.Transactional,
 	}
 	if t.altered() {
 		e.Format = alteredFormat
@@ -195,7 +197,7 @@ func decodeTable(value []byte) (Table, error) {
 	t := Table{
 		ID: e.ID, Schema: e.Schema, Name: e.Name, Generation: e.Generation, Version: e.Version,
 		Journals: e.Journals, Owned: e.Owned, Comment: e.Comment, Constraints: e.Constraints, Indexes: e.Indexes, Columns: make([]Column, 0, len(e.Columns)),
-		Access: e.access(), Dropped: e.Dropped, Messages: e.Messages,
+		Access: e.access(), Dropped: e.Dropped, Messages: e.Messages, Transactional: e.Transactional,
 	}
 	for _, c := range e.Columns {
 		typ, err := c.typ()

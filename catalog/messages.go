@@ -10,6 +10,9 @@ import (
 // defaultUUID is where a line has its UUID, unless the table says otherwise.
 const defaultUUID = "/_meta/uuid"
 
+// metaKey is where the lines of a transactional table have them.
+const metaKey = "_meta"
+
 // Reads is which lines of its journals a table shows. The zero value is every line that fits.
 type Reads string
 
@@ -39,6 +42,8 @@ func setPointer(field *string, value string) error {
 // messages is where lines have their UUIDs; "" if they're no messages.
 func (o Options) messages() string {
 	switch {
+	case o.Transactional:
+		return defaultUUID
 	case o.Reads != ReadsCommitted:
 		return ""
 	case o.UUID == "":
@@ -48,15 +53,25 @@ func (o Options) messages() string {
 	}
 }
 
+func errMetaColumn() *Error {
+	return &Error{Code: ErrReserved, Kind: "column", Name: metaKey, Detail: "a transactional table has UUIDs there"}
+}
+
 // validateMessages checks what is about messages. It is of tables over existing journals too.
-func (o Options) validateMessages() error {
+func (o Options) validateMessages(columns map[string]bool) error {
 	bad := func(name, detail string) error {
 		return &Error{Code: ErrInvalid, Kind: "option", Name: name, Detail: detail}
 	}
 	if o.Reads != "" && o.Reads != ReadsCommitted {
 		return bad("reads", fmt.Sprintf("%q is not one of all, committed", string(o.Reads)))
 	}
-	if o.UUID == "" {
+	if o.Transactional && o.UUID != "" && o.UUID != defaultUUID {
+		return bad("uuid", "a transactional table has UUIDs at "+defaultUUID)
+	}
+	if o.Transactional && columns[metaKey] {
+		return errMetaColumn()
+	}
+	if o.UUID == "" || o.Transactional {
 		return nil
 	}
 	if o.Reads != ReadsCommitted {

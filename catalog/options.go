@@ -37,7 +37,7 @@ type Options struct {
 	FragmentLength  int64                     // bytes, 1 KiB to 16 GiB; 0 is 64 MiB
 	FlushInterval   time.Duration             // at least 1 minute; 0 is 10 minutes
 	RefreshInterval time.Duration             // 1 second to 24 hours; 0 is 1 minute
-	Transactional   bool                      // not supported
+	Transactional   bool                      // a transaction of such tables is committed as one; asks for ReadsCommitted
 	Reads           Reads                     // which lines are shown; zero is all
 	UUID            string                    // JSON pointer to that of a line, of ReadsCommitted; "" is /_meta/uuid
 	Stores          []string                  // URLs of fragment stores; nil is Config.Stores. SQL writes names, which the caller resolves.
@@ -140,8 +140,6 @@ func (o Options) validate(columns map[string]bool) error {
 		return bad("retention", "%v is negative", o.Retention)
 	case d.Retention > 0:
 		return missing("retention", "rows are kept for ever", "Leave it out, or set it to 'forever'.")
-	case d.Transactional:
-		return missing("transactional", "rows are plain lines", "Leave it out, or set it to false.")
 	case d.Journals < 1 || d.Journals > maxJournals:
 		return bad("journals", "%d is not between 1 and %d", o.Journals, maxJournals)
 	case o.PartitionBy != "" && !columns[o.PartitionBy]:

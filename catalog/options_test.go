@@ -73,7 +73,10 @@ func TestSpecsThatAreRefused(t *testing.T) {
 	}{
 		"replication":        {option(func(o *Options) { o.Replication = 3 }), ErrUnsupported, "option", "replication"},
 		"retention":          {option(func(o *Options) { o.Retention = time.Hour }), ErrUnsupported, "option", "retention"},
-		"transactional":      {option(func(o *Options) { o.Transactional = true }), ErrUnsupported, "option", "transactional"},
+		"transactional uuid": {option(func(o *Options) { o.Transactional, o.UUID = true, "/id" }), ErrInvalid, "option", "uuid"},
+		"column of UUIDs": {
+			func(s *TableSpec) { s.Options.Transactional, s.Columns = true, []Column{{Name: "_meta", Type: text}} }, ErrReserved, "column", "_meta",
+		},
 		"reads":              {option(func(o *Options) { o.Reads = "some" }), ErrInvalid, "option", "reads"},
 		"uuid of plain":      {option(func(o *Options) { o.UUID = "/id" }), ErrInvalid, "option", "uuid"},
 		"uuid":               {option(func(o *Options) { o.Reads, o.UUID = ReadsCommitted, "id" }), ErrInvalid, "option", "uuid"},

@@ -54,6 +54,8 @@ type Table struct {
 	Options Options
 	// Messages, of a table that shows what is committed only, is the JSON pointer to the UUID of a line. "" shows all.
 	Messages string
+	// Transactional tables are written by transactions that are committed as one.
+	Transactional bool
 	// Rows is how rows stand in the journals.
 	Rows formats.Spec
 	// format is Rows, opened.
@@ -151,7 +153,7 @@ func (s TableSpec) Validate() error {
 			return err
 		}
 	}
-	if err := s.Options.validateMessages(); err != nil {
+	if err := s.Options.validateMessages(seen); err != nil {
 		return err
 	}
 	if !s.Rows.IsJSON() && s.Options.messages() != "" {
@@ -199,6 +201,7 @@ func (s TableSpec) table(id int64, stores []string) Table {
 		ID: id, Schema: s.Schema, Name: s.Name, Generation: id, Version: id,
 		Columns: make([]Column, 0, len(s.Columns)), Journals: s.OnJournals, Rows: s.Rows,
 		Access: Access{Owner: cmp.Or(s.Owner, SuperuserID)}, Messages: s.Options.messages(),
+		Transactional: s.Options.Transactional,
 	}
 	t.format, _ = s.Rows.Open() // Validate has opened it
 	for i, c := range s.Columns {
@@ -217,7 +220,7 @@ func (s TableSpec) table(id int64, stores []string) Table {
 	if s.OnJournals == "" {
 		t.Owned = true
 		t.Options = s.Options.withDefaults(stores)
-		t.Options.Reads, t.Options.UUID = "", "" // it is in Messages
+		t.Options.Reads, t.Options.UUID, t.Options.Transactional = "", "", false // they're fields of the table
 		t.Journals = escapeName(s.Schema) + "/" + escapeName(s.Name) + "." + strconv.FormatInt(id, 10) + "/"
 	}
 	return t

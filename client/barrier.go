@@ -19,6 +19,8 @@ type Barrier struct {
 	// Header of the answering broker: the route and etcd's revision. It is shared with
 	// other callers, and must not be changed.
 	Header *protocol.Header
+	// Registers of the journal; shared likewise.
+	Registers *protocol.LabelSet
 }
 
 // Barrier returns a journal's write head by a zero-byte append, which doesn't resume
@@ -36,7 +38,7 @@ func (c *Client) barrier(ctx context.Context, journal string) (Barrier, error) {
 	for attempt := 0; ; attempt++ {
 		r, err := c.appendOnce(ctx, params, nil)
 		if err == nil {
-			return Barrier{Head: r.GetCommit().GetEnd(), Header: r.GetHeader()}, nil
+			return Barrier{Head: r.GetCommit().GetEnd(), Header: r.GetHeader(), Registers: r.GetRegisters()}, nil
 		}
 		again := isRepeatable(err) || errors.Is(err, ErrUnknownOutcome) && transient(err)
 		if !again {

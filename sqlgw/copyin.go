@@ -28,8 +28,12 @@ func (s *session) copyFrom(p *parse.CopyFrom) *statement {
 		if target.cols, err = columnIndexes(t, p.Columns); err != nil {
 			return err
 		}
+		open, err := s.appendTo(t)
+		if err != nil {
+			return err
+		}
 		fill, filled := s.defaultsFor(t, target.cols)
-		sink, err := newRowSink(t, journals, filled, s.openAppend)
+		sink, err := newRowSink(t, journals, filled, open)
 		if err != nil {
 			return err
 		}

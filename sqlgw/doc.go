@@ -78,9 +78,14 @@
 // where the lines are that aren't rows at a cut. It is extended when a statement reads beyond it, and never asked for less than the
 // whole. A tail holds the lines of open transactions, or where they are, until they're committed.
 //
+// # Transactional tables
+//
+// Rows for such tables are always staged, and committed by a Coordinator (package atomic): all of a transaction, or nothing. Before a
+// cut is taken of them, what is committed by then is settled, whoever committed it.
+//
 // # Goroutines
 //
-// Run proves fragments, forgets idle heads, and marks what moved: one goroutine each, until its context is done.
+// Run proves fragments, forgets idle heads, marks what moved, and settles transactions: one goroutine each, until its context is done.
 // One group per table that sessions listen to: one goroutine that tells them, one for each journal; begun with the first listener, ended and awaited by the last that leaves.
 // One group per running subscription, which reads its journals; ended with it, or with its cursor.
 //

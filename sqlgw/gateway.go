@@ -79,9 +79,11 @@ type Gateway struct {
 	heads *headCache
 	// commits tells what is committed of tables of messages.
 	commits *commits
-	proofs  *proofs
-	files   fileSource
-	scans   *scanRegistry
+	// atomic commits transactions of transactional tables.
+	atomic *coordinator
+	proofs *proofs
+	files  fileSource
+	scans  *scanRegistry
 	// known and revisions are of journals.
 	known      knownHeads
 	begins     begins
@@ -134,6 +136,10 @@ func New(cfg Config) (*Gateway, error) {
 	g.watches = newTableWatches(g)
 	g.heads = newHeadCache(g.openRange, cfg.HeadCache)
 	g.commits = newCommits(g.openRange, maxIndexes)
+	var err error
+	if g.atomic, err = newCoordinator(&cfg, g.openRange); err != nil {
+		return nil, err
+	}
 	g.revisions.list, g.retentions.list = cfg.Brokers.List, cfg.Brokers.List
 	g.clock = newClockmaster(&cfg, &g.revisions, g.openRange)
 	if err := g.addCatalog(); err != nil {
@@ -153,11 +159,12 @@ func stagingConfig(cfg *Config) staging.Config {
 	}
 }
 
-// Run proves fragments, forgets idle heads and writes the clock journal until ctx is done.
+// Run proves fragments, forgets idle heads, settles transactions and writes the clock journal until ctx is done.
 func (g *Gateway) Run(ctx context.Context) error {
 	t := task.New(ctx, "sqlgw")
 	t.Go("proofs", g.proofs.run)
 	t.Go("clock", func(ctx context.Context) error { return g.clock.run(ctx, g) })
+	t.Go("transactions", g.runCoordinator)
 	t.Go("heads", func(ctx context.Context) error {
 		tick := time.NewTicker(idleHead / 5)
 		defer tick.Stop()

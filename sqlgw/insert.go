@@ -143,8 +143,12 @@ func (s *session) insertSink(ctx context.Context, plan *insertPlan) (*rowSink, e
 	if !sameTable(t, plan.table) {
 		return nil, changedResult()
 	}
+	open, err := s.appendTo(t)
+	if err != nil {
+		return nil, err
+	}
 	fill, cols := s.defaultsFor(t, plan.cols)
-	sink, err := newRowSink(t, journals, cols, s.openAppend)
+	sink, err := newRowSink(t, journals, cols, open)
 	if err != nil {
 		return nil, err
 	}

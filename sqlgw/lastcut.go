@@ -38,7 +38,11 @@ func (s *session) reads(snap *catalog.Snapshot, at cut, created map[string]int64
 
 // writes notes an append that was acknowledged.
 func (s *session) writes(journal string, r *protocol.AppendResponse) {
-	end := r.GetCommit().GetEnd()
+	s.wrote(journal, r.GetCommit().GetEnd())
+}
+
+// wrote notes where an append ended.
+func (s *session) wrote(journal string, end int64) {
 	s.gateway.appended(journal, end)
 	x := &s.sighted
 	if x.wrote == nil {

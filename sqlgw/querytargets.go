@@ -70,6 +70,13 @@ func (q *query) places(ctx context.Context, snap *catalog.Snapshot, added bool, 
 	if err != nil {
 		return nil, err
 	}
+	read := q.sources
+	if added {
+		read = read[1:]
+	}
+	if err := q.session.settle(ctx, snap, tablesOf(read)); err != nil {
+		return nil, err
+	}
 	now, err := q.session.cutFor(ctx, snap, all)
 	if err != nil {
 		return nil, err

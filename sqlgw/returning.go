@@ -203,6 +203,11 @@ func (e *returningExecution) insert(ctx context.Context) error {
 	if err := sink.commit(); err != nil {
 		return err
 	}
+	if len(e.offsets) > 0 {
+		if err := s.commitPlaced(ctx, sink, places); err != nil {
+			return err
+		}
+	}
 	e.added = sink.rows
 	e.putOffsets(places, sink.begins)
 	return nil

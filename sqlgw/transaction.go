@@ -24,6 +24,8 @@ type transaction struct {
 	modes   modes
 	began   time.Time
 	queried bool // a statement ran that reads or writes
+	// transactional: what is staged is for transactional tables.
+	transactional bool
 
 	stage  *staging.Stage // what is to be appended; nil if that is nothing
 	saves  []savepoint

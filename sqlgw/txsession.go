@@ -65,7 +65,11 @@ func (s *session) commit(ctx context.Context) error {
 	}
 	var err error
 	if stage := s.tx.stage; stage != nil && !stage.Empty() {
-		err = appendStage(ctx, stage, s.appendWhole)
+		if s.tx.transactional {
+			_, err = s.commitAtomically(ctx, stage)
+		} else {
+			err = appendStage(ctx, stage, s.appendWhole)
+		}
 	}
 	s.finish(err == nil)
 	return err
