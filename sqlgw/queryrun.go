@@ -232,26 +232,27 @@ func (e *queryExecution) bound(ctx context.Context) func() {
 
 // close ends the query, and lets go of all that it has. It may be called again.
 func (e *queryExecution) close() {
-	e.release()
 	if e.turn != nil {
-		e.query.session.endTurn(e.turn)
+		e.query.session.reading--
 	}
-	e.batch, e.turn = nil, nil
+	t := e.turn
+	e.turn, e.batch = nil, nil
+	e.letGo(t)
 }
 
-// release lets go of what the engine reads, and of its connection.
-func (e *queryExecution) release() {
+// release lets go of what the engine reads, and of its connection. The turn stays.
+func (e *queryExecution) release() { e.letGo(nil) }
+
+// letGo of all but the turn, and of that too if it is given.
+func (e *queryExecution) letGo(t *turn) {
 	g := e.query.session.gateway
 	if e.cancel != nil {
 		e.cancel(context.Canceled)
 	}
-	if e.turn != nil {
-		e.query.session.reading--
-	}
-	if held := (heldByQuery{e.conn, e.tokens, e.staged, e.pins, e.turn}); !held.nothing() {
+	if held := (heldByQuery{e.conn, e.tokens, e.staged, e.pins, t}); !held.nothing() {
 		g.letGo(e.left, func() { held.release(g) })
 	}
-	e.rows, e.conn, e.tokens, e.staged, e.files, e.pins, e.batch, e.turn, e.left = nil, nil, nil, nil, nil, nil, nil, nil, nil
+	e.rows, e.conn, e.tokens, e.staged, e.files, e.pins, e.left = nil, nil, nil, nil, nil, nil, nil
 }
 
 // heldByQuery is what a query lets go of at its end.

@@ -12,8 +12,8 @@ import (
 	"broadsheet.dev/broadsheet/protocol"
 )
 
-// listed is a listing of fragments: offsets at which they begin and end, and when they were stored; 0 is not yet.
-func listed(of ...[3]int64) []*protocol.Fragment {
+// storedAt is a listing of fragments: offsets at which they begin and end, and when they were stored; 0 is not yet.
+func storedAt(of ...[3]int64) []*protocol.Fragment {
 	var out []*protocol.Fragment
 	for _, x := range of {
 		f := &protocol.Fragment{Journal: "a/b", Begin: x[0], End: x[1]}
@@ -33,12 +33,12 @@ func TestKeptFrom(t *testing.T) {
 		from int64
 	}{
 		{nil, 0},
-		{listed([3]int64{0, 10, 150}, [3]int64{10, 20, 0}), 0},
-		{listed([3]int64{0, 10, 50}), 0},
-		{listed([3]int64{0, 10, 50}, [3]int64{10, 20, 0}), 10},
-		{listed([3]int64{0, 10, 50}, [3]int64{10, 20, 60}, [3]int64{35, 50, 0}), 20},
-		{listed([3]int64{0, 10, 50}, [3]int64{10, 20, 60}, [3]int64{15, 50, 0}), 15},
-		{listed([3]int64{0, 10, 50}, [3]int64{0, 20, 0}), 0},
+		{storedAt([3]int64{0, 10, 150}, [3]int64{10, 20, 0}), 0},
+		{storedAt([3]int64{0, 10, 50}), 0},
+		{storedAt([3]int64{0, 10, 50}, [3]int64{10, 20, 0}), 10},
+		{storedAt([3]int64{0, 10, 50}, [3]int64{10, 20, 60}, [3]int64{35, 50, 0}), 20},
+		{storedAt([3]int64{0, 10, 50}, [3]int64{10, 20, 60}, [3]int64{15, 50, 0}), 15},
+		{storedAt([3]int64{0, 10, 50}, [3]int64{0, 20, 0}), 0},
 	} {
 		require.Equal(t, c.from, keptFrom(c.list, now), "%v", c.list)
 	}
@@ -47,7 +47,7 @@ func TestKeptFrom(t *testing.T) {
 // TestReach: a statement lists a journal once, and a transaction reads it from one place on, or fails.
 func TestReach(t *testing.T) {
 	asked := 0
-	brokers := listing{begin: 0, fragments: listed([3]int64{0, 10, 50}, [3]int64{10, 20, 60}, [3]int64{20, 30, 0})}
+	brokers := listing{begin: 0, fragments: storedAt([3]int64{0, 10, 50}, [3]int64{10, 20, 60}, [3]int64{20, 30, 0})}
 	all := func(context.Context, string, int64) (listing, error) {
 		asked++
 		return brokers, nil
@@ -63,7 +63,7 @@ func TestReach(t *testing.T) {
 	require.EqualValues(t, 10, l.begin)
 	require.Len(t, l.fragments, 2)
 
-	brokers = listing{begin: 10, fragments: listed([3]int64{10, 20, 50}, [3]int64{20, 30, 70}, [3]int64{30, 40, 0})}
+	brokers = listing{begin: 10, fragments: storedAt([3]int64{10, 20, 50}, [3]int64{20, 30, 70}, [3]int64{30, 40, 0})}
 	again, err := first.list(t.Context(), "a/b", 30)
 	require.NoError(t, err)
 	require.Equal(t, l, again)

@@ -159,7 +159,7 @@ func readsTemps(sources []source) bool {
 func (e *queryExecution) tempTarget(t catalog.Table) (parse.Target, error) {
 	now, ok := e.query.session.tempByID(t.ID)
 	if !ok {
-		return parse.Target{}, errChangedTable(t)
+		return parse.Target{}, changedResult()
 	}
 	cols := t.RowSchema().Columns
 	count := int64(0)
