@@ -1,12 +1,11 @@
 package sqlgw
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"math"
 	"sync"
 	"time"
 
@@ -19,6 +18,8 @@ import (
 // told which, as brokers go over nothing that may be with others. And a broker may list what was removed since: but
 // statements never go back behind a begin. It is safe for concurrent use.
 type begins struct {
+	patience time.Duration // with brokers that don't know of one; 0 is beginPatience
+
 	mu    sync.Mutex
 	known map[string]knownBegin
 }
@@ -74,83 +75,83 @@ func (b *begins) kept(journal string, keep time.Duration, from int64) int64 {
 // relistPause is how long a listing that lacks the begin of its journal is let be, before the next is asked for.
 const relistPause = 50 * time.Millisecond
 
+// beginPatience is how long brokers may not know where a journal begins: much longer than it takes them to list its stores, or to
+// store what a broker had that has left.
+const beginPatience = 10 * time.Second
+
+// errNotTold is of a journal whose begin brokers don't know within that time.
+var errNotTold = errors.New("not known yet")
+
 // fragments lists those of a journal, from where it begins: a list without any is of a journal that has
-// nothing below the head.
+// nothing below the head. While brokers don't know whether something below is with one of them that hasn't stored it, it
+// waits; it is an error then, as no row may be missing without a word.
 func (g *Gateway) fragments(ctx context.Context, journal string, head int64) (listing, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, cmp.Or(g.begins.patience, beginPatience), errNotTold)
+	defer cancel()
+	l, err := g.listFromBegin(ctx, journal, head)
+	if errors.Is(err, errNotTold) {
+		return listing{}, hinted(sqlError("57P03", "where journal %s begins is not known: a broker that is away may have what is missing below offset %d",
+			journal, l.begin), "Ask again once all brokers of the journal are there.")
+	}
+	return l, err
+}
+
+// listFromBegin lists fragments until brokers say that nothing is below the first. If that isn't known in time the listing is what it was last.
+func (g *Gateway) listFromBegin(ctx context.Context, journal string, head int64) (listing, error) {
 	for {
 		list, err := g.cfg.Brokers.Fragments(ctx, journal)
 		if err != nil {
 			return listing{}, fmt.Errorf("fragments of journal %s: %w", journal, err)
 		}
-		begin := head
+		l := listing{begin: head, fragments: list}
 		if len(list) > 0 {
-			begin = list[0].GetBegin()
+			l.begin = list[0].GetBegin()
 		}
 		known := g.begins.of(journal)
-		if begin == known.begin {
-			return listing{begin: begin, fragments: list}, nil
+		if l.begin == known.begin {
+			return l, nil
 		}
 		created, err := g.revisions.fresh(ctx, []string{journal})
 		if err != nil {
 			return listing{}, err
 		}
-		if begin < known.begin && created[journal] == known.revision {
-			return listing{fragments: list}.from(known.begin), nil
+		if l.begin < known.begin && created[journal] == known.revision {
+			return l.from(known.begin), nil
 		}
-		proved, err := g.provesBegin(ctx, journal, begin, len(list) == 0)
+		proved, err := g.provesBegin(ctx, journal, l)
 		if err != nil {
-			return listing{}, err
+			return l, err
 		}
 		if proved {
-			g.begins.learn(journal, knownBegin{begin: begin, revision: created[journal]})
-			return listing{begin: begin, fragments: list}, nil
+			g.begins.learn(journal, knownBegin{begin: l.begin, revision: created[journal]})
+			return l, nil
 		}
 		pause := time.NewTimer(relistPause)
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
-			return listing{}, context.Cause(ctx)
+			return l, context.Cause(ctx)
 		}
 	}
 }
 
 // provesBegin tells whether a listing has the begin of a journal.
-func (g *Gateway) provesBegin(ctx context.Context, journal string, begin int64, empty bool) (bool, error) {
-	if begin == 0 {
+func (g *Gateway) provesBegin(ctx context.Context, journal string, l listing) (bool, error) {
+	if l.begin == 0 {
 		return true, nil
 	}
-	first, err := g.firstOffset(ctx, journal, !empty)
-	switch {
-	case errors.Is(err, errNotTold) && !empty:
-		// The stores were listed meanwhile: if what is below is anywhere, they would have it as a rule.
-		again, err := g.cfg.Brokers.Fragments(ctx, journal)
-		if err != nil || len(again) == 0 || again[0].GetBegin() != begin {
-			return false, err
-		}
-		g.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "brokers don't know what became of the begin of a journal: it is taken to be removed",
-			slog.String("journal", journal), slog.Int64("begin", begin))
-		return true, nil
-	case err != nil:
+	first, err := g.firstOffset(ctx, journal, l)
+	if err != nil {
 		return false, fmt.Errorf("begin of journal %s: %w", journal, err)
-	default:
-		return first >= begin, nil
 	}
+	return first >= l.begin, nil
 }
 
-// beginPatience is how long brokers may not know where a journal begins: longer than it takes them to list its stores.
-const beginPatience = 3 * time.Second
-
-// errNotTold is of a journal whose begin brokers don't know within that time: something below it may be with a broker
-// that hasn't stored it, or was removed though an epoch that it is of is still listed.
-var errNotTold = errors.New("not known yet")
-
-// firstOffset is the first of a journal's that can be read. It waits while brokers don't know, unless that is not asked
-// for: for beginPatience, then the error is errNotTold. Of a journal without content it is as large as can be.
-func (g *Gateway) firstOffset(ctx context.Context, journal string, block bool) (int64, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, beginPatience, errNotTold)
-	defer cancel()
-	r := g.cfg.Brokers.NewReader(ctx, &protocol.ReadRequest{Journal: journal, Block: block, MetadataOnly: true})
+// firstOffset is the first of a journal's that can be read. It waits while brokers don't know, if anything is listed. Of a
+// journal without content it is the head that the broker knows: one that has just got the journal may know none yet.
+func (g *Gateway) firstOffset(ctx context.Context, journal string, l listing) (int64, error) {
+	r := g.cfg.Brokers.NewReader(ctx, &protocol.ReadRequest{Journal: journal, Block: len(l.fragments) > 0, MetadataOnly: true})
 	_, err := r.Read(make([]byte, 1))
 	_ = r.Close() // It has ended.
 	if jump, ok := errors.AsType[*client.OffsetJumpError](err); ok {
@@ -160,7 +161,7 @@ func (g *Gateway) firstOffset(ctx context.Context, journal string, block bool) (
 	case errors.Is(err, io.EOF):
 		return r.Offset(), nil
 	case errors.Is(err, protocol.Status_OFFSET_NOT_YET_AVAILABLE.Err()):
-		return math.MaxInt64, nil
+		return r.Head(), nil
 	default:
 		return 0, err
 	}
