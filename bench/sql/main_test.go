@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,7 +13,7 @@ import (
 // TestQuick: everything can be measured.
 func TestQuick(t *testing.T) {
 	testenv.Program(t, "initdb")
-	o := options{postgres: filepath.Dir(testenv.Program(t, "postgres")), what: "select1,connect,copy,scan,wire,visible,idle,dashboard"}
+	o := options{postgres: filepath.Dir(testenv.Program(t, "postgres")), what: strings.Join(whats(), ",")}
 	o.shorten()
 	require.NoError(t, run(t.Context(), &o))
 }

@@ -100,49 +100,36 @@ func (b *bench) connect(ctx context.Context) error {
 // idleMemory is what connections hold that have asked something once.
 func (b *bench) idleMemory(ctx context.Context) error {
 	b.Section("Memory of an idle connection, KiB", "broadsheet", "PostgreSQL", "of PostgreSQL")
-	n := min(b.idle, 90) // as many as PostgreSQL takes by default
-	if err := b.compare(fmt.Sprintf("%d connections", n), func(p peer) (float64, error) { return p.idle(ctx, n) }); err != nil {
-		return err
+	var kib [2]float64
+	for i, p := range b.peers {
+		var err error
+		if kib[i], err = p.idle(ctx, b.idle); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
 	}
-	v, err := b.peers[0].idle(ctx, b.idle)
-	if err != nil {
-		return err
-	}
-	b.Add(fmt.Sprintf("%d connections", b.idle), v, 0, 0)
+	b.Add(fmt.Sprintf("%d connections", b.idle), kib[0], kib[1], kib[0]/kib[1])
 	return nil
 }
 
-// idle is what each of n connections adds, in KiB. A round before has the process grow to what it needs for so many.
-func (p peer) idle(ctx context.Context, n int) (float64, error) {
-	added := 0.0
-	for range 2 {
-		before, err := memory(p.pids())
+// idle is what each of n connections adds, in KiB, to processes that had few until now: what they have once grown to, they
+// keep.
+func (p peer) idle(ctx context.Context, n int) (added float64, err error) {
+	before, err := memory(p.pids())
+	if err != nil {
+		return 0, err
+	}
+	for range n {
+		conn, err := pgx.Connect(ctx, p.url)
 		if err != nil {
 			return 0, err
 		}
-		conns := make([]*pgx.Conn, 0, n)
-		for range n {
-			conn, err := pgx.Connect(ctx, p.url)
-			if err != nil {
-				return 0, err
-			}
-			conns = append(conns, conn)
-			if _, err := conn.Exec(ctx, "SELECT 1"); err != nil {
-				return 0, err
-			}
-		}
-		after, err := memory(p.pids())
-		if err != nil {
+		defer func() { _ = conn.Close(ctx) }()
+		if _, err := conn.Exec(ctx, "SELECT 1"); err != nil {
 			return 0, err
-		}
-		added = max(added, (after-before)/float64(n))
-		for _, conn := range conns {
-			if err := conn.Close(ctx); err != nil {
-				return 0, err
-			}
 		}
 	}
-	return added, nil
+	after, err := memory(p.pids())
+	return (after - before) / float64(n), err
 }
 
 // memory of processes in KiB: shared pages count once.
