@@ -115,7 +115,7 @@ func (b *bench) subscribed(ctx context.Context, write func(int64) error) error {
 		}
 	}
 	cancel()
-	<-ended
+	<-ended //nolint:errcheck // it was canceled
 	slices.Sort(took)
 	b.Add("append, then SUBSCRIBE", figures.Percentile(took, 0.5), figures.Percentile(took, 0.99))
 	return nil

@@ -113,7 +113,7 @@ func (b *bench) idleMemory(ctx context.Context) error {
 
 // idle is what each of n connections adds, in KiB, to processes that had few until now: what they have once grown to, they
 // keep.
-func (p peer) idle(ctx context.Context, n int) (added float64, err error) {
+func (p peer) idle(ctx context.Context, n int) (float64, error) {
 	before, err := memory(p.pids())
 	if err != nil {
 		return 0, err
