@@ -21,7 +21,7 @@ func acceptedStatements() []string {
 		"select_stmt", "insert_stmt", "copy_stmt", "create_stmt", "drop_stmt", "create_schema_stmt", "view_stmt", "alter_table_stmt", "rename_stmt",
 		"alter_owner_stmt", "alter_object_schema_stmt", "comment_stmt",
 		"variable_show_stmt", "variable_set_stmt", "create_role_stmt", "alter_role_stmt", "drop_role_stmt", "grant_role_stmt", "grant_stmt",
-		"transaction_stmt", "prepare_stmt", "execute_stmt", "deallocate_stmt", "discard_stmt", "declare_cursor_stmt", "fetch_stmt", "close_portal_stmt",
+		"transaction_stmt", "constraints_set_stmt", "prepare_stmt", "execute_stmt", "deallocate_stmt", "discard_stmt", "declare_cursor_stmt", "fetch_stmt", "close_portal_stmt",
 		"listen_stmt", "unlisten_stmt", "notify_stmt",
 		// What is stored as it was declared, or does nothing.
 		"index_stmt", "create_seq_stmt", "alter_seq_stmt", "create_function_stmt", "vacuum_stmt", "truncate_stmt", "update_stmt", "delete_stmt", "merge_stmt",
@@ -121,6 +121,10 @@ func TestEveryFunctionOfDuckDB(t *testing.T) {
 		if lookupFunction(name) != nil {
 			continue
 		}
+		codes := []string{CodeUndefinedFunction}
+		if actForms(name) != nil {
+			codes = append(codes, CodeInvalidText) // the gateway calls it, and not with 'x'
+		}
 		quoted := `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 		for _, schema := range []string{"", "pg_catalog.", "main.", "system.main."} {
 			for _, args := range []string{"", "'x'", "1, 2", "a, a, a"} {
@@ -132,7 +136,7 @@ func TestEveryFunctionOfDuckDB(t *testing.T) {
 					if err == nil {
 						_, err = q.SQL(bindTo(q, nil))
 					}
-					requireRefused(t, err, sql, CodeUndefinedFunction)
+					requireRefused(t, err, sql, codes...)
 					refused++
 				}
 			}
@@ -141,16 +145,19 @@ func TestEveryFunctionOfDuckDB(t *testing.T) {
 	require.Greater(t, refused, 10_000)
 }
 
-// printedFunctions are what printing writes beside the functions of the list: what stands for an operator, a clause or a type.
+// printedFunctions are what printing writes beside the functions of the list: what stands for an operator, a clause or a type, and what
+// DuckDB's parser makes of ARRAY, ROW and GREATEST.
 func printedFunctions() map[string]bool {
 	out := map[string]bool{}
 	for _, f := range functionList {
 		out[f.duck] = true
 	}
 	for _, name := range strings.Fields(`
-		abs array_to_string cbrt date_part error from_base64 from_hex hex json_extract json_extract_string least left len list_concat lower now
+		abs array_to_string cbrt date_part error from_base64 from_hex greatest hex json_extract json_extract_string least left len list_append list_concat list_prepend list_value lower now
 		like_escape ilike_escape not_like_escape not_ilike_escape nullif quantile_cont quantile_disc
-		regexp_matches rtrim sqrt starts_with to_base64 today trunc xor bs_any bs_bytea bs_divisor bs_jsonb bs_jsonb_text bs_jsonb_value bs_text scan`) {
+		regexp_matches row rtrim sqrt starts_with to_base64 today trunc xor bs_any bs_bytea bs_divisor bs_json_keys bs_json_path bs_jsonb
+		bs_jsonb_concat bs_jsonb_contains bs_jsonb_exist bs_jsonb_remove bs_jsonb_remove_at bs_jsonb_remove_path bs_jsonb_text bs_jsonb_value
+		bs_micros bs_regexp_substr bs_text bs_whole scan`) {
 		out[name] = true
 	}
 	return out
@@ -208,7 +215,8 @@ func (r *reached) check(t *testing.T, text string) {
 		require.True(t, strings.HasPrefix(name, "bs_with_"), "relation %s in %s", name, text)
 	}
 	for _, kind := range []string{"PIVOT", "SHOW_REF", "COLUMN_DATA", "DELIM_GET", "LAMBDA", "POSITIONAL_REFERENCE"} {
-		require.False(t, r.kinds[kind], "%s in %s", kind, text)
+		own := kind == "POSITIONAL_REFERENCE" && strings.Contains(text, "ARRAY(") // DuckDB's parser makes a query of its own of it
+		require.False(t, r.kinds[kind] && !own, "%s in %s", kind, text)
 	}
 }
 

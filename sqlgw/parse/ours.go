@@ -304,13 +304,12 @@ func (o *ourParser) createOnJournals() (Statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	last, format := i+2, ""
-	if o.word(last+1) == "format" {
-		switch format = o.word(last + 2); format {
-		case "json", "csv", "raw", "protobuf":
-		default:
-			return nil, o.atToken(refuse("FORMAT "+strings.ToUpper(o.raw(last+2))), last+1)
-		}
+	format, err := o.journalsFormat(i + 3)
+	if err != nil {
+		return nil, err
+	}
+	last := i + 2
+	if format != nil {
 		last += 2
 	}
 	inferred := !o.hasColumns()
@@ -337,14 +336,27 @@ func (o *ourParser) createOnJournals() (Statement, error) {
 		return nil, o.atToken(err, i+2)
 	}
 	table.Journals = prefix
-	if format == "" {
+	if format == nil {
 		return table, nil
 	}
 	if slices.ContainsFunc(table.Options, func(x Option) bool { return x.Name == "format" }) {
 		return nil, o.atToken(errorf(CodeSyntax, "option \"format\" specified more than once"), i+3)
 	}
-	table.Options = append(table.Options, Option{Name: "format", Value: format, Position: table.Position()})
+	table.Options = append(table.Options, *format)
 	return table, nil
+}
+
+// journalsFormat is FORMAT name at token i, nil if something else is there.
+func (o *ourParser) journalsFormat(i int) (*Option, error) {
+	if o.word(i) != "format" {
+		return nil, nil
+	}
+	format := o.word(i + 1)
+	switch format {
+	case "json", "csv", "raw", "protobuf":
+		return &Option{Name: "format", Value: format, Position: o.atToken(&Error{}, i).Position}, nil
+	}
+	return nil, o.atToken(refuse("FORMAT "+strings.ToUpper(o.raw(i+1))), i)
 }
 
 // checkPrefix wants a folder of journals. Whether its names are valid is the broker's to say.
