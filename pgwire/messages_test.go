@@ -23,7 +23,7 @@ func TestEveryMessageIsInAScenario(t *testing.T) {
 			have[first] = true
 		}
 	}
-	for _, message := range strings.Fields(`
+	for message := range strings.FieldsSeq(`
 		Startup SSLRequest GSSENCRequest Query Parse Bind Describe Execute Close Flush Sync CopyData CopyDone CopyFail FunctionCall Terminate
 		AuthenticationOk BackendKeyData BindComplete CloseComplete CommandComplete CopyInResponse CopyOutResponse DataRow EmptyQueryResponse
 		ErrorResponse NegotiateProtocolVersion NoData NoticeResponse NotificationResponse ParameterDescription ParameterStatus ParseComplete

@@ -6,6 +6,11 @@ import (
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 )
 
+// may tells whether permit lets the session do something.
+func (s *session) may(snap *catalog.Snapshot, t catalog.Table, p catalog.Privilege, n parse.Name) bool {
+	return s.permit(snap, t, p, n) == nil
+}
+
 // permit tells whether the session may do something with a table that a statement names.
 func (s *session) permit(snap *catalog.Snapshot, t catalog.Table, p catalog.Privilege, n parse.Name) error {
 	a := s.actor(snap)

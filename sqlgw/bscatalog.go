@@ -33,7 +33,7 @@ func brokerViews() []*systemView {
 // readable are the tables that the session may read.
 func (v viewState) readable() []catalog.Table {
 	return slices.DeleteFunc(slices.Clone(v.snap.Tables()), func(t catalog.Table) bool {
-		return v.session.permit(v.snap, t, catalog.Select, parse.Name{Schema: t.Schema, Name: t.Name}) != nil
+		return !v.session.may(v.snap, t, catalog.Select, parse.Name{Schema: t.Schema, Name: t.Name})
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -15,10 +16,10 @@ import (
 )
 
 // stubborn is a gateway whose relation doesn't look whether its reading was ended, until release is closed.
-func stubborn(t *testing.T) (g *Gateway, reading <-chan struct{}, release chan struct{}) {
+func stubborn(t *testing.T) (*Gateway, <-chan struct{}, chan struct{}) {
 	t.Helper()
 	begun, release := make(chan struct{}, 8), make(chan struct{})
-	g = engineGateway(t, 8, func(_ context.Context, add func(*columnar.Batch) error) error {
+	g := engineGateway(t, 8, func(_ context.Context, add func(*columnar.Batch) error) error {
 		begun <- struct{}{}
 		<-release
 		return add(numbers(1))
@@ -29,10 +30,9 @@ func stubborn(t *testing.T) (g *Gateway, reading <-chan struct{}, release chan s
 
 var errDeadline = errors.New("the deadline")
 
-// ask begins a query that goes on when it is ended, and returns when its session has given it up.
-func (s *session) askStubborn(t *testing.T, reading <-chan struct{}) {
-	t.Helper()
-	ctx, cancel := context.WithCancelCause(t.Context())
+// askStubborn begins a query that goes on when errDeadline ends it, and returns its error when its session has given it up.
+func (s *session) askStubborn(ctx context.Context, reading <-chan struct{}) error {
+	ctx, cancel := context.WithCancelCause(ctx)
 	failed := make(chan error, 1)
 	go func() {
 		e, err := s.testQuery(ctx, "SELECT count(*) FROM test.source")
@@ -43,14 +43,14 @@ func (s *session) askStubborn(t *testing.T, reading <-chan struct{}) {
 	}()
 	<-reading
 	cancel(errDeadline)
-	require.ErrorIs(t, <-failed, errDeadline)
+	return <-failed
 }
 
 // TestCallThatGoesOn: a session is told at once, goes on with others, and what the call has is let go of when it returns.
 func TestCallThatGoesOn(t *testing.T) {
 	g, reading, release := stubborn(t)
 	s := g.testSession()
-	s.askStubborn(t, reading)
+	require.ErrorIs(t, s.askStubborn(t.Context(), reading), errDeadline)
 	require.Equal(t, int64(1), g.left.now.Load())
 	require.Equal(t, int64(1), g.open.Load(), "the connection is the call's")
 	require.Len(t, g.scans.scans, 1, "and so is the scan")
@@ -77,7 +77,7 @@ func TestCallThatGoesOnForTooLong(t *testing.T) {
 		g.left.grace = time.Millisecond
 		fatal := make(chan error, 1)
 		g.cfg.Fatal = func(err error) { fatal <- err }
-		g.testSession().askStubborn(t, reading)
+		require.ErrorIs(t, g.testSession().askStubborn(t.Context(), reading), errDeadline)
 		require.ErrorContains(t, <-fatal, "a statement goes on 1ms after it was ended")
 		close(release)
 		require.Eventually(t, func() bool { return g.open.Load() == 0 }, time.Minute, time.Millisecond)
@@ -88,7 +88,7 @@ func TestCallThatGoesOnForTooLong(t *testing.T) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			g.testSession().askStubborn(t, reading)
+			assert.ErrorIs(t, g.testSession().askStubborn(t.Context(), reading), errDeadline)
 		}()
 		require.Eventually(t, func() bool { return g.left.now.Load() == maxLeft+1 }, time.Minute, time.Millisecond)
 		select {

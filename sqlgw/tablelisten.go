@@ -20,7 +20,7 @@ func (s *session) listensTo(ctx context.Context, w pgwire.ResultWriter, channel 
 	if !ok {
 		return nil, nil
 	}
-	if s.permit(snap, t, catalog.Select, n) != nil {
+	if !s.may(snap, t, catalog.Select, n) {
 		s.warn(w, "01000", "permission denied for table "+t.Name+": channel \""+channel+"\" doesn't tell of its appends")
 		return nil, nil
 	}

@@ -136,9 +136,6 @@ func (t *tableWatch) listeners() []*tableEar {
 func (t *tableWatch) follow(ctx context.Context, journal string, head int64) error {
 	for patience := watchRetry; ; {
 		next, err := t.watches.gateway.awaitAppend(ctx, journal, head)
-		if ctx.Err() != nil {
-			return nil
-		}
 		pause := watchPause
 		switch {
 		case err != nil: // a broker is away, the journal moves, or is gone with its table

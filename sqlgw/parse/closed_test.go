@@ -129,14 +129,14 @@ func TestEveryFunctionOfDuckDB(t *testing.T) {
 		for _, schema := range []string{"", "pg_catalog.", "main.", "system.main."} {
 			for _, args := range []string{"", "'x'", "1, 2", "a, a, a"} {
 				for _, text := range []string{"select %s from t", "select x.* from t, lateral %s as x", "select 1 from t order by %s", "select sum(a) over (order by %s) from t"} {
-					sql := fmt.Sprintf(text, schema+quoted+"("+args+")")
-					pieces, err := Split(sql)
+					call := fmt.Sprintf(text, schema+quoted+"("+args+")")
+					pieces, err := Split(call)
 					require.NoError(t, err)
 					q, err := queryOfPiece(pieces[0])
 					if err == nil {
 						_, err = q.SQL(bindTo(q, nil))
 					}
-					requireRefused(t, err, sql, codes...)
+					requireRefused(t, err, call, codes...)
 					refused++
 				}
 			}
@@ -152,7 +152,7 @@ func printedFunctions() map[string]bool {
 	for _, f := range functionList {
 		out[f.duck] = true
 	}
-	for _, name := range strings.Fields(`
+	for name := range strings.FieldsSeq(`
 		abs array_to_string cbrt date_part error from_base64 from_hex greatest hex json_extract json_extract_string least left len list_append list_concat list_prepend list_value lower now
 		like_escape ilike_escape not_like_escape not_ilike_escape nullif quantile_cont quantile_disc
 		regexp_matches row rtrim sqrt starts_with to_base64 today trunc xor bs_any bs_bytea bs_divisor bs_json_keys bs_json_path bs_jsonb

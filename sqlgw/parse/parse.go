@@ -98,20 +98,9 @@ func (s source) statement(node *pg.Node) (Statement, error) {
 	case *pg.Node_VariableSetStmt:
 		return s.set(n.VariableSetStmt)
 	case *pg.Node_ConstraintsSetStmt:
-		if len(n.ConstraintsSetStmt.GetConstraints()) > 0 {
-			return nil, s.atStart(refuse("SET CONSTRAINTS of names"))
-		}
-		return &SetConstraints{at: s.position()}, nil
-	case *pg.Node_CreateRoleStmt:
-		return asStatement(s.createRole(n.CreateRoleStmt))
-	case *pg.Node_AlterRoleStmt:
-		return s.alterRole(n.AlterRoleStmt)
-	case *pg.Node_DropRoleStmt:
-		return &DropRole{at: s.position(), Roles: s.roleNames(n.DropRoleStmt.GetRoles()), IfExists: n.DropRoleStmt.GetMissingOk()}, nil
-	case *pg.Node_GrantRoleStmt:
-		return asStatement(s.grantRole(n.GrantRoleStmt))
-	case *pg.Node_GrantStmt:
-		return asStatement(s.grant(n.GrantStmt))
+		return asStatement(s.setConstraints(n.ConstraintsSetStmt))
+	case *pg.Node_CreateRoleStmt, *pg.Node_AlterRoleStmt, *pg.Node_DropRoleStmt, *pg.Node_GrantRoleStmt, *pg.Node_GrantStmt:
+		return s.roleStatement(node)
 	case *pg.Node_TransactionStmt:
 		return s.transaction(n.TransactionStmt)
 	case *pg.Node_PrepareStmt, *pg.Node_ExecuteStmt, *pg.Node_DeallocateStmt, *pg.Node_DiscardStmt, *pg.Node_DeclareCursorStmt,

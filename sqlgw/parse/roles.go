@@ -84,6 +84,22 @@ func (s source) roleNames(nodes []*pg.Node) []RoleName {
 	return out
 }
 
+// roleStatement converts the statements about roles and their privileges.
+func (s source) roleStatement(node *pg.Node) (Statement, error) {
+	switch n := node.GetNode().(type) {
+	case *pg.Node_CreateRoleStmt:
+		return asStatement(s.createRole(n.CreateRoleStmt))
+	case *pg.Node_AlterRoleStmt:
+		return s.alterRole(n.AlterRoleStmt)
+	case *pg.Node_DropRoleStmt:
+		return &DropRole{at: s.position(), Roles: s.roleNames(n.DropRoleStmt.GetRoles()), IfExists: n.DropRoleStmt.GetMissingOk()}, nil
+	case *pg.Node_GrantRoleStmt:
+		return asStatement(s.grantRole(n.GrantRoleStmt))
+	default:
+		return asStatement(s.grant(node.GetGrantStmt()))
+	}
+}
+
 func (s source) createRole(n *pg.CreateRoleStmt) (*CreateRole, error) {
 	st := &CreateRole{at: s.position(), Name: n.GetRole()}
 	if n.GetStmtType() == pg.RoleStmtType_ROLESTMT_USER {

@@ -35,9 +35,9 @@ func (p Piece) source() source {
 	return source{text: p.Text, chars: p.chars, travels: p.travels, keep: p.Keep}
 }
 
-// Memory is about how many bytes parsing takes while it lasts, and the statement afterwards. A name, a number and a comma are a token
+// Memory is about how many bytes parsing takes while it lasts, and, second, the statement afterwards. A name, a number and a comma are a token
 // each; what was measured for dense texts is twice a node of the grammar's in C, and one in Go.
-func (p Piece) Memory() (during, after int64) {
+func (p Piece) Memory() (int64, int64) {
 	const (
 		perTokenDuring, perTokenAfter = 450, 350
 		perByte                       = 3

@@ -118,3 +118,10 @@ func choiceOf(value *pg.A_Const) Choice {
 
 // SetConstraints is SET CONSTRAINTS ALL: none is checked, now or later.
 type SetConstraints struct{ at }
+
+func (s source) setConstraints(n *pg.ConstraintsSetStmt) (*SetConstraints, error) {
+	if len(n.GetConstraints()) > 0 {
+		return nil, s.atStart(refuse("SET CONSTRAINTS of names"))
+	}
+	return &SetConstraints{at: s.position()}, nil
+}
