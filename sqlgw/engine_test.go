@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -85,11 +84,8 @@ func TestCallThatGoesOnForTooLong(t *testing.T) {
 	t.Run("many", func(t *testing.T) {
 		g, reading, release := stubborn(t)
 		g.left.now.Store(maxLeft)
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			assert.ErrorIs(t, g.testSession().askStubborn(t.Context(), reading), errDeadline)
-		}()
+		ended := make(chan error, 1)
+		go func() { ended <- g.testSession().askStubborn(t.Context(), reading) }()
 		require.Eventually(t, func() bool { return g.left.now.Load() == maxLeft+1 }, time.Minute, time.Millisecond)
 		select {
 		case <-ended:
@@ -97,7 +93,7 @@ func TestCallThatGoesOnForTooLong(t *testing.T) {
 		default:
 		}
 		close(release)
-		<-ended
+		require.ErrorIs(t, <-ended, errDeadline)
 		require.Eventually(t, func() bool { return g.open.Load() == 0 }, time.Minute, time.Millisecond)
 		require.False(t, g.broken.Load())
 	})

@@ -54,7 +54,7 @@ func startThreads(ctx context.Context, n int) error {
 		g.Go("thread", func(context.Context) error {
 			var one [1]byte
 			for {
-				if _, err := unix.Read(fd, one[:]); err != unix.EINTR { //nolint:errorlint // it is an Errno
+				if _, err := unix.Read(fd, one[:]); err != unix.EINTR {
 					return err
 				}
 			}

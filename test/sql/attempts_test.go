@@ -270,8 +270,7 @@ func TestOthersAreNotReached(t *testing.T) {
 		"SELECT * FROM pg_settings", "SELECT * FROM pg_prepared_statements", "SELECT * FROM pg_cursors", "SELECT * FROM pg_authid", "SELECT * FROM pg_shadow",
 	} {
 		r, err := bob.PgConn().Exec(t.Context(), sql).ReadAll()
-		var e *pgconn.PgError
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 			require.Contains(t, []string{"42501", "42P01"}, e.Code, sql)
 			continue
 		}

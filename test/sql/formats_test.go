@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -109,7 +110,7 @@ func TestCSVTable(t *testing.T) {
 	appendTorn(content.Bytes(), add)
 	exec(t, conn, `CREATE TABLE visits (id INT NOT NULL, name TEXT, at TIMESTAMP) ON JOURNALS 'csv/visits/' FORMAT CSV WITH (delimiter = ';', null = 'nil', header)`)
 	t.Cleanup(func() { _, _ = conn.Exec(context.Background(), "DROP TABLE visits CASCADE") })
-	count := fmt.Sprint(len(everyCodec()) * n)
+	count := strconv.Itoa(len(everyCodec()) * n)
 	require.Equal(t, []string{count + "|n;199|2024-02-29 12:00:00"}, rows(t, conn, "SELECT count(*), max(name) FILTER (WHERE id = 199), max(at) FROM visits"))
 	require.Equal(t, []string{
 		`column "at": invalid input syntax for type timestamp: ""`, `column "id": invalid input syntax for type integer: ""`, "unterminated CSV quoted field",
@@ -192,8 +193,8 @@ func TestRawTable(t *testing.T) {
 	exec(t, conn, "CREATE TABLE bytes (line BYTEA) ON JOURNALS 'raw/logs/' WITH (format = 'raw')")
 	t.Cleanup(func() { _, _ = conn.Exec(context.Background(), "DROP TABLE lines, bytes") })
 	codecs := len(everyCodec())
-	require.Equal(t, []string{fmt.Sprint(53 * codecs)}, rows(t, conn, "SELECT count(*) FROM lines"))
-	require.Equal(t, []string{fmt.Sprint(54 * codecs)}, rows(t, conn, "SELECT count(*) FROM bytes"))
+	require.Equal(t, []string{strconv.Itoa(53 * codecs)}, rows(t, conn, "SELECT count(*) FROM lines"))
+	require.Equal(t, []string{strconv.Itoa(54 * codecs)}, rows(t, conn, "SELECT count(*) FROM bytes"))
 	require.Equal(t, []string{"7"}, rows(t, conn, "SELECT DISTINCT _offset FROM lines WHERE line = ''"))
 	require.Equal(t, []string{`column "line": invalid byte sequence for encoding "UTF8": 0xff`}, rejectsAre(t, conn, "lines", codecs))
 	require.Equal(t, []string{`\xfffe`}, rows(t, conn, "SELECT DISTINCT line FROM bytes WHERE _offset = 22"))
@@ -267,14 +268,14 @@ func TestProtobufTable(t *testing.T) {
 		WITH (message = 'protocol.JournalSpec', descriptor = '`+descriptorOf(t, &protocol.JournalSpec{})+`')`)
 	t.Cleanup(func() { _, _ = conn.Exec(context.Background(), "DROP TABLE specs CASCADE") })
 	codecs := len(everyCodec())
-	count := fmt.Sprint(n * codecs)
+	count := strconv.Itoa(n * codecs)
 	require.Equal(t, []string{count + "|0|59"}, rows(t, conn, "SELECT count(*), min(replication), max(replication) FROM specs"))
 	require.Equal(t, []string{"journal/59|SNAPPY|s3://x/|90s|dd|59"}, rows(t, conn, `SELECT DISTINCT name, fragment->>'compression_codec', fragment->'stores'->>1,
 		fragment->>'refresh_interval', labels->'labels'->1->>'value', (fragment->>'length')::int FROM specs WHERE replication = 59`))
 	require.Equal(t, []string{
 		"no frame begins here", "not a message protocol.JournalSpec: byte 0: cannot parse reserved wire type", "the frame's message would have 1073741824 bytes, at most 16777216 work",
 	}, rejectsAre(t, conn, "specs", codecs))
-	require.Equal(t, []string{fmt.Sprint(codecs)}, rows(t, conn, "SELECT count(*) FROM specs WHERE _offset = $1", len(specFrame(t, 0))))
+	require.Equal(t, []string{strconv.Itoa(codecs)}, rows(t, conn, "SELECT count(*) FROM specs WHERE _offset = $1", len(specFrame(t, 0))))
 	e := "INSERT INTO specs (name) VALUES ('x')"
 	require.Equal(t, "0A000", code(t, conn, e))
 	_, err := conn.PgConn().CopyFrom(t.Context(), strings.NewReader("x\n"), "COPY specs (name) FROM STDIN")
@@ -288,7 +289,7 @@ func TestProtobufTable(t *testing.T) {
 	for range 40 {
 		add(specFrame(t, 1001))
 	}
-	awaitStored(t, "SELECT count(DISTINCT _journal) FROM specs WHERE replication = 1000", fmt.Sprint(codecs))
+	awaitStored(t, "SELECT count(DISTINCT _journal) FROM specs WHERE replication = 1000", strconv.Itoa(codecs))
 }
 
 func TestFormatsAreRefusedByName(t *testing.T) {

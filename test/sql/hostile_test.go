@@ -72,13 +72,15 @@ func heavy() []string {
 			nested("SELECT 'a'", "", "", " || 'b'", n), nested("SELECT ", `'{"a":`, "1", "}'", 1),
 		)
 	}
-	lateral := "SELECT 1 FROM generate_series(1, 1) t0"
-	chain := "WITH c0 AS (SELECT 1 AS x)"
+	var lateral, chained strings.Builder
+	lateral.WriteString("SELECT 1 FROM generate_series(1, 1) t0")
+	chained.WriteString("WITH c0 AS (SELECT 1 AS x)")
 	for i := range 240 {
-		lateral += fmt.Sprintf(", LATERAL (SELECT t%d + 1 AS t%d) x%d", i, i+1, i)
-		chain += fmt.Sprintf(", c%d AS (SELECT a.x FROM c%d a, c%d b)", i+1, i, i)
+		fmt.Fprintf(&lateral, ", LATERAL (SELECT t%d + 1 AS t%d) x%d", i, i+1, i)
+		fmt.Fprintf(&chained, ", c%d AS (SELECT a.x FROM c%d a, c%d b)", i+1, i, i)
 	}
-	return append(list, lateral, chain+" SELECT count(*) FROM c240", chain+" SELECT 1",
+	chain := chained.String()
+	return append(list, lateral.String(), chain+" SELECT count(*) FROM c240", chain+" SELECT 1",
 		"SELECT 1 WHERE 1 IN (2"+repeat(", 3", 100_000)+")", "SELECT 1 WHERE 1 = 2"+repeat(" OR random() = 3", 20_000), "SELECT 1"+repeat(", 1", 1700),
 		"CREATE TABLE hostile_wide (a0 INT"+repeat(", a INT", 2000)+")", "VALUES (1)"+repeat(", (2)", 100_000), "SELECT '"+repeat("x", 10<<20)+"'",
 		"SELECT "+repeat("sum(1) OVER (ORDER BY random()), ", 300)+"1 FROM generate_series(1, 100000)", repeat("SELECT 1;", 20_000), "SELECT '"+repeat("[", 100_000)+"'::jsonb",
@@ -245,7 +247,8 @@ func (h *hostility) run(ctx context.Context, sql string) error {
 func drain(results *pgconn.MultiResultReader) error {
 	for results.NextResult() {
 		r := results.ResultReader()
-		for r.NextRow() { //nolint:revive // the rows are dropped
+		for r.NextRow() {
+			continue
 		}
 		_, _ = r.Close() // results has the error, too
 	}

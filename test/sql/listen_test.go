@@ -116,7 +116,6 @@ func TestStatActivity(t *testing.T) {
 		return "SELECT datname, usename, client_addr, client_port > 0, state, wait_event, query, backend_type, xact_start, query_start >= backend_start FROM pg_stat_activity WHERE pid = " + pidOf(conn)
 	}
 	require.Equal(t, []string{"postgres|activity_u|127.0.0.1|t|idle|ClientRead|SELECT 'a secret'|client backend|NULL|t"}, rows(t, root, of(user)))
-	require.Equal(t, rows(t, root, of(user)), rows(t, root, of(user)))
 	require.Equal(t, []string{"postgres|" + root.Config().User + "|NULL|NULL|NULL|NULL|<insufficient privilege>|NULL|NULL|NULL"}, rows(t, user, of(root)))
 	require.Equal(t, []string{"t"}, rows(t, user, "SELECT state = 'active' AND usesysid = 'activity_u'::regrole::oid FROM pg_stat_activity WHERE pid = pg_backend_pid()"))
 	require.Equal(t, []string{"f|NULL"}, rows(t, root, "SELECT ssl, version FROM pg_stat_ssl WHERE pid = "+pidOf(user)))
