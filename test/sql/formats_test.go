@@ -87,11 +87,11 @@ func subscribed(t *testing.T, table string, first int, add func(), more int) int
 	require.NoError(t, err)
 	n := 0
 	for n < first {
-		n += len(rows(t, conn, "FETCH 1000 FROM c WITH (timeout = '10s')"))
+		n += len(rows(t, conn, fmt.Sprintf("FETCH %d FROM c WITH (timeout = '10s')", first-n)))
 	}
 	add()
 	for n < first+more {
-		n += len(rows(t, conn, "FETCH 1000 FROM c WITH (timeout = '10s')"))
+		n += len(rows(t, conn, fmt.Sprintf("FETCH %d FROM c WITH (timeout = '10s')", first+more-n)))
 	}
 	return n
 }
