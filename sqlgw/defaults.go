@@ -136,6 +136,9 @@ func (s *session) prepareText(ctx context.Context, sql string) (*statement, erro
 	if !ok || len(query.Relations()) > 0 {
 		return nil, sqlError("0A000", "cannot use a table in this expression")
 	}
+	if acts := query.Acts(); len(acts) > 0 { // each would be its arguments here, where no row is sent
+		return nil, sqlError("0A000", "function %s here is not supported", acts[0].Name)
+	}
 	return s.prepareSelect(ctx, query, nil)
 }
 

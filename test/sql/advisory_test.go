@@ -82,6 +82,8 @@ func TestAdvisoryLocks(t *testing.T) {
 	require.Equal(t, "0A000", code(t, a, "SELECT CASE WHEN pg_try_advisory_lock(1) THEN 1 END"))
 	require.Equal(t, "0A000", code(t, a, "COPY (SELECT pg_advisory_lock(1)) TO STDOUT"))
 	require.Equal(t, "42883", code(t, a, "SELECT pg_advisory_lock(1, 2, 3)"))
+	require.Equal(t, "0A000", code(t, a, "CREATE TABLE advisory_d (x text DEFAULT set_config('my.own', 'x', false))"))
+	require.Equal(t, "0A000", code(t, a, "CREATE TABLE advisory_c (x int CHECK (pg_try_advisory_lock(1)))"))
 }
 
 // TestTerminateWaits for the end of a session, if it is told for how long.
