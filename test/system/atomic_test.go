@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var atomicKills = flag.Int("atomic.kills", 20, "how often TestTransactionsSurviveKills kills a gateway or the brokers")
+var atomicKills = flag.Int("atomic.kills", 8, "how often TestTransactionsSurviveKills kills a gateway or the brokers")
 
 // transfers are transactions, and what their clients were told.
 type transfers struct {
@@ -99,6 +99,7 @@ func (x *transfers) check(t *testing.T, conn *pgx.Conn) {
 // transaction is there in all of its tables and journals or in none; those that were acknowledged are; those of which it was
 // said that they're rolled back aren't.
 func TestTransactionsSurviveKills(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	for _, table := range []string{"debits", "credits"} {
 		run(t, s, "CREATE TABLE "+table+" (id BIGINT, part BIGINT) WITH (transactional = true, journals = 2, partition_by = 'part', fragment_length = '64KiB')")
