@@ -60,6 +60,15 @@ func (f *snapshotFSM) receive(m *protocol.ListResponse) (*Snapshot, error) {
 // List returns the journals that match a selector, nil for all, with their specs,
 // revisions and routes.
 func (c *Client) List(ctx context.Context, selector *protocol.LabelSelector) ([]*protocol.ListResponse_Journal, error) {
+	s, err := c.ListSnapshot(ctx, selector)
+	if err != nil {
+		return nil, err
+	}
+	return s.Journals, nil
+}
+
+// ListSnapshot is List with the header of the broker that answered, which tells of which revision of etcd it is.
+func (c *Client) ListSnapshot(ctx context.Context, selector *protocol.LabelSelector) (*Snapshot, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := c.startList(ctx, &protocol.ListRequest{Selector: orAll(selector)})
@@ -72,7 +81,7 @@ func (c *Client) List(ctx context.Context, selector *protocol.LabelSelector) ([]
 		if errors.Is(err, io.EOF) && fsm.next.Header == nil {
 			err = violation("List", "ended without a message")
 		} else if errors.Is(err, io.EOF) {
-			return fsm.next.Journals, nil
+			return &fsm.next, nil
 		}
 		if err == nil {
 			_, err = fsm.receive(m)

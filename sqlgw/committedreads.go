@@ -151,18 +151,10 @@ func (c *commits) note(key indexKey, e *commitIndex, bytes int64) {
 }
 
 // committedOf says, for the planned journals of a table of messages, where the lines are that aren't rows; and lets none of
-// them be read in place. Of another table it is nil.
-func (g *Gateway) committedOf(ctx context.Context, t catalog.Table, plans []journalScan) (map[string]committed.Holes, error) {
+// them be read in place. Of another table it is nil. Created are the revisions of the journals that are there.
+func (g *Gateway) committedOf(ctx context.Context, t catalog.Table, plans []journalScan, created map[string]int64) (map[string]committed.Holes, error) {
 	if t.Messages == "" {
 		return nil, nil
-	}
-	names := make([]string, len(plans))
-	for i, p := range plans {
-		names[i] = p.journal
-	}
-	created, err := g.revisions.of(ctx, names)
-	if err != nil {
-		return nil, err
 	}
 	holes := make([]committed.Holes, len(plans))
 	eg, ctx := errgroup.WithContext(ctx)

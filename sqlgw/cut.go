@@ -53,6 +53,7 @@ func (g *Gateway) head(ctx context.Context, journal string) (int64, error) {
 	asked := time.Now()
 	b, err := g.cfg.Brokers.Barrier(ctx, journal)
 	if err == nil {
+		g.seen.learn(b.Header)
 		g.known.learn(journal, b.Head, asked, time.Now())
 	}
 	return b.Head, err

@@ -88,6 +88,7 @@ type Gateway struct {
 	known      knownHeads
 	begins     begins
 	revisions  revisions
+	seen       seenRevision
 	retentions retentions
 	clock      *clockmaster
 	views      map[viewName]*systemView
@@ -140,7 +141,7 @@ func New(cfg Config) (*Gateway, error) {
 	if g.atomic, err = newCoordinator(&cfg, g.openRange); err != nil {
 		return nil, err
 	}
-	g.revisions.list, g.retentions.list = cfg.Brokers.List, cfg.Brokers.List
+	g.revisions.list, g.retentions.list = g.list, cfg.Brokers.List
 	g.clock = newClockmaster(&cfg, &g.revisions, g.openRange)
 	if err := g.addCatalog(); err != nil {
 		return nil, err

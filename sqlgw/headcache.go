@@ -15,10 +15,12 @@ import (
 // openRange returns the bytes [begin, end) of a journal.
 type openRange func(ctx context.Context, journal string, begin, end int64) (io.ReadCloser, error)
 
-// headKey names what is cached: a journal, decoded under one schema.
+// headKey names what is cached: a journal, decoded under one schema. Another journal of its name was created at another
+// revision.
 type headKey struct {
-	journal string
-	schema  uint64
+	journal  string
+	revision int64
+	schema   uint64
 }
 
 // segment is a decoded range [begin, end) of a journal, from one line's start to

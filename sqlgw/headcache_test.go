@@ -6,17 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/protocol"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -162,6 +166,84 @@ func TestHeadCacheKeepsWhatItHasOverAFailure(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []int64{1, 2}, values(got))
 	require.Equal(t, second, l.read.Load())
+}
+
+// TestHeadCacheTellsJournalsApart: one that was created at another revision isn't the one that is cached.
+func TestHeadCacheTellsJournalsApart(t *testing.T) {
+	var l memoryLog
+	c := newHeadCache(l.open, 1<<20)
+	end := l.add(`{"a":1}`)
+	for revision := range int64(3) {
+		l.content = []byte(fmt.Sprintf(`{"a":%d}`+"\n", revision))
+		got, err := c.read(t.Context(), headKey{journal: "j", revision: revision}, testSchema(), 0, end)
+		require.NoError(t, err)
+		require.Equal(t, []int64{revision}, values(got))
+	}
+	require.Len(t, c.heads, 3, "until they are idle")
+}
+
+// TestHeadCacheIsBoundedOverSessions: many sessions that read many journals at different places get exact answers, and when
+// they are done the cache holds what it says, which is within its limit.
+func TestHeadCacheIsBoundedOverSessions(t *testing.T) {
+	var l memoryLog
+	starts := []int64{0}
+	for i := range 500 {
+		starts = append(starts, l.add(fmt.Sprintf(`{"a":%d}`, i)))
+	}
+	const limit, sessions, journals = 30 << 10, 8, 40
+	c := newHeadCache(l.open, limit)
+	var most atomic.Int64 // journals that were cached at a time
+	var wg sync.WaitGroup
+	for session := range sessions {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(1, uint64(session)))
+			for range 200 {
+				from := r.IntN(len(starts) - 1)
+				to := from + 1 + r.IntN(len(starts)-1-from)
+				got, err := c.read(t.Context(), headKey{journal: strconv.Itoa(r.IntN(journals)), revision: 1}, testSchema(), starts[from], starts[to])
+				if !assert.NoError(t, err) {
+					return
+				}
+				ids := values(got)
+				if !assert.Len(t, ids, to-from) || !assert.EqualValues(t, from, ids[0]) || !assert.EqualValues(t, to-1, ids[len(ids)-1]) {
+					return
+				}
+				c.mu.Lock()
+				most.Store(max(most.Load(), int64(len(c.heads))))
+				c.mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	var held int64
+	for _, h := range c.heads {
+		var bytes int64
+		for _, s := range h.segments {
+			bytes += s.size()
+		}
+		require.Equal(t, bytes, h.bytes)
+		held += bytes
+	}
+	require.Equal(t, held, c.bytes)
+	require.LessOrEqual(t, c.bytes, int64(limit))
+	require.NotEmpty(t, c.heads)
+	require.Less(t, most.Load(), int64(journals), "nothing was dropped")
+}
+
+// TestSeenRevision: a listing of an older revision than one that was told is behind; that of another etcd isn't.
+func TestSeenRevision(t *testing.T) {
+	var s seenRevision
+	header := func(cluster uint64, revision int64) *protocol.Header {
+		return &protocol.Header{Etcd: &protocol.Header_Etcd{ClusterId: cluster, Revision: revision}}
+	}
+	require.False(t, s.behind(header(1, 1)))
+	s.learn(header(1, 7))
+	s.learn(header(1, 5))
+	require.True(t, s.behind(header(1, 6)))
+	require.False(t, s.behind(header(1, 7)))
+	require.False(t, s.behind(header(2, 1)))
+	s.learn(header(2, 3))
+	require.True(t, s.behind(header(2, 2)))
 }
 
 // TestHeadCacheIsExact: whatever ranges are asked for, in whatever order, the answer is that of

@@ -138,6 +138,7 @@ type queryExecution struct {
 	marks  map[string]map[string][]clock.Point
 	reach  *reach             // how far back it reads
 	places []map[int64]place  // where each relation's tables are read
+	made   map[string]int64   // revisions of journals of which something is remembered
 	files  []string           // that are read in place
 	pins   []*objectcache.Pin // of those that are copies
 	gone   map[string]bool    // files that vanished

@@ -141,7 +141,11 @@ func (e *queryExecution) tableTarget(ctx context.Context, t catalog.Table, in pl
 	if err != nil {
 		return parse.Target{}, err
 	}
-	holes, err := g.committedOf(ctx, t, plans)
+	created, err := e.identify(ctx, t, plans)
+	if err != nil {
+		return parse.Target{}, err
+	}
+	holes, err := g.committedOf(ctx, t, plans, created)
 	if err != nil {
 		return parse.Target{}, err
 	}
@@ -152,7 +156,7 @@ func (e *queryExecution) tableTarget(ctx context.Context, t catalog.Table, in pl
 	e.pins, e.files = append(e.pins, read.pins...), append(e.files, read.files...)
 	files, ranges := read.files, read.ranges
 	for i := range ranges {
-		ranges[i].holes = holes[ranges[i].journal]
+		ranges[i].holes, ranges[i].revision = holes[ranges[i].journal], created[ranges[i].journal]
 	}
 	if !in.past {
 		ranges = append(ranges, e.stagedRanges(in.journals)...)

@@ -93,6 +93,7 @@ type decodeRangeOf struct {
 	journal    string
 	begin, end int64
 	newest     bool
+	revision   int64             // at which the journal was created; 0 if that isn't known
 	staged     *staging.Snapshot // of the session's transaction; nil for what is in the journal
 	holes      committed.Holes   // with lines that aren't rows
 }
@@ -167,8 +168,8 @@ func (s *rangeSource) begin(ctx context.Context, r decodeRangeOf) error {
 		s.read(r, r.staged.Open())
 		return nil
 	}
-	if r.newest && s.scan.times == nil { // the cache has no ends of rows
-		key := headKey{journal: r.journal, schema: s.scan.key}
+	if r.newest && r.revision > 0 && s.scan.times == nil { // the cache has no ends of rows
+		key := headKey{journal: r.journal, revision: r.revision, schema: s.scan.key}
 		hit := g.heads.has(key, r.begin, r.end)
 		batches, err := g.heads.read(ctx, key, s.scan.schema, r.begin, r.end)
 		if !errors.Is(err, errTooLarge) {

@@ -165,7 +165,7 @@ func rejectRows(ctx context.Context, s viewState, add func(*columnar.Batch) erro
 		if err != nil {
 			return err
 		}
-		holes, err := g.committedOf(ctx, t, plans)
+		holes, err := g.committedNow(ctx, t, plans)
 		if err != nil {
 			return err
 		}
