@@ -268,7 +268,7 @@ func (h *hostility) crowds(t *testing.T) {
 		}
 		var e *pgconn.PgError
 		require.ErrorAs(t, err, &e, "%d cursors", n)
-		require.Contains(t, []string{"53400", "54000", "53000"}, e.Code)
+		require.Contains(t, []string{"53400", "54000", "53000", "53200"}, e.Code) // what others left may have the memory yet
 		t.Logf("%d cursors: %s", n, e.Message)
 	})
 	t.Run("prepared statements", func(t *testing.T) {
