@@ -3,7 +3,6 @@ package sqlgw
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -88,13 +87,14 @@ func (g *Gateway) split(ctx context.Context, plans []journalScan) (sources, erro
 				continue
 			}
 			path, ok := g.files.find(*x.InPlace)
+			piece := decodeRangeOf{journal: p.journal, begin: x.Begin, end: x.End, newest: i == len(p.pieces)-1}
 			switch {
-			case !ok:
-				return sources{}, fmt.Errorf("journal %s at %d: its file can't be read in place", p.journal, x.Begin)
+			case !ok: // its file vanished since it was chosen
+				out.failed += piece.end - piece.begin
+				out.ranges = append(out.ranges, piece)
 			case path != "":
 				out.files = append(out.files, path)
 			default:
-				piece := decodeRangeOf{journal: p.journal, begin: x.Begin, end: x.End, newest: i == len(p.pieces)-1}
 				copies = append(copies, copyOf{piece: piece, Fragment: *x.InPlace})
 			}
 		}

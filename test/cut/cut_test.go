@@ -137,15 +137,20 @@ func dial(t *testing.T, b *brokertest.Broker) *client.Client {
 // startGateway starts one of the fleet's, and returns the URL of its Postgres port.
 func startGateway(t *testing.T, g *task.Group, b *brokertest.Broker, number int) string {
 	t.Helper()
+	return startGatewayOver(t, g, b, number, store.RegistryConfig{FileRoot: filepath.Join(b.Dir, "fragments")})
+}
+
+// startGatewayOver starts one that has the files of stores elsewhere than the broker.
+func startGatewayOver(t *testing.T, g *task.Group, b *brokertest.Broker, number int, files store.RegistryConfig) string {
+	t.Helper()
 	ctx, dir, log := g.Context(), t.TempDir(), slog.New(slog.DiscardHandler)
 	brokers := dial(t, b)
 	tables, err := catalog.Open(ctx, catalog.Config{Etcd: b.Etcd, Prefix: "/cuts", Journals: brokers, Stores: []string{"file:///"}, Logger: log})
 	require.NoError(t, err)
-	root := filepath.Join(b.Dir, "fragments")
-	stores, err := store.NewRegistry(store.RegistryConfig{FileRoot: root})
+	stores, err := store.NewRegistry(files)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, stores.Close()) })
-	engine, err := duck.Open(ctx, duck.Config{MemoryLimit: 512 << 20, Threads: 1, TempDir: filepath.Join(dir, "duckdb"), FragmentRoot: root, Logger: log})
+	engine, err := duck.Open(ctx, duck.Config{MemoryLimit: 512 << 20, Threads: 1, TempDir: filepath.Join(dir, "duckdb"), FragmentRoot: files.FileRoot, Logger: log})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, engine.Close()) })
 	gateway, err := sqlgw.New(sqlgw.Config{

@@ -26,5 +26,6 @@
 //
 // The short form is a test of every run, the long one `make cuts`, with 100,000 queries, which tells every few seconds how far it
 // is, and what failed by SQLSTATE. Each goes on until brokers were moved and the first rows of every journal were gone. The checker has a test of its own, with answers
-// that each break one rule.
+// that each break one rule. What gateways remember of the heads of journals has tests by itself, over journals that roll, are
+// stored, move, and are removed and made again; and so have files that vanish while queries run.
 package cut
