@@ -9,14 +9,13 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
@@ -193,36 +192,37 @@ func TestHeadCacheIsBoundedOverSessions(t *testing.T) {
 	const limit, sessions, journals = 30 << 10, 8, 40
 	c := newHeadCache(l.open, limit)
 	var most atomic.Int64 // journals that were cached at a time
-	var wg sync.WaitGroup
+	var eg errgroup.Group
 	for session := range sessions {
-		wg.Go(func() {
-			r := rand.New(rand.NewPCG(1, uint64(session)))
+		eg.Go(func() error {
+			r := rand.New(rand.NewPCG(1, uint64(session))) //nolint:gosec // not a secret
 			for range 200 {
 				from := r.IntN(len(starts) - 1)
 				to := from + 1 + r.IntN(len(starts)-1-from)
 				got, err := c.read(t.Context(), headKey{journal: strconv.Itoa(r.IntN(journals)), revision: 1}, testSchema(), starts[from], starts[to])
-				if !assert.NoError(t, err) {
-					return
+				if err != nil {
+					return err
 				}
 				ids := values(got)
-				if !assert.Len(t, ids, to-from) || !assert.EqualValues(t, from, ids[0]) || !assert.EqualValues(t, to-1, ids[len(ids)-1]) {
-					return
+				if len(ids) != to-from || ids[0] != int64(from) || ids[len(ids)-1] != int64(to-1) {
+					return fmt.Errorf("rows %d to %d: got %v", from, to, ids)
 				}
 				c.mu.Lock()
 				most.Store(max(most.Load(), int64(len(c.heads))))
 				c.mu.Unlock()
 			}
+			return nil
 		})
 	}
-	wg.Wait()
+	require.NoError(t, eg.Wait())
 	var held int64
 	for _, h := range c.heads {
-		var bytes int64
+		var size int64
 		for _, s := range h.segments {
-			bytes += s.size()
+			size += s.size()
 		}
-		require.Equal(t, bytes, h.bytes)
-		held += bytes
+		require.Equal(t, size, h.bytes)
+		held += size
 	}
 	require.Equal(t, held, c.bytes)
 	require.LessOrEqual(t, c.bytes, int64(limit))
