@@ -88,8 +88,8 @@ func TestCallThatGoesOnForTooLong(t *testing.T) {
 		go func() { ended <- g.testSession().askStubborn(t.Context(), reading) }()
 		require.Eventually(t, func() bool { return g.left.now.Load() == maxLeft+1 }, time.Minute, time.Millisecond)
 		select {
-		case <-ended:
-			t.Error("it didn't wait")
+		case err := <-ended:
+			t.Errorf("it didn't wait, and ended with: %v", err)
 		default:
 		}
 		close(release)
