@@ -69,8 +69,8 @@ type verdict struct {
 // check what a query answered of a journal.
 func (v verdict) check(s span) error {
 	switch {
-	case s.count == 0 && v.floor > 0:
-		return fmt.Errorf("no row, though %d were acknowledged before", v.floor)
+	case s.count == 0 && v.floor > v.old:
+		return fmt.Errorf("no row, though %d were acknowledged before, and only those below %d needn't be kept", v.floor, v.old)
 	case s.count == 0:
 		return nil
 	case s.least < 0 || s.count != s.most-s.least+1 || 2*s.sum != (s.least+s.most)*s.count:

@@ -17,6 +17,8 @@ func TestChecker(t *testing.T) {
 		require.NoError(t, v.check(good), "%+v", good)
 	}
 	require.NoError(t, verdict{}.check(span{}))
+	require.NoError(t, verdict{floor: 100, old: 100}.check(span{}), "all of them are past their retention")
+	require.Error(t, verdict{floor: 101, old: 100}.check(span{}))
 	missing, twice, later := some(15, 105), some(15, 105), some(15, 105)
 	missing.count--
 	twice.count, twice.sum = twice.count+1, twice.sum+17
