@@ -63,7 +63,7 @@ type verdict struct {
 	floor int64 // numbers below it were acknowledged before the query began
 	sent  int64 // those from here on weren't begun when it had ended
 	old   int64 // numbers below it were sent longer ago than they are kept
-	seen  span  // what the session saw before
+	seen  span  // the last rows that the session saw before
 }
 
 // check what a query answered of a journal.
@@ -71,6 +71,8 @@ func (v verdict) check(s span) error {
 	switch {
 	case s.count == 0 && v.floor > v.old:
 		return fmt.Errorf("no row, though %d were acknowledged before, and only those below %d needn't be kept", v.floor, v.old)
+	case s.count == 0 && v.seen.count > 0 && v.seen.most >= v.old:
+		return fmt.Errorf("no row, after the session had seen those up to %d, and only those below %d needn't be kept", v.seen.most, v.old)
 	case s.count == 0:
 		return nil
 	case s.least < 0 || s.count != s.most-s.least+1 || 2*s.sum != (s.least+s.most)*s.count:

@@ -19,6 +19,8 @@ func TestChecker(t *testing.T) {
 	require.NoError(t, verdict{}.check(span{}))
 	require.NoError(t, verdict{floor: 100, old: 100}.check(span{}), "all of them are past their retention")
 	require.Error(t, verdict{floor: 101, old: 100}.check(span{}))
+	require.NoError(t, verdict{floor: 100, old: 102, seen: some(10, 101)}.check(span{}), "what the session saw is old as well")
+	require.ErrorContains(t, verdict{floor: 100, old: 101, seen: some(10, 101)}.check(span{}), "had seen those up to 101")
 	missing, twice, later := some(15, 105), some(15, 105), some(15, 105)
 	missing.count--
 	twice.count, twice.sum = twice.count+1, twice.sum+17
