@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"broadsheet.dev/broadsheet/client"
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/protocol"
@@ -231,6 +232,10 @@ func awaitDeadline(ctx context.Context, err error) {
 func brokerError(err error) error {
 	if e, ok := errors.AsType[*protocol.StatusError](err); ok {
 		return sqlError(brokerCode(e.Status), "%v", err)
+	}
+	if jump, ok := errors.AsType[*client.OffsetJumpError](err); ok {
+		return hinted(sqlError("72000", "bytes %d to %d of journal %s were removed while the statement read them", jump.From, jump.To, jump.Journal),
+			"They are past the journal's retention, or were pruned. Run the statement again.")
 	}
 	switch status.Code(err) {
 	case codes.Unavailable:
