@@ -130,10 +130,10 @@ func (x *Index) room() error {
 	}
 	x.floor = x.at
 	x.holes = slices.DeleteFunc(slices.Clone(x.holes), func(h hole) bool { return h.until != never && h.rest == never })
-	if x.compact = max(2*len(x.holes), min(x.most, compactFrom)); len(x.holes) >= x.most {
+	x.compact = min(x.most, max(2*len(x.holes), compactFrom)) // never beyond most, however often it is asked
+	if len(x.holes) >= x.most {
 		return ErrTooManyHoles
 	}
-	x.compact = min(x.compact, x.most)
 	return nil
 }
 

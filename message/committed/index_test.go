@@ -142,5 +142,8 @@ func TestIndexIsSmall(t *testing.T) {
 	}
 	text = open.String()
 	x = committed.NewIndex(0, p.UUID, 64)
-	require.ErrorIs(t, x.Extend(t.Context(), source, int64(len(text))), committed.ErrTooManyHoles)
+	for range 4 { // it doesn't get room by being asked again
+		require.ErrorIs(t, x.Extend(t.Context(), source, int64(len(text))), committed.ErrTooManyHoles)
+		require.Less(t, x.Bytes(), int64(64<<10))
+	}
 }
