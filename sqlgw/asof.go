@@ -172,12 +172,13 @@ func (p *pasts) time(a *parse.AsOf) (time.Time, error) {
 
 // shiftTime adds an interval as PostgreSQL does: months first, where a day that a month doesn't have is its last.
 func shiftTime(t time.Time, by columnar.IntervalValue, back bool) time.Time {
-	months, days, micros := int(by.Months), int(by.Days), by.Micros
+	const day = 86400e6 // microseconds: all days of UTC are as long, and a Duration has no room for many
+	months, days, micros := int(by.Months), int(by.Days)+int(by.Micros/day), by.Micros%day
 	if back {
 		months, days, micros = -months, -days, -micros
 	}
 	first := time.Date(t.Year(), t.Month(), 1, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC).AddDate(0, months, 0)
 	last := first.AddDate(0, 1, -1).Day()
 	t = first.AddDate(0, 0, min(t.Day(), last)-1+days)
-	return t.Add(time.Duration(micros/1e6) * time.Second).Add(time.Duration(micros%1e6) * time.Microsecond)
+	return t.Add(time.Duration(micros) * time.Microsecond)
 }

@@ -93,6 +93,8 @@ func TestShiftTime(t *testing.T) {
 		{"2026-01-15T00:00:00Z", columnar.IntervalValue{Days: 15, Micros: 1}, true, "2025-12-30T23:59:59.999999Z"},
 		{"2026-12-31T23:59:59Z", columnar.IntervalValue{Micros: 1_500_000}, false, "2027-01-01T00:00:00.5Z"},
 		{"2026-05-31T00:00:00Z", columnar.IntervalValue{Months: -3}, false, "2026-02-28T00:00:00Z"},
+		{"2026-05-31T00:00:00Z", columnar.IntervalValue{Micros: 3_000_000 * 3600e6}, true, "1684-03-04T00:00:00Z"},
+		{"2026-05-31T12:00:00Z", columnar.IntervalValue{Micros: -3_000_000*3600e6 - 1}, false, "1684-03-04T11:59:59.999999Z"},
 	} {
 		from, err := time.Parse(time.RFC3339Nano, c.from)
 		require.NoError(t, err)
