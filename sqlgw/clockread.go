@@ -67,10 +67,10 @@ func (c clockReader) fullBefore(ctx context.Context, begin, end int64, t time.Ti
 			low = at.offset
 		}
 	}
-	high = min(high+searchWindow, end)
+	// The last line that begins before high may be of any length; behind it is a mark that is later.
 	for step := int64(searchWindow); ; step *= 2 {
 		found := int64(-1)
-		err := c.lines(ctx, low, high, low > begin, func(offset int64, line []byte) error {
+		err := c.lines(ctx, low, end, low > begin, func(offset int64, line []byte) error {
 			m, err := clock.ParseMark(line)
 			if err == nil && m.Time.After(t) {
 				return errEnough

@@ -80,6 +80,38 @@ func TestClockSearch(t *testing.T) {
 	})
 }
 
+// TestClockSearchFindsALongMark: the marks of many journals are longer than what a search reads at once.
+func TestClockSearchFindsALongMark(t *testing.T) {
+	var log clock.Log
+	var journal []byte
+	start := time.Unix(1_700_000_000, 0).UTC()
+	var heads []clock.Place
+	for k := range 10_000 {
+		heads = append(heads, clock.Place{Journal: fmt.Sprintf("a/table.1/part-%05d", k), Revision: 3, Offset: 1})
+	}
+	for i := range 3 {
+		m, ok := log.Next(start.Add(time.Duration(i)*time.Second), heads[:len(heads)/(1+9*i)], nil, true)
+		require.True(t, ok)
+		line, err := m.AppendLine(nil)
+		require.NoError(t, err)
+		log.Read(line)
+		journal = append(journal, line...)
+		c := clockReader{open: func(_ context.Context, begin, end int64) (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(journal[begin:end])), nil
+		}}
+		for before := range i + 1 {
+			at := start.Add(time.Duration(before) * time.Second)
+			full, err := c.fullBefore(t.Context(), 0, int64(len(journal)), at)
+			require.NoError(t, err)
+			require.Zero(t, full)
+			cut, ok, err := c.cutAt(t.Context(), 0, int64(len(journal)), at)
+			require.NoError(t, err)
+			require.True(t, ok)
+			require.Len(t, cut.Places, len(heads))
+		}
+	}
+}
+
 // TestShiftTime: intervals move times as they do in PostgreSQL.
 func TestShiftTime(t *testing.T) {
 	for _, c := range []struct {
