@@ -224,7 +224,10 @@ func (p *proofFile) rewrite(all []provenFragment) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(writeProofs(temporary, all), os.Rename(temporary.Name(), p.path)); err != nil {
+	if err = writeProofs(temporary, all); err == nil { // what isn't whole doesn't take the place of what is
+		err = os.Rename(temporary.Name(), p.path)
+	}
+	if err != nil {
 		return errors.Join(err, temporary.Close(), os.Remove(temporary.Name()))
 	}
 	err = p.file.Close()

@@ -176,6 +176,26 @@ func TestProofFileIsBounded(t *testing.T) {
 	require.Len(t, files, 1)
 }
 
+// TestProofFileStaysIfAnotherCantBeWritten: what isn't whole doesn't take the place of what is.
+func TestProofFileStaysIfAnotherCantBeWritten(t *testing.T) {
+	const full = "/dev/full" // of Linux
+	if _, err := os.Stat(full); err != nil {
+		t.Skip("not run: " + full + " missing")
+	}
+	var l logLines
+	dir := t.TempDir()
+	p, _ := reopen(t, dir, &l)
+	p.most = 1
+	require.NoError(t, os.Symlink(full, p.path+".new"))
+	for i := range int64(2) {
+		p.add(t.Context(), proven(i).key, proven(i).proof, func() []provenFragment { return []provenFragment{proven(i)} })
+	}
+	require.Equal(t, 1, l.count(), l.out.String())
+	_, got := reopen(t, dir, &l)
+	require.Equal(t, []provenFragment{proven(0), proven(1)}, got)
+	require.NoFileExists(t, p.path+".new")
+}
+
 // TestProofFileThatCantBeWritten: the log says so once, and statements go on.
 func TestProofFileThatCantBeWritten(t *testing.T) {
 	var l logLines
