@@ -166,3 +166,12 @@ func TestEmptyListing(t *testing.T) {
 	require.Empty(t, l.fragments)
 	require.Empty(t, u.answers)
 }
+
+// TestAppendThatIsAwaited: a journal has gone on, even if what was appended was removed before anybody looked.
+func TestAppendThatIsAwaited(t *testing.T) {
+	u, g := newUnsure(t, 60)
+	u.answers <- &protocol.ReadResponse{Offset: 60, WriteHead: 100, Fragment: u.fragment()}
+	next, err := g.awaitAppend(t.Context(), "acme/j", 10)
+	require.NoError(t, err)
+	require.EqualValues(t, 60, next)
+}

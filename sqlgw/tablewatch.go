@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"broadsheet.dev/broadsheet/catalog"
+	"broadsheet.dev/broadsheet/client"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/sqlgw/clock"
@@ -157,7 +158,11 @@ func (t *tableWatch) follow(ctx context.Context, journal string, head int64) err
 func (g *Gateway) awaitAppend(ctx context.Context, journal string, head int64) (int64, error) {
 	r := g.cfg.Brokers.NewReader(ctx, &protocol.ReadRequest{Journal: journal, Offset: head, EndOffset: head + 1, Block: true})
 	defer func() { _ = r.Close() }()
-	if n, err := io.Copy(io.Discard, r); err != nil && n == 0 {
+	n, err := io.Copy(io.Discard, r)
+	if jump, ok := errors.AsType[*client.OffsetJumpError](err); ok {
+		return max(jump.To, head), nil // what came there was removed since
+	}
+	if err != nil && n == 0 {
 		return head, err
 	}
 	return max(r.Head(), head+1), nil
