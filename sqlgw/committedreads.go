@@ -89,7 +89,7 @@ func (c *commits) ask(ctx context.Context, key indexKey, begin, cut int64) (comm
 		return committed.Holes{}, context.Cause(ctx)
 	}
 	fresh := func() *committed.Index { return committed.NewIndex(begin, pointer.UUID, maxHoles) }
-	if x == nil || x.At() < begin {
+	if x == nil || x.At() < begin || begin < x.Begin() { // who began earlier may read what retention leaves out for others
 		x = fresh()
 	}
 	source := func(ctx context.Context, begin, end int64) (io.ReadCloser, error) {

@@ -161,6 +161,37 @@ func TestCommittedRowsAtACut(t *testing.T) {
 	})
 }
 
+// TestIndexOfWhoBeganEarlier: a statement that reads a journal from further below than the one that the index was made for
+// sees no more rows there.
+func TestIndexOfWhoBeganEarlier(t *testing.T) {
+	l := new(messageLog)
+	p := message.Producer{1}
+	l.say(message.NewUUID(p, 1, message.ContinueTxn)) // is open
+	l.say(message.UUID{})
+	l.say(message.UUID{})
+	end, key := int64(len(l.content)), indexKey{pointer: "/_meta/uuid"}
+	c := newCommits(l.open, 1<<20)
+	h, err := c.holes(t.Context(), key, l.begins[1], end)
+	require.NoError(t, err)
+	require.False(t, h.Within(0, end))
+	h, err = c.holes(t.Context(), key, 0, end)
+	require.NoError(t, err)
+	require.True(t, h.Within(0, l.begins[1]))
+}
+
+// TestIndexesAreBounded: those of journals that have no open lines, too.
+func TestIndexesAreBounded(t *testing.T) {
+	l := new(messageLog)
+	l.say(message.UUID{})
+	c := newCommits(l.open, 16<<10)
+	for i := range 1000 {
+		_, err := c.holes(t.Context(), indexKey{journal: fmt.Sprint(i), pointer: "/_meta/uuid"}, 0, int64(len(l.content)))
+		require.NoError(t, err)
+	}
+	require.LessOrEqual(t, len(c.known), 32)
+	require.LessOrEqual(t, c.bytes, c.limit)
+}
+
 // TestPiecesWithOpenLinesAreDecoded, and others stay in place.
 func TestPiecesWithOpenLinesAreDecoded(t *testing.T) {
 	l := new(messageLog)

@@ -54,6 +54,7 @@ type Index struct {
 	most   int // holes
 	ledger *message.Ledger
 
+	begin   int64
 	at      int64 // the first line that isn't known
 	floor   int64 // cuts below aren't known any more
 	holes   []hole
@@ -70,14 +71,14 @@ const compactFrom = 1 << 16
 func NewIndex(begin int64, find Finder, most int) *Index {
 	return &Index{
 		find: find, most: most, ledger: message.NewLedger(defaultLimit),
-		at: begin, floor: begin, open: map[message.Producer][]piece{}, compact: min(most, compactFrom),
+		begin: begin, at: begin, floor: begin, open: map[message.Producer][]piece{}, compact: min(most, compactFrom),
 	}
 }
 
 // Bytes is about how much memory the index takes.
 func (x *Index) Bytes() int64 {
-	const producer = 128
-	return int64(cap(x.holes))*holeBytes + int64(x.ledger.Len())*producer
+	const itself, producer = 512, 128
+	return itself + int64(cap(x.holes))*holeBytes + int64(x.ledger.Len())*producer
 }
 
 // Extend the index to a cut. If it fails, it keeps what it has learnt.
@@ -305,6 +306,9 @@ func (h Holes) Rows(offsets []int64) iter.Seq2[int, int] {
 		}
 	}
 }
+
+// Begin is the offset from which on the index knows lines.
+func (x *Index) Begin() int64 { return x.begin }
 
 // At is the offset of the first line that the index doesn't know.
 func (x *Index) At() int64 { return x.at }
