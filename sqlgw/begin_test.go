@@ -3,6 +3,7 @@ package sqlgw
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -17,10 +18,11 @@ import (
 	"broadsheet.dev/broadsheet/protocol"
 )
 
-// unsure is a broker that lists a fragment of acme/j, or none, and says of offset 0 what it is told to.
+// unsure is a broker of acme/j, up to 100, which lists a fragment of it, or none, and says of offset 0 what it is told to.
 type unsure struct {
 	protocol.UnimplementedJournalServer
 
+	name    string       // of the journal
 	begin   atomic.Int64 // of the fragment, which ends at 100; there is none at 100
 	answers chan *protocol.ReadResponse
 	turnsUp bool // with a read what wasn't listed is
@@ -37,14 +39,14 @@ func (u *unsure) header() *protocol.Header {
 
 func (u *unsure) fragment() *protocol.Fragment {
 	return &protocol.Fragment{
-		Journal: "acme/j", Begin: u.begin.Load(), End: 100, CompressionCodec: protocol.CompressionCodec_NONE,
+		Journal: u.name, Begin: u.begin.Load(), End: 100, CompressionCodec: protocol.CompressionCodec_NONE,
 		Sum: &protocol.SHA1Sum{Part1: 1}, BackingStore: "file:///", ModTime: 1,
 	}
 }
 
 func (u *unsure) List(_ *protocol.ListRequest, s grpc.ServerStreamingServer[protocol.ListResponse]) error {
 	spec := &protocol.JournalSpec{
-		Name: "acme/j", Replication: 1, Fragment: &protocol.JournalSpec_Fragment{
+		Name: u.name, Replication: 1, Fragment: &protocol.JournalSpec_Fragment{
 			Length: 1 << 20, CompressionCodec: protocol.CompressionCodec_NONE, RefreshInterval: durationpb.New(time.Minute),
 		},
 	}
@@ -75,9 +77,22 @@ func (u *unsure) Read(req *protocol.ReadRequest, s grpc.ServerStreamingServer[pr
 	}
 }
 
+func (u *unsure) Append(s grpc.ClientStreamingServer[protocol.AppendRequest, protocol.AppendResponse]) error {
+	for {
+		if _, err := s.Recv(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return err
+		}
+	}
+	at := u.fragment()
+	at.Begin, at.Sum, at.BackingStore, at.ModTime = at.GetEnd(), nil, "", 0
+	return s.SendAndClose(&protocol.AppendResponse{Header: u.header(), Commit: at, Registers: &protocol.LabelSet{}, TotalChunks: 0, DelayedChunks: 0})
+}
+
 func newUnsure(t *testing.T, begin int64) (*unsure, *Gateway) {
 	t.Helper()
-	u := &unsure{answers: make(chan *protocol.ReadResponse, 8)}
+	u := &unsure{name: "acme/j", answers: make(chan *protocol.ReadResponse, 8)}
 	u.begin.Store(begin)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -125,6 +140,31 @@ func TestBeginThatWasRemoved(t *testing.T) {
 	l, err = g.fragments(t.Context(), "acme/j", 100)
 	require.NoError(t, err)
 	require.EqualValues(t, 60, l.begin, "it never goes back")
+}
+
+// TestClockThatIsntKnown: while it isn't known where the clock journal begins nothing is read of it, or written to it: the last full mark
+// may be below what is listed.
+func TestClockThatIsntKnown(t *testing.T) {
+	master := func() (*unsure, *Gateway, *clockmaster) {
+		u, g := newUnsure(t, 60)
+		u.name = clockJournal
+		return u, g, newClockmaster(&g.cfg, &g.revisions, g.openRange, g.fragments)
+	}
+	_, g, m := master()
+	g.begins.patience = 200 * time.Millisecond
+	_, _, err := m.span(t.Context())
+	told, ok := errors.AsType[*pgwire.Error](err)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, "57P03", told.Code)
+
+	u, _, m := master()
+	at := u.fragment()
+	at.Begin = 0
+	u.answers <- &protocol.ReadResponse{Offset: 0, WriteHead: 100, Fragment: at}
+	u.turnsUp = true
+	begin, end, err := m.span(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, [2]int64{0, 100}, [2]int64{begin, end})
 }
 
 // TestBeginThatTurnsUp: what a broker doesn't list at first is waited for.

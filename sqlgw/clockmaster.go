@@ -28,13 +28,14 @@ type clockmaster struct {
 	catalog   *catalog.Catalog
 	revisions *revisions
 	reader    clockReader
+	list      lister
 
 	token chan struct{} // of the log
 	log   *clock.Log    // nil until it was read
 }
 
-func newClockmaster(cfg *Config, r *revisions, open openRange) *clockmaster {
-	m := &clockmaster{brokers: cfg.Brokers, catalog: cfg.Catalog, revisions: r, token: make(chan struct{}, 1)}
+func newClockmaster(cfg *Config, r *revisions, open openRange, list lister) *clockmaster {
+	m := &clockmaster{brokers: cfg.Brokers, catalog: cfg.Catalog, revisions: r, list: list, token: make(chan struct{}, 1)}
 	m.token <- struct{}{}
 	m.reader.open = func(ctx context.Context, begin, end int64) (io.ReadCloser, error) {
 		return open(ctx, clockJournal, begin, end)
@@ -42,7 +43,8 @@ func newClockmaster(cfg *Config, r *revisions, open openRange) *clockmaster {
 	return m
 }
 
-// span is the range of the clock journal: empty if there is none.
+// span is the range of the clock journal: empty if there is none. It isn't taken to begin later than it does, for who reads none of
+// the full marks that there are would write one that forgets what they have.
 func (m *clockmaster) span(ctx context.Context) (begin, end int64, err error) { //nolint:nonamedreturns // which is which
 	b, err := m.brokers.Barrier(ctx, clockJournal)
 	if isStatus(err, protocol.Status_SUSPENDED) {
@@ -54,15 +56,11 @@ func (m *clockmaster) span(ctx context.Context) (begin, end int64, err error) { 
 	} else if err != nil {
 		return 0, 0, err
 	}
-	list, err := m.brokers.Fragments(ctx, clockJournal)
+	l, err := m.list(ctx, clockJournal, b.Head)
 	if err != nil {
 		return 0, 0, err
 	}
-	begin = b.Head
-	if len(list) > 0 {
-		begin = min(begin, list[0].GetBegin())
-	}
-	return begin, b.Head, nil
+	return min(l.begin, b.Head), b.Head, nil
 }
 
 func isStatus(err error, s protocol.Status) bool {

@@ -142,7 +142,7 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, err
 	}
 	g.revisions.list, g.retentions.list = g.list, cfg.Brokers.List
-	g.clock = newClockmaster(&cfg, &g.revisions, g.openRange)
+	g.clock = newClockmaster(&cfg, &g.revisions, g.openRange, g.fragments)
 	if err := g.addCatalog(); err != nil {
 		return nil, err
 	}
