@@ -3,7 +3,6 @@ package psql_test
 import (
 	"context"
 	"flag"
-	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -32,18 +31,7 @@ func run(m *testing.M) int {
 	if *postgres != "" {
 		return m.Run()
 	}
-	dir, err := os.MkdirTemp("", "broadsheet-psql-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if server, err = system.Start(context.Background(), dir+"/data"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer server.Kill()
-	return m.Run()
+	return system.Main(m, &server)
 }
 
 // command is a psql that is connected to the server, or to PostgreSQL.

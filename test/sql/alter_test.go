@@ -1,8 +1,6 @@
 package sql_test
 
 import (
-	"os"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,24 +9,7 @@ import (
 // TestDocumentedAlterTable runs the example of docs/sql.md: the rows of a query are what stands behind it.
 func TestDocumentedAlterTable(t *testing.T) {
 	root := connect(t)
-	page, err := os.ReadFile("../../docs/sql.md")
-	require.NoError(t, err)
-	_, section, ok := strings.Cut(string(page), "\n### Changing a table\n")
-	require.True(t, ok)
-	_, example, ok := strings.Cut(section, "```sql\n")
-	require.True(t, ok)
-	example, _, _ = strings.Cut(example, "```")
-	queries := 0
-	for line := range strings.Lines(example) {
-		sql, want, isQuery := strings.Cut(strings.TrimSpace(line), " -- ")
-		if !isQuery {
-			exec(t, root, sql)
-			continue
-		}
-		queries++
-		require.Equal(t, []string{want}, rows(t, root, sql), sql)
-	}
-	require.Equal(t, 2, queries)
+	documented(t, root, "### Changing a table", 2)
 	exec(t, root, "DROP TABLE stock")
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -33,24 +34,7 @@ func lastCut(t *testing.T, conn *pgx.Conn) string {
 func TestAsOfCutIsExact(t *testing.T) {
 	conn := connect(t)
 	name := table(t, conn, "(writer BIGINT, seq BIGINT, pad TEXT) WITH (journals = 2, fragment_length = '2KiB', refresh_interval = '1 second')")
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	eg, ctx := errgroup.WithContext(ctx)
-	for w := range 2 {
-		eg.Go(func() error {
-			conn, err := server.Connect(ctx)
-			if err != nil {
-				return ignoreEnd(ctx, err)
-			}
-			defer func() { _ = conn.Close(context.Background()) }()
-			for i := 0; ctx.Err() == nil; i++ {
-				if _, err := conn.Exec(ctx, "INSERT INTO "+name+" VALUES ($1, $2, $3)", w, i, strings.Repeat("x", 100)); err != nil {
-					return ignoreEnd(ctx, err)
-				}
-			}
-			return nil
-		})
-	}
+	stop := keepInserting(t, name)
 	was := map[string][]string{}
 	sums := "SELECT writer, count(*), sum(seq) FROM " + name + "%s GROUP BY writer ORDER BY writer"
 	for range 15 {
@@ -63,7 +47,6 @@ func TestAsOfCutIsExact(t *testing.T) {
 		require.Equal(t, cut, lastCut(t, conn), "it is where the session has read, not where it looks back to")
 	}
 	stop()
-	require.NoError(t, ignoreEnd(ctx, eg.Wait()))
 	for cut, want := range was {
 		require.Equal(t, want, rows(t, conn, fmt.Sprintf(sums, " AS OF CUT '"+cut+"'")))
 		require.Equal(t, want, rows(t, conn, "SELECT writer, count(*), sum(seq) FROM "+name+" WHERE _offset >= 0 GROUP BY writer ORDER BY writer AS OF CUT '"+cut+"'"))
@@ -275,4 +258,32 @@ func examples(t *testing.T, heading string) []string {
 		}
 	}
 	return out
+}
+
+// keepInserting has two sessions insert rows into a table, one by one, until the function is called that it returns.
+func keepInserting(t *testing.T, name string) func() {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	eg, ctx := errgroup.WithContext(ctx)
+	for w := range 2 {
+		eg.Go(func() error {
+			conn, err := server.Connect(ctx)
+			if err != nil {
+				return ignoreEnd(ctx, err)
+			}
+			defer func() { _ = conn.Close(context.Background()) }()
+			for i := 0; ctx.Err() == nil; i++ {
+				if _, err := conn.Exec(ctx, "INSERT INTO "+name+" VALUES ($1, $2, $3)", w, i, strings.Repeat("x", 100)); err != nil {
+					return ignoreEnd(ctx, err)
+				}
+			}
+			return nil
+		})
+	}
+	stop := sync.OnceFunc(func() {
+		cancel()
+		require.NoError(t, eg.Wait())
+	})
+	t.Cleanup(stop)
+	return stop
 }

@@ -1,16 +1,13 @@
 package sql_test
 
 import (
-	"context"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/errgroup"
 
 	"broadsheet.dev/broadsheet/client"
 	"broadsheet.dev/broadsheet/test/system"
@@ -33,24 +30,7 @@ func TestAsOfTimestamp(t *testing.T) {
 	name := table(t, conn, "(writer BIGINT, seq BIGINT, pad TEXT) WITH (journals = 2, fragment_length = '2KiB', refresh_interval = '1 second')")
 	exec(t, conn, "INSERT INTO "+name+" VALUES (-1, -1, '')")
 	require.Len(t, marked(t, conn, name), 1)
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	eg, ctx := errgroup.WithContext(ctx)
-	for w := range 2 {
-		eg.Go(func() error {
-			conn, err := server.Connect(ctx)
-			if err != nil {
-				return ignoreEnd(ctx, err)
-			}
-			defer func() { _ = conn.Close(context.Background()) }()
-			for i := 0; ctx.Err() == nil; i++ {
-				if _, err := conn.Exec(ctx, "INSERT INTO "+name+" VALUES ($1, $2, $3)", w, i, strings.Repeat("x", 100)); err != nil {
-					return ignoreEnd(ctx, err)
-				}
-			}
-			return nil
-		})
-	}
+	stop := keepInserting(t, name)
 	sums := "SELECT writer, count(*), sum(seq) FROM " + name + "%s GROUP BY writer ORDER BY writer"
 	was := map[string][]string{}
 	for len(was) < 8 {
@@ -61,7 +41,6 @@ func TestAsOfTimestamp(t *testing.T) {
 		}
 	}
 	stop()
-	require.NoError(t, ignoreEnd(ctx, eg.Wait()))
 	times := marked(t, conn, name)
 	require.NotEmpty(t, times)
 	some := false

@@ -3,7 +3,6 @@ package sql_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -19,22 +18,7 @@ import (
 var server *system.Server
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "broadsheet-sql-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if server, err = system.Start(context.Background(), dir+"/data"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer server.Kill()
-	return m.Run()
+	os.Exit(system.Main(m, &server))
 }
 
 func connect(t *testing.T) *pgx.Conn {
@@ -118,4 +102,26 @@ func journal(t *testing.T, conn *pgx.Conn, table string) string {
 	var j string
 	require.NoError(t, conn.QueryRow(t.Context(), "SELECT min(journal) FROM bs_catalog.journals WHERE table_name = $1", table).Scan(&j))
 	return j
+}
+
+// documented runs the example of a section of docs/sql.md: the rows of a query are what stands behind it.
+func documented(t *testing.T, conn *pgx.Conn, heading string, queries int) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/sql.md")
+	require.NoError(t, err)
+	_, section, ok := strings.Cut(string(page), "\n"+heading+"\n")
+	require.True(t, ok)
+	_, example, ok := strings.Cut(section, "```sql\n")
+	require.True(t, ok)
+	example, _, _ = strings.Cut(example, "```")
+	for line := range strings.Lines(example) {
+		sql, want, isQuery := strings.Cut(strings.TrimSpace(line), " -- ")
+		if !isQuery {
+			exec(t, conn, sql)
+			continue
+		}
+		queries--
+		require.Equal(t, []string{want}, rows(t, conn, sql), sql)
+	}
+	require.Zero(t, queries)
 }

@@ -2,7 +2,6 @@ package sql_test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -167,22 +166,5 @@ func TestViewsFollowWhatTheyRead(t *testing.T) {
 // TestDocumentedViews runs the example of docs/sql.md: the rows of a query are what stands behind it.
 func TestDocumentedViews(t *testing.T) {
 	root := connect(t)
-	page, err := os.ReadFile("../../docs/sql.md")
-	require.NoError(t, err)
-	_, section, ok := strings.Cut(string(page), "\n## Views\n")
-	require.True(t, ok)
-	_, example, ok := strings.Cut(section, "```sql\n")
-	require.True(t, ok)
-	example, _, _ = strings.Cut(example, "```")
-	queries := 0
-	for line := range strings.Lines(example) {
-		sql, want, isQuery := strings.Cut(strings.TrimSpace(line), " -- ")
-		if !isQuery {
-			exec(t, root, sql)
-			continue
-		}
-		queries++
-		require.Equal(t, []string{want}, rows(t, root, sql), sql)
-	}
-	require.Equal(t, 1, queries)
+	documented(t, root, "## Views", 1)
 }

@@ -20,22 +20,7 @@ import (
 var server *system.Server
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "broadsheet-wire-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if server, err = system.Start(context.Background(), dir+"/data"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer server.Kill()
-	return m.Run()
+	os.Exit(system.Main(m, &server))
 }
 
 // pair is a connection to each of the servers.
