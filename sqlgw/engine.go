@@ -19,6 +19,8 @@ const (
 	engineGrace = 30 * time.Second
 	// maxLeft is how many calls may go on without anybody who waits for them. The sessions of others wait for theirs.
 	maxLeft = 16
+	// idleAfter is how long a call of the engine may take before its session sends what it has for its client.
+	idleAfter = 5 * time.Millisecond
 )
 
 // leftCalls counts the calls of the engine that nobody waits for any more.
@@ -31,6 +33,12 @@ type leftCalls struct {
 // enginePatience after ctx has ended, inEngine returns without it, with what ended ctx. The channel isn't nil then,
 // and is closed when the call has returned: what the call has is to be kept until then, and what it found is lost.
 func (g *Gateway) inEngine(ctx context.Context, call func() error) (<-chan struct{}, error) {
+	return g.inEngineIdle(ctx, call, nil)
+}
+
+// inEngineIdle is inEngine, and calls idle once, while it waits, if the call takes longer than idleAfter. The call may return before
+// idle does, which lasts as long as it likes.
+func (g *Gateway) inEngineIdle(ctx context.Context, call func() error, idle func()) (<-chan struct{}, error) {
 	done := make(chan struct{})
 	var err error
 	var panicked *enginePanic
@@ -44,6 +52,9 @@ func (g *Gateway) inEngine(ctx context.Context, call func() error) (<-chan struc
 		err = call()
 		return nil
 	})
+	if idle != nil {
+		whileSlow(ctx, done, idle)
+	}
 	if g.await(ctx, done) {
 		if panicked != nil {
 			panic(panicked)
@@ -67,6 +78,18 @@ type enginePanic struct {
 }
 
 func (p *enginePanic) Error() string { return fmt.Sprintf("%v\n%s", p.value, p.stack) }
+
+// whileSlow calls idle unless a call ends soon.
+func whileSlow(ctx context.Context, done <-chan struct{}, idle func()) {
+	soon := time.NewTimer(idleAfter)
+	defer soon.Stop()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	case <-soon.C:
+		idle()
+	}
+}
 
 // await the end of a call. False is that it has gone on for too long after ctx ended.
 func (g *Gateway) await(ctx context.Context, done <-chan struct{}) bool {

@@ -177,7 +177,7 @@ func (e *queryExecution) start(ctx context.Context, sql string, args *columnar.B
 		}
 		rows, err = stmt.Query(life, args)
 		return err
-	})
+	}, nil)
 	if err == nil {
 		e.rows = rows
 	}
@@ -185,40 +185,49 @@ func (e *queryExecution) start(ctx context.Context, sql string, args *columnar.B
 }
 
 // inEngine runs a call of the engine for the query, which is over if it is left behind.
-func (e *queryExecution) inEngine(ctx context.Context, call func() error) error {
-	left, err := e.query.session.gateway.inEngine(ctx, call)
+func (e *queryExecution) inEngine(ctx context.Context, call func() error, idle func()) error {
+	left, err := e.query.session.gateway.inEngineIdle(ctx, call, idle)
 	e.left = left
 	return err
 }
 
-// next goes to the engine for the next rows, and away with them.
-func (e *queryExecution) next(ctx context.Context) (*columnar.Batch, error) {
+// next goes to the engine for the next rows, and away with them. If they take their time, flush sends those that were made before; it
+// may be nil, and what it fails with is the sink's to tell.
+func (e *queryExecution) next(ctx context.Context, flush func() error) (*columnar.Batch, error) {
 	if err := e.turn.take(ctx); err != nil {
 		return nil, err
 	}
-	rows := e.rows
+	rows, leave := e.rows, e.leaver()
 	var b *columnar.Batch
+	var idle func()
+	if flush != nil {
+		idle = func() { _ = flush() }
+	}
 	err := e.inEngine(ctx, func() error {
+		// Away as soon as the engine is done: the session may be sending to a client that doesn't read.
+		defer leave()
 		var err error
 		b, err = rows.Next(ctx)
 		return err
-	})
+	}, idle)
 	if e.left != nil {
 		return nil, err
 	}
-	e.leave()
 	return b, err
 }
 
 // leave the engine: while it is away its turn may be taken, and its result too.
-func (e *queryExecution) leave() {
-	g, conn := e.query.session.gateway, e.conn
-	e.turn.leave(func() { g.closeUnread(conn) })
+func (e *queryExecution) leave() { e.leaver()() }
+
+// leaver is leave for a call of the engine, which the query may be over before.
+func (e *queryExecution) leaver() func() {
+	g, conn, t := e.query.session.gateway, e.conn, e.turn
+	return func() { t.leave(func() { g.closeUnread(conn) }) }
 }
 
 // present returns the next rows as they are told.
-func (e *queryExecution) present(ctx context.Context) (*columnar.Batch, error) {
-	b, err := e.next(ctx)
+func (e *queryExecution) present(ctx context.Context, flush func() error) (*columnar.Batch, error) {
+	b, err := e.next(ctx, flush)
 	if err != nil {
 		return nil, err
 	}
@@ -302,7 +311,7 @@ func (e *queryExecution) send(ctx context.Context, w pgwire.ResultWriter, maxRow
 		if e.batch == nil || e.sent == e.batch.Len {
 			var err error
 			e.sent = 0
-			if e.batch, err = e.present(ctx); errors.Is(err, io.EOF) {
+			if e.batch, err = e.present(ctx, w.Flush); errors.Is(err, io.EOF) {
 				w.Complete(tag("SELECT", int64(n)))
 				return true, nil
 			} else if err != nil {
@@ -324,23 +333,28 @@ func (e *queryExecution) send(ctx context.Context, w pgwire.ResultWriter, maxRow
 }
 
 // stream hands over all rows as they are told, in batches.
-func (e *queryExecution) stream(ctx context.Context, write func(*columnar.Batch) error, _ func() error) error {
-	return e.each(ctx, func(b *columnar.Batch) error {
+func (e *queryExecution) stream(ctx context.Context, write func(*columnar.Batch) error, idle func() error) error {
+	return e.eachIdle(ctx, func(b *columnar.Batch) error {
 		b, err := e.presenter.batch(b)
 		if err != nil {
 			return err
 		}
 		return write(b)
-	})
+	}, idle)
 }
 
 func (e *queryExecution) told() presenter { return e.presenter }
 
 // each hands over all rows of the engine in batches.
 func (e *queryExecution) each(ctx context.Context, write func(*columnar.Batch) error) error {
+	return e.eachIdle(ctx, write, nil)
+}
+
+// eachIdle is each, with a call of idle, if it isn't nil, while the engine takes its time.
+func (e *queryExecution) eachIdle(ctx context.Context, write func(*columnar.Batch) error, idle func() error) error {
 	defer e.bound(ctx)()
 	for {
-		b, err := e.next(ctx)
+		b, err := e.next(ctx, idle)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}

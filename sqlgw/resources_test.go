@@ -32,6 +32,7 @@ func (d *discarded) Null()                    {}
 func (d *discarded) Begin() []byte            { return nil }
 func (d *discarded) Put([]byte)               {}
 func (d *discarded) Complete(string)          {}
+func (d *discarded) Flush() error             { return nil }
 func (d *discarded) End() error {
 	d.rows++
 	if d.full != nil && d.rows >= d.most {

@@ -146,7 +146,7 @@ func (e *subscription) fetch(ctx context.Context, w pgwire.ResultWriter, limit i
 		until = timer.C
 	}
 	for n := int64(0); limit == 0 || n < limit; {
-		err := e.more(ctx, until, func() error { return nil })
+		err := e.more(ctx, until, w.Flush)
 		if errors.Is(err, errNoRows) {
 			return nil
 		}
