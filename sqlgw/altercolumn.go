@@ -88,13 +88,28 @@ func (x *tableChange) noRows(ctx context.Context, name, was string) error {
 	if was != "" {
 		sql += " WHERE " + quoteName(was) + " IS NULL"
 	}
-	found, err := x.session.anyRow(ctx, sql+" LIMIT 1")
+	found := false
+	err := x.session.strictly(func() error {
+		var err error
+		found, err = x.session.anyRow(ctx, sql+" LIMIT 1")
+		return err
+	})
 	if err != nil || !found {
 		return err
 	}
 	e := sqlError("23502", "column %q of relation %q contains null values", name, x.was.Name)
 	e.Schema, e.Table, e.Column = x.was.Schema, x.was.Name, name
 	return e
+}
+
+// strictly lets a call read all that there is, however old a cut the session's settings allow.
+func (s *session) strictly(call func() error) error {
+	was := s.settings.saved()
+	defer s.settings.restore(was)
+	if err := s.settings.set(settingFreshness, "strict", true); err != nil {
+		return err
+	}
+	return call()
 }
 
 // anyRow tells whether a query of the program's own has a row.

@@ -28,17 +28,10 @@ func (s *session) copyFrom(p *parse.CopyFrom) *statement {
 		if target.cols, err = columnIndexes(t, p.Columns); err != nil {
 			return err
 		}
-		open, err := s.appendTo(t)
+		sink, err := s.sinkFor(t, journals, target.cols)
 		if err != nil {
 			return err
 		}
-		fill, filled := s.defaultsFor(t, target.cols)
-		sink, err := newRowSink(t, journals, filled, open)
-		if err != nil {
-			return err
-		}
-		sink.fill = fill.fill
-		s.keepTemp(sink, t, filled)
 		defer sink.abort()
 		c := &copyIn{copyTarget: target, sink: sink}
 		if err := c.begin(w, &p.Options); err != nil {

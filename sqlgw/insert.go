@@ -134,7 +134,7 @@ func (s *session) insertAll(ctx context.Context, w pgwire.ResultWriter, plan *in
 	return nil
 }
 
-// insertSink is where the rows of an INSERT go: what they leave out gets its default.
+// insertSink is where the rows of an INSERT go.
 func (s *session) insertSink(ctx context.Context, plan *insertPlan) (*rowSink, error) {
 	t, journals, err := s.writable(ctx, plan.name)
 	if err != nil {
@@ -143,16 +143,22 @@ func (s *session) insertSink(ctx context.Context, plan *insertPlan) (*rowSink, e
 	if !sameTable(t, plan.table) {
 		return nil, changedResult()
 	}
+	return s.sinkFor(t, journals, plan.cols)
+}
+
+// sinkFor is where rows of a table go that have values for given columns: what they leave out gets its default.
+func (s *session) sinkFor(t catalog.Table, journals []string, given []int) (*rowSink, error) {
 	open, err := s.appendTo(t)
 	if err != nil {
 		return nil, err
 	}
-	fill, cols := s.defaultsFor(t, plan.cols)
+	fill, cols := s.defaultsFor(t, given)
 	sink, err := newRowSink(t, journals, cols, open)
 	if err != nil {
 		return nil, err
 	}
 	sink.fill = fill.fill
+	sink.fits = func() error { return stillFits(s.gateway.cfg.Catalog.Latest(), t) }
 	s.keepTemp(sink, t, cols)
 	return sink, nil
 }

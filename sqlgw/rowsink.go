@@ -47,6 +47,8 @@ type rowSink struct {
 	fill func(ctx context.Context, b *columnar.Batch) (*columnar.Batch, error)
 	// placed, if it is set, is told where each row went, in their order.
 	placed func(rowPlace)
+	// fits, if it is set, tells whether the rows are still some of the table, once all are made.
+	fits   func() error
 	temp   func(*columnar.Batch) error // takes rows of a temporary table
 	kept   func() error                // makes them the table's
 	begins map[int]int64               // where the appends that were made begin, unless a transaction makes them
@@ -204,11 +206,9 @@ func (s *rowSink) commit() error {
 	if s.kept != nil {
 		return s.kept()
 	}
-	for _, p := range s.parts { // bytes first: what can fail here leaves nothing behind
-		if err := p.flush(); err != nil {
-			s.abort()
-			return s.appendError(err)
-		}
+	if err := s.ready(); err != nil {
+		s.abort()
+		return err
 	}
 	var made, rest []string
 	var failed error
@@ -243,6 +243,19 @@ func (s *rowSink) commit() error {
 		return s.appendError(failed)
 	}
 	return s.unknownOutcome(made, unknown, rest, failed)
+}
+
+// ready does all but make the appends: what can fail here leaves nothing behind.
+func (s *rowSink) ready() error {
+	for _, p := range s.parts {
+		if err := p.flush(); err != nil {
+			return s.appendError(err)
+		}
+	}
+	if s.fits == nil {
+		return nil
+	}
+	return s.fits()
 }
 
 // unknownOutcome is the error of a statement that may have been made in part.

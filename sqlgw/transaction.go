@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 	"broadsheet.dev/broadsheet/sqlgw/staging"
@@ -26,6 +27,8 @@ type transaction struct {
 	queried bool // a statement ran that reads or writes
 	// transactional: what is staged is for transactional tables.
 	transactional bool
+	// written are the tables that it made rows for, by their ids, as they were then.
+	written map[int64]catalog.Table
 
 	stage  *staging.Stage // what is to be appended; nil if that is nothing
 	saves  []savepoint

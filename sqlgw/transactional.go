@@ -172,6 +172,7 @@ func (s *session) appendTo(t catalog.Table) (openAppender, error) {
 		return nil, hinted(sqlError("0A000", "a transaction can't write to table %q, and to others: some are transactional, some not", t.Name),
 			"Write to them in transactions of their own.")
 	}
+	tx.writesTo(t)
 	if !t.Transactional {
 		return s.openAppend, nil
 	}

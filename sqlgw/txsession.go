@@ -65,9 +65,12 @@ func (s *session) commit(ctx context.Context) error {
 	}
 	var err error
 	if stage := s.tx.stage; stage != nil && !stage.Empty() {
-		if s.tx.transactional {
+		err = s.tx.fit(s.gateway.cfg.Catalog.Latest(), stage.Journals())
+		switch {
+		case err != nil:
+		case s.tx.transactional:
 			_, err = s.commitAtomically(ctx, stage)
-		} else {
+		default:
 			err = appendStage(ctx, stage, s.appendWhole)
 		}
 	}
