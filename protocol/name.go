@@ -50,6 +50,9 @@ func (a alphabet) validate(s string, minLen, maxLen int) error {
 	return nil
 }
 
+// ValidateToken accepts a name of so many bytes of letters, numbers and "-_+/.".
+func ValidateToken(s string, minLen, maxLen int) error { return tokenRunes.validate(s, minLen, maxLen) }
+
 // validatePathComponent requires a path of pathRunes, relative to some root, below
 // it, and in its shortest form, of at most 512 bytes. An empty one is in order if
 // minLen is 0. (Gazette lets "../x" pass, which then leads out of a file store.)

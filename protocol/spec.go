@@ -142,12 +142,8 @@ func validateJournalLabels(set *LabelSet) error {
 			return invalid("label %q is reserved", name)
 		}
 	}
-	for _, name := range []string{
-		LabelContentType, LabelInstance, LabelManagedBy, LabelMessageSubtype, LabelMessageType, LabelRegion,
-	} {
-		if n := len(set.labelsOf(name)); n > 1 {
-			return invalid("label %q has %d values (expected one)", name, n)
-		}
+	if err := ValidateSingleValues(set); err != nil {
+		return err
 	}
 	has := func(name string) bool { return len(set.labelsOf(name)) != 0 }
 	if has(LabelContentType) {
@@ -160,6 +156,18 @@ func validateJournalLabels(set *LabelSet) error {
 	}
 	if has(LabelMessageSubtype) && !has(LabelMessageType) {
 		return invalid("label %q requires label %q", LabelMessageSubtype, LabelMessageType)
+	}
+	return nil
+}
+
+// ValidateSingleValues requires that labels which mean one thing have one value.
+func ValidateSingleValues(set *LabelSet) error {
+	for _, name := range []string{
+		LabelContentType, LabelInstance, LabelManagedBy, LabelMessageSubtype, LabelMessageType, LabelRegion,
+	} {
+		if n := len(set.labelsOf(name)); n > 1 {
+			return invalid("label %q has %d values (expected one)", name, n)
+		}
 	}
 	return nil
 }

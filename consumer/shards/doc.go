@@ -9,7 +9,8 @@
 //
 // # Invariants
 //
-//   - Names, numbers and bytes are Gazette's; what Validate refuses, Gazette's refuses.
+//   - Names, numbers and bytes are Gazette's; what Gazette's Validate refuses, ours refuses. Beyond that it refuses
+//     absurd sizes: more than 2^20 messages of a ring or read-ahead, and more than 64 backups of hints.
 //   - A status only goes forward: of two, the greater one counts.
 //   - No I/O, no clock, no goroutine.
 //
