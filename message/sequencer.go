@@ -83,6 +83,7 @@ type Sequencer struct {
 	last     *journal // of the last message
 	ring     ring
 	out      delivery
+	mark     mark
 }
 
 // journal of a Sequencer.
@@ -107,6 +108,14 @@ type delivery struct {
 	replay  Range  // to be read first; empty if nothing is
 	from    Iterator
 	reached int64 // offset up to which it was read
+}
+
+// mark of where a Sequencer was before it returned a message.
+type mark struct {
+	in          *journal // nil if it returned none yet
+	of          *producer
+	then        ProducerState
+	readThrough int64
 }
 
 // NewSequencer returns one that knows nothing.
@@ -201,6 +210,7 @@ func (s *Sequencer) Next() (Envelope, error) {
 	if s.out.in == nil {
 		return Envelope{}, io.EOF
 	}
+	s.mark = mark{in: s.out.in, of: s.out.of, then: s.out.then, readThrough: s.out.in.readThrough}
 	if _, needed := s.ReplayRange(); needed {
 		if s.out.from == nil {
 			return Envelope{}, ErrReplay
@@ -331,6 +341,25 @@ func (s *Sequencer) Checkpoint() map[string]JournalState {
 		}
 		out[name] = state
 	}
+	return out
+}
+
+// CheckpointBefore is the Checkpoint as if the message that Next has just returned hadn't been returned: who takes
+// up there is given it first. It is an error of the program if the last call wasn't such a Next.
+func (s *Sequencer) CheckpointBefore() map[string]JournalState {
+	m := s.mark
+	if m.in == nil {
+		panic("message: CheckpointBefore without a message that Next returned")
+	}
+	out := s.Checkpoint()
+	state := out[m.in.name]
+	state.ReadThrough = m.readThrough
+	for i := range state.Producers {
+		if m.of != nil && state.Producers[i].Producer == m.of.Producer {
+			state.Producers[i] = m.then
+		}
+	}
+	out[m.in.name] = state
 	return out
 }
 

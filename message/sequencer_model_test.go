@@ -58,7 +58,7 @@ type reader struct {
 	got []int
 }
 
-// read a journal to its end, restarting from checkpoints where it is drawn.
+// read a journal to its end, restarting from checkpoints where it is drawn, and giving messages back so.
 func (r *reader) read() {
 	const journal = "a/journal"
 	all := r.log.journals[journal]
@@ -66,7 +66,7 @@ func (r *reader) read() {
 		r.log.seq.Push(all[at])
 		for {
 			if rapid.IntRange(0, 19).Draw(r.t, "restart") == 0 {
-				r.restart()
+				r.restart(r.log.seq.Checkpoint())
 				at = int(r.log.seq.Checkpoint()[journal].ReadThrough/size) - 1
 				break
 			}
@@ -81,13 +81,17 @@ func (r *reader) read() {
 				continue
 			}
 			require.NoError(r.t, err)
+			if rapid.IntRange(0, 19).Draw(r.t, "give back") == 0 {
+				r.restart(r.log.seq.CheckpointBefore())
+				at = int(r.log.seq.Checkpoint()[journal].ReadThrough/size) - 1
+				break
+			}
 			r.got = append(r.got, int(env.Begin/size))
 		}
 	}
 }
 
-func (r *reader) restart() {
-	states := r.log.seq.Checkpoint()
+func (r *reader) restart(states map[string]message.JournalState) {
 	if rapid.Bool().Draw(r.t, "as a shard's") {
 		for _, s := range states {
 			for i := range s.Producers {
