@@ -169,20 +169,35 @@ func (c *Catalog) CommentObject(ctx context.Context, o Object, comment string) (
 	}
 }
 
-// DropObject removes an object. Another that was made in its place isn't meant.
-func (c *Catalog) DropObject(ctx context.Context, o Object) error {
-	key := c.objectKey(&o)
+// DropObject removes objects: all of them, or none. Others that were made in their place aren't meant.
+func (c *Catalog) DropObject(ctx context.Context, drop ...Object) error {
+	if len(drop) == 0 {
+		return nil
+	}
+	if err := dropsFit(string(drop[0].Kind), len(drop), maxPlainDrops); err != nil {
+		return err
+	}
+	keys := make([]string, len(drop))
+	ops := []clientv3.Op{c.putVersion()}
+	for i := range drop {
+		keys[i] = c.objectKey(&drop[i])
+		ops = append(ops, clientv3.OpDelete(keys[i]))
+	}
 	for {
-		s, err := c.read(ctx, key)
+		s, err := c.read(ctx, keys...)
 		if err != nil {
-			return fmt.Errorf("catalog: drop %s %q: %w", o.Kind, o.Name, err)
+			return fmt.Errorf("catalog: drop %s %q: %w", drop[0].Kind, drop[0].Name, err)
 		}
-		if _, err := objectOf(s.kvs[0], o); err != nil {
-			return err
+		var compares []clientv3.Cmp
+		for i, o := range drop {
+			if _, err := objectOf(s.kvs[i], o); err != nil {
+				return err
+			}
+			compares = append(compares, unchanged(keys[i], s.kvs[i].GetModRevision()))
 		}
-		ok, err := c.commit(ctx, []clientv3.Cmp{unchanged(key, s.kvs[0].GetModRevision())}, clientv3.OpDelete(key), c.putVersion())
+		ok, err := c.commit(ctx, compares, ops...)
 		if err != nil {
-			return c.unknown(string(o.Kind), o.Name, err)
+			return c.unknown(string(drop[0].Kind), drop[0].Name, err)
 		}
 		if ok {
 			return nil
@@ -225,9 +240,9 @@ type Change struct {
 // place isn't meant.
 func (c *Catalog) ChangeTable(ctx context.Context, table Table, change Change) (Table, error) {
 	key, name := c.tableKey(table), table.Name
-	views := c.viewsNamed(table.Schema, change)
+	taken := c.namesOf(table.Schema, change)
 	for {
-		s, err := c.read(ctx, append([]string{key}, views...)...)
+		s, err := c.read(ctx, append([]string{key}, taken...)...)
 		if err != nil {
 			return Table{}, fmt.Errorf("catalog: change table %q.%q: %w", table.Schema, name, err)
 		}
@@ -248,8 +263,8 @@ func (c *Catalog) ChangeTable(ctx context.Context, table Table, change Change) (
 			return Table{}, err
 		}
 		compares := append(s.compares(), unchanged(key, s.kvs[0].GetModRevision()))
-		for _, view := range views {
-			compares = append(compares, absent(view))
+		for _, other := range taken {
+			compares = append(compares, absent(other))
 		}
 		ok, err := c.commit(ctx, compares, s.takeUpTo(last), clientv3.OpPut(key, t.encode()), c.putVersion())
 		if err != nil {
@@ -261,12 +276,12 @@ func (c *Catalog) ChangeTable(ctx context.Context, table Table, change Change) (
 	}
 }
 
-// viewsNamed are the keys of views that would have the names of indexes that a change gives.
-func (c *Catalog) viewsNamed(schemaName string, change Change) []string {
+// namesOf are the keys of relations that would have the names of indexes that a change gives.
+func (c *Catalog) namesOf(schemaName string, change Change) []string {
 	var out []string
 	for _, x := range change.Indexes {
 		if x.Name != "" {
-			out = append(out, c.keys.object(c.database, schemaName, ViewObject, x.Name))
+			out = append(out, c.relationKeys(schemaName, x.Name)...)
 		}
 	}
 	return out

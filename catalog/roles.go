@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"broadsheet.dev/broadsheet/keyspace"
@@ -158,54 +160,74 @@ func (c *Catalog) AlterRole(ctx context.Context, role Role, change func(*Role) e
 	}
 }
 
-// DropRole removes a role that owns nothing, and to which nothing is granted. Another that was made in its place isn't
-// meant.
-func (c *Catalog) DropRole(ctx context.Context, drop Role) error {
-	name := drop.Name
-	if name == Superuser {
-		return &Error{Code: ErrReserved, Kind: "role", Name: name, Detail: "it is required by the database system"}
+// maxPlainDrops is how many things go in one transaction of which each takes an operation and a compare.
+const maxPlainDrops = 100
+
+// DropRole removes roles that own nothing, and to which nothing is granted: all of them, or none. Others that were made in their
+// place aren't meant.
+func (c *Catalog) DropRole(ctx context.Context, drop ...Role) error {
+	if err := dropsFit("role", len(drop), maxPlainDrops); err != nil {
+		return err
 	}
-	key := c.keys.role(name)
+	reads := []clientv3.Op{
+		clientv3.OpGet(c.keys.root+"/schemas/", clientv3.WithPrefix()),
+		clientv3.OpGet(c.keys.root+"/tables/", clientv3.WithPrefix()),
+		clientv3.OpGet(c.keys.root+"/objects/", clientv3.WithPrefix()),
+	}
+	ops := []clientv3.Op{c.putVersion()}
+	for _, x := range drop {
+		if x.Name == Superuser {
+			return &Error{Code: ErrReserved, Kind: "role", Name: x.Name, Detail: "it is required by the database system"}
+		}
+		reads, ops = append(reads, clientv3.OpGet(c.keys.role(x.Name))), append(ops, clientv3.OpDelete(c.keys.role(x.Name)))
+	}
 	for {
-		r, err := c.etcd.Txn(ctx).Then(
-			clientv3.OpGet(key),
-			clientv3.OpGet(c.keys.root+"/schemas/", clientv3.WithPrefix()),
-			clientv3.OpGet(c.keys.root+"/tables/", clientv3.WithPrefix()),
-			clientv3.OpGet(c.keys.root+"/objects/", clientv3.WithPrefix()),
-		).Commit()
+		r, err := c.etcd.Txn(ctx).Then(reads...).Commit()
 		if err != nil {
-			return fmt.Errorf("catalog: drop role %q: %w", name, err)
+			return fmt.Errorf("catalog: drop role %q: %w", drop[0].Name, err)
 		}
-		kvs := r.Responses[0].GetResponseRange().GetKvs()
-		if len(kvs) == 0 {
-			return &Error{Code: ErrNotFound, Kind: "role", Name: name}
-		}
-		role, err := decodeRole(kvs[0].GetValue())
-		if err != nil {
-			return &Error{Code: ErrUnreadable, Kind: "role", Name: name, Err: err}
-		}
-		if role.ID != drop.ID {
-			return &Error{Code: ErrNotFound, Kind: "role", Name: name}
-		}
-		for _, answer := range r.Responses[1:] {
-			for _, kv := range answer.GetResponseRange().GetKvs() {
-				v, err := c.keys.decode(string(kv.GetKey()), kv.GetValue())
-				if err != nil { // who it belongs to isn't known
-					return &Error{Code: ErrUnreadable, Kind: "entry", Name: string(kv.GetKey()), Err: err}
-				}
-				if detail := dependsOn(v, role.ID); detail != "" {
-					return &Error{Code: ErrNotEmpty, Kind: "role", Name: name, Detail: detail}
-				}
+		var compares []clientv3.Cmp
+		for i, x := range drop {
+			kv := first(r.Responses[3+i])
+			if err := c.unused(x, kv, r.Responses[:3]); err != nil {
+				return err
 			}
+			compares = append(compares, unchanged(c.keys.role(x.Name), kv.GetModRevision()))
 		}
-		ok, err := c.commit(ctx, []clientv3.Cmp{unchanged(key, kvs[0].GetModRevision())}, clientv3.OpDelete(key), c.putVersion())
+		ok, err := c.commit(ctx, compares, ops...)
 		if err != nil {
-			return c.unknown("role", name, err)
+			return c.unknown("role", drop[0].Name, err)
 		}
 		if ok {
 			return nil
 		}
 	}
+}
+
+// unused tells whether the entry of a role is that of the one which is meant, and no other entry depends on it.
+func (c *Catalog) unused(want Role, kv *mvccpb.KeyValue, others []*etcdserverpb.ResponseOp) error {
+	if kv == nil {
+		return &Error{Code: ErrNotFound, Kind: "role", Name: want.Name}
+	}
+	role, err := decodeRole(kv.GetValue())
+	if err != nil {
+		return &Error{Code: ErrUnreadable, Kind: "role", Name: want.Name, Err: err}
+	}
+	if role.ID != want.ID {
+		return &Error{Code: ErrNotFound, Kind: "role", Name: want.Name}
+	}
+	for _, answer := range others {
+		for _, kv := range answer.GetResponseRange().GetKvs() {
+			v, err := c.keys.decode(string(kv.GetKey()), kv.GetValue())
+			if err != nil { // who it belongs to isn't known
+				return &Error{Code: ErrUnreadable, Kind: "entry", Name: string(kv.GetKey()), Err: err}
+			}
+			if detail := dependsOn(v, role.ID); detail != "" {
+				return &Error{Code: ErrNotEmpty, Kind: "role", Name: want.Name, Detail: detail}
+			}
+		}
+	}
+	return nil
 }
 
 // dependsOn tells how an entry depends on a role, as PostgreSQL says it. A grant that is made meanwhile

@@ -73,47 +73,82 @@ func (c *Catalog) CreateSchemaFor(ctx context.Context, name string, owner int64)
 	}
 }
 
-// DropSchema removes a schema that has no tables, none that are being made, and no functions or sequences. Another that was made in its place
-// isn't meant.
-func (c *Catalog) DropSchema(ctx context.Context, drop Schema) error {
-	key, name := c.keys.schema(c.database, drop.Name), drop.Name
+// maxSchemaDrops is how many schemas go in one transaction, which has four compares for each.
+const maxSchemaDrops = 30
+
+// DropSchema removes schemas that have no tables, none that are being made, and no functions, sequences or views: all of them, or
+// none. Others that were made in their place aren't meant.
+func (c *Catalog) DropSchema(ctx context.Context, drop ...Schema) error {
+	if err := dropsFit("schema", len(drop), maxSchemaDrops); err != nil {
+		return err
+	}
 	for {
-		r, err := c.etcd.Txn(ctx).Then(
-			clientv3.OpGet(key),
-			clientv3.OpGet(c.keys.tablesOf(c.database, name), clientv3.WithPrefix(), clientv3.WithCountOnly()),
-			clientv3.OpGet(c.keys.creatingOf(c.database, name), clientv3.WithPrefix(), clientv3.WithCountOnly()),
-			clientv3.OpGet(c.keys.objectsOf(c.database, name), clientv3.WithPrefix(), clientv3.WithCountOnly()),
-		).Commit()
-		if err != nil {
-			return fmt.Errorf("catalog: drop schema %q: %w", name, err)
-		}
-		entry := first(r.Responses[0])
-		if _, err := schemaOf(entry, drop); err != nil {
-			return err
-		}
-		tables, making := r.Responses[1].GetResponseRange().GetCount(), r.Responses[2].GetResponseRange().GetCount()
-		switch {
-		case tables > 0:
-			return &Error{Code: ErrNotEmpty, Kind: "schema", Name: name, Detail: fmt.Sprintf("it has %d tables", tables)}
-		case r.Responses[3].GetResponseRange().GetCount() > 0:
-			return &Error{Code: ErrNotEmpty, Kind: "schema", Name: name, Detail: "it has functions or sequences"}
-		case making > 0:
-			return &Error{Code: ErrNotEmpty, Kind: "schema", Name: name, Detail: "a table is being made in it", Hint: "Try again in a minute."}
-		default:
+		var compares []clientv3.Cmp
+		ops := []clientv3.Op{c.putVersion()}
+		for _, x := range drop {
+			mod, err := c.emptySchema(ctx, x)
+			if err != nil {
+				return err
+			}
+			key := c.keys.schema(c.database, x.Name)
 			// A compare over a prefix holds if it holds for every key below it: with
 			// create revision 0, if there is none.
-			ok, err := c.commit(ctx, []clientv3.Cmp{
-				unchanged(key, entry.GetModRevision()),
-				absent(c.keys.tablesOf(c.database, name)).WithPrefix(),
-				absent(c.keys.creatingOf(c.database, name)).WithPrefix(),
-				absent(c.keys.objectsOf(c.database, name)).WithPrefix(),
-			}, clientv3.OpDelete(key), c.putVersion())
-			if err != nil {
-				return c.unknown("schema", name, err)
-			}
-			if ok {
-				return nil
-			}
+			compares = append(compares,
+				unchanged(key, mod),
+				absent(c.keys.tablesOf(c.database, x.Name)).WithPrefix(),
+				absent(c.keys.creatingOf(c.database, x.Name)).WithPrefix(),
+				absent(c.keys.objectsOf(c.database, x.Name)).WithPrefix(),
+			)
+			ops = append(ops, clientv3.OpDelete(key))
 		}
+		ok, err := c.commit(ctx, compares, ops...)
+		if err != nil {
+			return c.unknown("schema", drop[0].Name, err)
+		}
+		if ok {
+			return nil
+		}
+	}
+}
+
+// emptySchema finds a schema, which has to be empty, and returns the mod revision of its entry.
+func (c *Catalog) emptySchema(ctx context.Context, want Schema) (int64, error) {
+	name := want.Name
+	r, err := c.etcd.Txn(ctx).Then(
+		clientv3.OpGet(c.keys.schema(c.database, name)),
+		clientv3.OpGet(c.keys.tablesOf(c.database, name), clientv3.WithPrefix(), clientv3.WithCountOnly()),
+		clientv3.OpGet(c.keys.creatingOf(c.database, name), clientv3.WithPrefix(), clientv3.WithCountOnly()),
+		clientv3.OpGet(c.keys.objectsOf(c.database, name), clientv3.WithPrefix(), clientv3.WithCountOnly()),
+	).Commit()
+	if err != nil {
+		return 0, fmt.Errorf("catalog: drop schema %q: %w", name, err)
+	}
+	entry := first(r.Responses[0])
+	if _, err := schemaOf(entry, want); err != nil {
+		return 0, err
+	}
+	count := func(i int) int64 { return r.Responses[i].GetResponseRange().GetCount() }
+	e := &Error{Code: ErrNotEmpty, Kind: "schema", Name: name}
+	switch {
+	case count(1) > 0:
+		e.Detail = fmt.Sprintf("it has %d tables", count(1))
+	case count(3) > 0:
+		e.Detail = "it has views, functions or sequences"
+	case count(2) > 0:
+		e.Detail, e.Hint = "a table is being made in it", "Try again in a minute."
+	default:
+		return entry.GetModRevision(), nil
+	}
+	return 0, e
+}
+
+// dropsFit tells whether so many things of a kind can be dropped at once.
+func dropsFit(kind string, n, most int) error {
+	if n <= most {
+		return nil
+	}
+	return &Error{
+		Code: ErrUnsupported, Kind: kind, Detail: fmt.Sprintf("to drop %d at once", n),
+		Hint: fmt.Sprintf("At most %d can be dropped at once.", most),
 	}
 }

@@ -108,7 +108,7 @@ func TestSchemaOwner(t *testing.T) {
 	require.True(t, ok)
 	for _, may := range []string{"alice", "bob", "postgres"} {
 		require.NoError(t, as(may).mayDrop(snap, table), may)
-		_, err := as(may).dropOne(ctx, snap, "index", parse.Name{Schema: "hers", Name: "i"})
+		_, err := as(may).indexToDrop(snap, "index", parse.Name{Schema: "hers", Name: "i"})
 		require.NoError(t, err, may)
 	}
 	require.Equal(t, no, as("carl").mayDrop(snap, table))

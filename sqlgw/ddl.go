@@ -246,14 +246,16 @@ func (s *session) dropSchemas(ctx context.Context, w pgwire.ResultWriter, p *par
 			return err
 		}
 	}
-	for _, schema := range schemas {
-		err := s.gateway.cfg.Catalog.DropSchema(ctx, schema)
-		if errors.Is(err, catalog.ErrNotFound) && p.IfExists { // somebody else did, meanwhile
+	for len(schemas) > 0 {
+		err := s.gateway.cfg.Catalog.DropSchema(ctx, schemas...)
+		if e, ok := errors.AsType[*catalog.Error](err); ok && e.Code == catalog.ErrNotFound && p.IfExists { // somebody else did, meanwhile
+			schemas = slices.DeleteFunc(schemas, func(x catalog.Schema) bool { return x.Name == e.Name })
 			continue
 		}
 		if err != nil {
 			return catalogError(err)
 		}
+		break
 	}
 	w.Complete("DROP SCHEMA")
 	return nil

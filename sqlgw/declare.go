@@ -185,7 +185,10 @@ func (s *session) isSystem(n parse.Name) bool {
 }
 
 func (s *session) createIndex(ctx context.Context, w pgwire.ResultWriter, p *parse.CreateIndex) error {
-	err := s.changeTable(ctx, p.Table, func(_ *catalog.Snapshot, t catalog.Table) (catalog.Change, error) {
+	err := s.changeTable(ctx, p.Table, func(snap *catalog.Snapshot, t catalog.Table) (catalog.Change, error) {
+		if _, _, err := s.index(snap, parse.Name{Schema: t.Schema, Name: p.Name}); p.Name != "" && err == nil {
+			return catalog.Change{}, sqlError("42P07", "relation %q already exists", p.Name)
+		}
 		x := catalog.Index{Name: p.Name, Unique: p.Unique, Method: p.Method, Options: p.Options, Where: p.Where}
 		var err error
 		if x.Columns, err = ids(t, p.Columns); err != nil {
@@ -444,54 +447,6 @@ func (s *session) comment(ctx context.Context, w pgwire.ResultWriter, p *parse.C
 	}
 	w.Complete("COMMENT")
 	return nil
-}
-
-func (s *session) dropDeclared(ctx context.Context, w pgwire.ResultWriter, p *parse.Drop) error {
-	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
-	if err != nil {
-		return err
-	}
-	var drops []func() error
-	for _, n := range p.Objects { // all are there, or none is dropped
-		drop, err := s.dropOne(ctx, snap, p.Kind, n)
-		if e, ok := errors.AsType[*pgwire.Error](err); ok && p.IfExists && e.Code != "2BP01" {
-			s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "00000", Message: e.Message + ", skipping"})
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		drops = append(drops, drop)
-	}
-	for _, drop := range drops {
-		if err := catalogError(drop()); err != nil {
-			return err
-		}
-	}
-	w.Complete("DROP " + strings.ToUpper(p.Kind))
-	return nil
-}
-
-// dropOne finds what is to be dropped.
-func (s *session) dropOne(ctx context.Context, snap *catalog.Snapshot, kind string, n parse.Name) (func() error, error) {
-	if kind != "index" {
-		o, err := s.object(snap, catalog.ObjectKind(kind), n)
-		if err == nil {
-			_, err = s.ownSchema(snap, o.Schema)
-		}
-		return func() error { return s.gateway.cfg.Catalog.DropObject(ctx, o) }, err
-	}
-	t, x, err := s.index(snap, n)
-	if err == nil {
-		err = s.mayDrop(snap, t)
-	}
-	if slices.ContainsFunc(t.Constraints, func(c catalog.Constraint) bool { return err == nil && c.Index == x.ID }) {
-		return nil, sqlError("2BP01", "cannot drop index %s because constraint %s on table %s requires it", x.Name, x.Name, t.Name)
-	}
-	return func() error {
-		_, err := s.gateway.cfg.Catalog.ChangeTable(ctx, t, catalog.Change{DropIndex: x.ID})
-		return err
-	}, err
 }
 
 // maintain has nothing to do: a log has no dead rows, and queries need no statistics.

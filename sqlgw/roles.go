@@ -257,14 +257,14 @@ func (s *session) dropRoles(ctx context.Context, w pgwire.ResultWriter, snap *ca
 		if r.ID == s.actor(snap).Role.ID {
 			return sqlError("55006", "current user cannot be dropped")
 		}
-		roles = append(roles, r)
-	}
-	for _, r := range roles {
-		if err := s.gateway.cfg.Catalog.DropRole(ctx, r); err != nil {
-			return err
+		if !slices.ContainsFunc(roles, func(x catalog.Role) bool { return x.ID == r.ID }) { // DROP ROLE r, r
+			roles = append(roles, r)
 		}
 	}
-	return nil
+	if len(roles) == 0 {
+		return nil
+	}
+	return s.gateway.cfg.Catalog.DropRole(ctx, roles...)
 }
 
 // mayGrantRole tells whether the session may make others members of a role.
