@@ -134,6 +134,42 @@ func TestRoleThatWouldBeItsOwnMember(t *testing.T) {
 	require.NoError(t, create("a", "b"))
 }
 
+// TestNobodyBecomesSuperuserThroughAnother: who may manage roles manages none of those through which one would become a superuser.
+func TestNobodyBecomesSuperuserThroughAnother(t *testing.T) {
+	c := testCatalog(t)
+	ctx := t.Context()
+	dba, err := c.CreateRole(ctx, catalog.Role{Name: "dba", Login: true, MemberOf: []int64{catalog.SuperuserID}})
+	require.NoError(t, err)
+	_, err = c.CreateRole(ctx, catalog.Role{Name: "through", MemberOf: []int64{dba.ID}})
+	require.NoError(t, err)
+	_, err = c.CreateRole(ctx, catalog.Role{Name: "plain"})
+	require.NoError(t, err)
+	_, err = c.CreateRole(ctx, catalog.Role{Name: "manager", CreateRole: true, Login: true})
+	require.NoError(t, err)
+	as := func(who string) *session {
+		return &session{gateway: &Gateway{cfg: Config{Catalog: c}}, settings: newSettings(noParameters{}), user: who}
+	}
+	named := func(name string) []parse.RoleName { return []parse.RoleName{{Name: name}} }
+	password := "x"
+	for role, want := range map[string]string{"postgres": "42501", "dba": "42501", "through": "42501", "plain": ""} {
+		for what, err := range map[string]error{
+			"grant":  as("manager").grantRoles(ctx, nil, testSnapshot(t, c), &parse.GrantRole{Roles: named(role), Members: named("manager")}),
+			"create": as("manager").createRole(ctx, testSnapshot(t, c), &parse.CreateRole{Name: "new", InRoles: named(role)}),
+			"alter": as("manager").alterRole(ctx, testSnapshot(t, c), &parse.AlterRole{
+				Role: named(role)[0], Options: parse.RoleOptions{HasPassword: true, Password: &password},
+			}),
+		} {
+			if want == "" {
+				require.NoError(t, err, what+" "+role)
+			} else {
+				requireCode(t, want, err)
+			}
+		}
+	}
+	own := &parse.AlterRole{Role: named("dba")[0], Options: parse.RoleOptions{HasPassword: true, Password: &password}}
+	require.NoError(t, as("dba").alterRole(ctx, testSnapshot(t, c), own))
+}
+
 // TestFirstPassword is asked for only while the role has none.
 func TestFirstPassword(t *testing.T) {
 	u := Users{Catalog: testCatalog(t)}

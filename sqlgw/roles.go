@@ -221,7 +221,7 @@ func (s *session) alterRole(ctx context.Context, snap *catalog.Snapshot, p *pars
 	}
 	onlyPassword := p.Options == parse.RoleOptions{HasPassword: p.Options.HasPassword, Password: p.Options.Password}
 	if own := s.actor(snap).Role.ID == r.ID; !own || !onlyPassword {
-		if err := s.mayManage(snap, "alter", r.Superuser || p.Options.Superuser != parse.Unset); err != nil {
+		if err := s.mayManage(snap, "alter", leadsToSuperuser(snap, r) || p.Options.Superuser != parse.Unset); err != nil {
 			return err
 		}
 	}
@@ -267,10 +267,16 @@ func (s *session) dropRoles(ctx context.Context, w pgwire.ResultWriter, snap *ca
 	return s.gateway.cfg.Catalog.DropRole(ctx, roles...)
 }
 
+// leadsToSuperuser tells whether who is a role may become a superuser: by itself, or as a member of one, perhaps through others.
+func leadsToSuperuser(snap *catalog.Snapshot, r catalog.Role) bool {
+	a, _ := snap.Actor(r.Name)
+	return slices.ContainsFunc(snap.Roles(), func(x catalog.Role) bool { return x.Superuser && a.Is(x.ID) })
+}
+
 // mayGrantRole tells whether the session may make others members of a role.
 func (s *session) mayGrantRole(snap *catalog.Snapshot, r catalog.Role) error {
 	a := s.actor(snap).Role
-	if a.Superuser || a.CreateRole && !r.Superuser {
+	if a.Superuser || a.CreateRole && !leadsToSuperuser(snap, r) {
 		return nil
 	}
 	return sqlError("42501", "must have admin option on role %q", r.Name)
