@@ -25,13 +25,13 @@ func TestSavepointsShareSettings(t *testing.T) {
 	tx := &transaction{block: true}
 	require.NoError(t, s.set("a.b", strings.Repeat("x", maxSetting), false))
 	for i := range 1000 {
-		require.NoError(t, tx.save(strconv.Itoa(i), s.saved()))
+		require.NoError(t, tx.save(strconv.Itoa(i), s.saved(), nil))
 		require.Same(t, tx.saves[0].values, tx.saves[i].values)
 	}
 	require.Equal(t, s.values.bytes(), tx.saved)
 
 	require.NoError(t, s.set("a.b", "y", false))
-	require.NoError(t, tx.save("changed", s.saved()))
+	require.NoError(t, tx.save("changed", s.saved(), nil))
 	require.NoError(t, s.set("a.b", "z", true))
 	back, err := tx.rollbackTo("changed")
 	require.NoError(t, err)
@@ -65,12 +65,12 @@ func TestSettingsAreBounded(t *testing.T) {
 	for i := 0; err == nil; i++ {
 		require.Less(t, i, maxSaved/maxSetting)
 		require.NoError(t, s.set("a.b0", strconv.Itoa(i), true))
-		err = tx.save(strconv.Itoa(i), s.saved())
+		err = tx.save(strconv.Itoa(i), s.saved(), nil)
 	}
 	requireCode(t, "53400", err)
 	require.LessOrEqual(t, tx.saved, maxSaved)
 	require.NoError(t, tx.release("1"))
-	require.NoError(t, tx.save("again", s.saved()))
+	require.NoError(t, tx.save("again", s.saved(), nil))
 
 	s.restore(newSettingValues())
 	for i := range maxCustom {

@@ -22,6 +22,7 @@ type tempTable struct {
 	onCommit parse.OnCommit
 	rows     []*columnar.Batch // of the table's columns, in their order
 	bytes    int64
+	fixed    int64 // what the definition takes, in bytes
 }
 
 // tempTables are those of a session, by their names. They are never changed, only replaced.
@@ -98,6 +99,16 @@ func (s *session) dropTemp(name string) {
 	delete(s.temps.tables, name)
 }
 
+// definition is about what a temporary table takes in memory without its rows, in bytes.
+func (t *tempTable) definition() int64 {
+	const table, column = 1024, 256
+	n := table + len(t.Name)
+	for _, c := range t.Columns {
+		n += column + len(c.Name) + len(c.Default)
+	}
+	return int64(n)
+}
+
 // chargeTemp counts bytes, unless they are too many.
 func (s *session) chargeTemp(n int64) error {
 	const hint = "TRUNCATE or DROP those that are no longer used; what they had counts until the transaction and all open queries end."
@@ -138,17 +149,14 @@ func (s *session) settleTemps() {
 	}
 	now := int64(0)
 	for _, t := range s.temps.tables {
-		now += t.bytes
+		now += t.bytes + t.fixed
 	}
 	s.gateway.temps.used.Add(now - s.temps.used)
 	s.temps.used = now
 }
 
-// forgetTemps drops all temporary tables, when the session ends or discards them.
-func (s *session) forgetTemps() {
-	s.temps.tables = nil
-	s.settleTemps()
-}
+// forgetTemps drops all temporary tables. What they have is counted until the transaction ends, which may bring them back.
+func (s *session) forgetTemps() { s.temps.tables = nil }
 
 // readsTemps tells whether relations are temporary tables, some of them.
 func readsTemps(sources []source) bool {

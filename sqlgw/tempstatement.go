@@ -30,6 +30,10 @@ func (s *session) makeTemp(w pgwire.ResultWriter, t tempTable, ifNotExists bool)
 			return false, hinted(sqlError("0A000", "column %q: numeric without precision is not supported", c.Name), "Declare it as numeric(p, s).")
 		}
 	}
+	t.fixed = t.definition()
+	if err := s.chargeTemp(t.fixed); err != nil {
+		return false, err
+	}
 	s.putTemp(t)
 	return true, nil
 }

@@ -30,13 +30,15 @@ type transaction struct {
 	// written are the tables that it made rows for, by their ids, as they were then.
 	written map[int64]catalog.Table
 
-	stage  *staging.Stage // what is to be appended; nil if that is nothing
-	saves  []savepoint
-	saved  int             // bytes of settings that saves keep
-	was    *settingValues  // what was set when it began; nil if nothing was since
-	at     *transactionCut // nil until it is fixed
-	speech speech
-	locks  []txLock // that it took, in order
+	stage *staging.Stage // what is to be appended; nil if that is nothing
+	saves []savepoint
+	saved int // bytes of settings that saves keep
+	// savedTemps is how many temporary tables saves have, each counted in each.
+	savedTemps int
+	was        *settingValues  // what was set when it began; nil if nothing was since
+	at         *transactionCut // nil until it is fixed
+	speech     speech
+	locks      []txLock // that it took, in order
 	// unlocked are those of them that a rollback to a savepoint took back.
 	unlocked []txLock
 	number   int64      // as txid_current tells it; zero until it is asked for
@@ -108,7 +110,7 @@ func (t *transaction) mark() staging.Mark {
 }
 
 // save makes a savepoint.
-func (t *transaction) save(name string, values *settingValues) error {
+func (t *transaction) save(name string, values *settingValues, temps tempTables) error {
 	if !t.block {
 		return sqlError("25P01", "SAVEPOINT can only be used in transaction blocks")
 	}
@@ -123,21 +125,31 @@ func (t *transaction) save(name string, values *settingValues) error {
 		return hinted(sqlError("53400", "the savepoints of a transaction may keep %d bytes of settings", maxSaved),
 			"Release those that are no longer used, or set less between them.")
 	}
+	if t.savedTemps+len(temps) > maxSavedTemps {
+		return hinted(sqlError("53400", "the savepoints of a transaction may keep %d states of temporary tables", maxSavedTemps),
+			"Release those that are no longer used, or drop temporary tables.")
+	}
 	t.saved += size
-	t.saves = append(t.saves, savepoint{name: name, mark: t.mark(), values: values, size: size, speech: t.speech.mark(), locks: len(t.locks)})
+	t.savedTemps += len(temps)
+	t.saves = append(t.saves, savepoint{
+		name: name, mark: t.mark(), values: values, size: size, speech: t.speech.mark(), locks: len(t.locks), temps: temps,
+	})
 	return nil
 }
 
-// maxSavepoints bounds those of a transaction, and maxSaved the bytes of settings that they keep.
+// maxSavepoints bounds those of a transaction, maxSaved the bytes of settings that they keep, and maxSavedTemps the temporary tables, each
+// counted in each savepoint.
 const (
 	maxSavepoints = 10_000
 	maxSaved      = 4 << 20
+	maxSavedTemps = 100_000
 )
 
 // forget all savepoints but the first.
 func (t *transaction) forget(first int) {
 	for _, x := range t.saves[first:] {
 		t.saved -= x.size
+		t.savedTemps -= len(x.temps)
 	}
 	clear(t.saves[first:])
 	t.saves = t.saves[:first]

@@ -127,11 +127,7 @@ func (s *session) prepareTransaction(p parse.Statement) *statement {
 		case *parse.Rollback:
 			return s.endBlock(ctx, w, false, p.Chain)
 		case *parse.Savepoint:
-			err := s.inTransaction().save(p.Name, s.settings.saved())
-			if err == nil {
-				s.tx.saves[len(s.tx.saves)-1].temps = s.temps.tables
-			}
-			return "SAVEPOINT", err
+			return "SAVEPOINT", s.inTransaction().save(p.Name, s.settings.saved(), s.temps.tables)
 		case *parse.Release:
 			return "RELEASE", s.inTransaction().release(p.Name)
 		case *parse.RollbackTo:
