@@ -11,7 +11,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/client"
+	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/sqlgw/staging"
@@ -134,4 +136,33 @@ func TestOneCutOfATransaction(t *testing.T) {
 		require.Equal(t, "40001", e.Code)
 		require.Contains(t, e.Message, why)
 	}
+}
+
+// TestTransactionCutOfAStatementThatIsEnded: the cut isn't fixed then, without the journals that hadn't answered yet.
+func TestTransactionCutOfAStatementThatIsEnded(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := fixTransactionCut(ctx, []string{"a"}, []string{"a", "b"}, func(ctx context.Context, journal string) (int64, error) {
+		if journal == "a" {
+			return 1, nil
+		}
+		cancel()
+		<-ctx.Done()
+		return 0, context.Cause(ctx)
+	})
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+// TestWatchedJournalsAreCounted: those too that a table gets while it is watched.
+func TestWatchedJournalsAreCounted(t *testing.T) {
+	w := newTableWatches(nil)
+	e := &tableEar{table: catalog.Table{ID: 7}}
+	e.watch = &tableWatch{watches: w, read: catalog.Read{ID: 7}, ears: map[*tableEar]bool{e: true}, group: task.New(t.Context(), "watch"), count: 2}
+	w.byTable[7], w.journals = e.watch, 2
+	w.grow(e.watch)
+	require.NoError(t, w.admit(catalog.Table{ID: 8}, maxWatched-3))
+	require.Error(t, w.admit(catalog.Table{ID: 8}, maxWatched-2))
+	w.leave(e)
+	require.Zero(t, w.journals)
+	w.grow(e.watch)
+	require.Zero(t, w.journals)
 }

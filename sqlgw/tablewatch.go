@@ -126,6 +126,16 @@ func (w *tableWatches) forget(e *tableEar) bool {
 	return true
 }
 
+// grow by a journal that was added to its table.
+func (w *tableWatches) grow(t *tableWatch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.byTable[t.read.ID] == t { // it hasn't ended
+		t.count++
+		w.journals++
+	}
+}
+
 // listeners are those at the moment.
 func (t *tableWatch) listeners() []*tableEar {
 	t.watches.mu.Lock()
@@ -143,14 +153,19 @@ func (t *tableWatch) follow(ctx context.Context, journal string, head int64) err
 			pause, patience = patience, min(2*patience, watchRetryMost)
 		case next > head:
 			head, patience = next, watchRetry
-			select {
-			case t.moved <- struct{}{}:
-			default:
-			}
+			t.move()
 		}
 		if !rest(ctx, pause) {
 			return nil
 		}
+	}
+}
+
+// move tells that the table has moved, once until that is heard.
+func (t *tableWatch) move() {
+	select {
+	case t.moved <- struct{}{}:
+	default:
 	}
 }
 
@@ -184,7 +199,7 @@ func rest(ctx context.Context, d time.Duration) bool {
 func (t *tableWatch) tell(ctx context.Context) error {
 	tick := time.NewTicker(watchCheck)
 	defer tick.Stop()
-	for {
+	for pause := watchPause; ; {
 		moved := false
 		select {
 		case <-ctx.Done():
@@ -193,14 +208,12 @@ func (t *tableWatch) tell(ctx context.Context) error {
 			moved = true
 		case <-tick.C:
 		}
-		err := t.round(ctx, moved)
-		if err != nil && moved { // a broker is away: it is told when one answers
-			select {
-			case t.moved <- struct{}{}:
-			default:
-			}
+		if err := t.round(ctx, moved); err == nil {
+			pause = watchPause
+		} else if pause = min(2*pause, watchRetryMost); moved {
+			t.move() // a broker is away: it is told when one answers
 		}
-		if !rest(ctx, watchPause) {
+		if !rest(ctx, pause) {
 			return nil
 		}
 	}
@@ -230,6 +243,7 @@ func (t *tableWatch) round(ctx context.Context, moved bool) error {
 	for _, j := range journals {
 		if !t.known[j] { // it was added
 			t.known[j] = true
+			t.watches.grow(t)
 			t.group.Go(j, func(ctx context.Context) error { return t.follow(ctx, j, 0) })
 		}
 	}

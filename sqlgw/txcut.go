@@ -98,6 +98,9 @@ func fixTransactionCut(ctx context.Context, wanted, all []string, head headOf) (
 		}
 	}
 	_ = rest.Wait()
+	if ctx.Err() != nil { // the statement was ended, and not the others' grace: the next one asks all of them again
+		return nil, context.Cause(ctx)
+	}
 	return c, nil
 }
 
