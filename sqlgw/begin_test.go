@@ -87,7 +87,7 @@ func (u *unsure) Append(s grpc.ClientStreamingServer[protocol.AppendRequest, pro
 	}
 	at := u.fragment()
 	at.Begin, at.Sum, at.BackingStore, at.ModTime = at.GetEnd(), nil, "", 0
-	return s.SendAndClose(&protocol.AppendResponse{Header: u.header(), Commit: at, Registers: &protocol.LabelSet{}, TotalChunks: 0, DelayedChunks: 0})
+	return s.SendAndClose(&protocol.AppendResponse{Header: u.header(), Commit: at, Registers: &protocol.LabelSet{}})
 }
 
 func newUnsure(t *testing.T, begin int64) (*unsure, *Gateway) {
@@ -164,7 +164,7 @@ func TestClockThatIsntKnown(t *testing.T) {
 	u.turnsUp = true
 	begin, end, err := m.span(t.Context())
 	require.NoError(t, err)
-	require.EqualValues(t, [2]int64{0, 100}, [2]int64{begin, end})
+	require.Equal(t, [2]int64{0, 100}, [2]int64{begin, end})
 }
 
 // TestBeginThatTurnsUp: what a broker doesn't list at first is waited for.

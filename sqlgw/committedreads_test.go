@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/iotest"
 
@@ -185,7 +186,7 @@ func TestIndexesAreBounded(t *testing.T) {
 	l.say(message.UUID{})
 	c := newCommits(l.open, 16<<10)
 	for i := range 1000 {
-		_, err := c.holes(t.Context(), indexKey{journal: fmt.Sprint(i), pointer: "/_meta/uuid"}, 0, int64(len(l.content)))
+		_, err := c.holes(t.Context(), indexKey{journal: strconv.Itoa(i), pointer: "/_meta/uuid"}, 0, int64(len(l.content)))
 		require.NoError(t, err)
 	}
 	require.LessOrEqual(t, len(c.known), 32)

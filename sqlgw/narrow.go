@@ -1,6 +1,7 @@
 package sqlgw
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -178,8 +179,9 @@ func (n *narrowing) lineBelow(ctx context.Context, journal string, begin, at int
 			places = append(places, f.Begin)
 		}
 	}
-	slices.SortFunc(places, func(a, b int64) int { return int(min(1, max(-1, b-a))) })
-	for _, x := range slices.Compact(places)[:min(mostLooks, len(slices.Compact(places)))] {
+	slices.SortFunc(places, func(a, b int64) int { return cmp.Compare(b, a) })
+	places = slices.Compact(places)
+	for _, x := range places[:min(mostLooks, len(places))] {
 		if x <= begin {
 			break
 		}

@@ -1,6 +1,7 @@
 package sqlgw
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func (a atomicRecords) Add(ctx context.Context, line []byte, settled int64) (ato
 		p.Union = protocol.MustLabelSet(registerSettled, strconv.FormatInt(settled, 10))
 	}
 	for {
-		r, err := a.brokers.AppendAtLeastOnce(ctx, p, strings.NewReader(string(line)))
+		r, err := a.brokers.AppendAtLeastOnce(ctx, p, bytes.NewReader(line))
 		if !isStatus(err, protocol.Status_JOURNAL_NOT_FOUND) || errors.Is(err, client.ErrUnknownOutcome) {
 			return atomicSpan(r), atomicError(err)
 		}
