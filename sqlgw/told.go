@@ -99,7 +99,7 @@ func isMadeOf(typ string, t columnar.Type) bool {
 		return isMadeOfElements(typ, t.Element)
 	}
 	switch typ {
-	case "name", "char", "varchar", "pg_node_tree", "inet", "void":
+	case "name", "char", "varchar", "pg_node_tree", "inet", "void", "anyarray":
 		return kind == columnar.Text
 	case "oid", "xid", "cid":
 		return kind == columnar.Int64

@@ -84,7 +84,7 @@ func macros() []string {
 		"CREATE MACRO bs_regexp_substr(t, p, g) AS CASE WHEN regexp_matches(t, p, 's') THEN regexp_extract(t, p, g, 's') END",
 		"CREATE MACRO bs_regexp_count(t, p) AS len(regexp_extract_all(t, p))",
 		"CREATE MACRO bs_whole(x) AS CAST(x AS DECIMAL(18, 0))",
-		"CREATE MACRO bs_micros(x) AS CAST(x AS DECIMAL(18, 6))",
+		"CREATE MACRO bs_micros(x) AS CAST(x AS DECIMAL(22, 6))",
 		"CREATE MACRO bs_overlay(t, r, s, n) AS left(t, s - 1) || r || substring(t, s + n)",
 		"CREATE MACRO bs_array_to_string(a, s, n) AS array_to_string(list_transform(a, lambda bs_e: coalesce(CAST(bs_e AS VARCHAR), n)), s)",
 		"CREATE MACRO bs_string_to_array(t, s, n) AS list_transform(string_to_array(t, s), lambda bs_e: NULLIF(bs_e, n))",

@@ -246,6 +246,25 @@ func RenameIn(expression, table, from, to string) (string, error) {
 	return source{text: expression}.expressionText(node)
 }
 
+// ColumnsOf are the names of the columns that an expression reads, in the order in which it does, once each. What can't be parsed
+// reads none.
+func ColumnsOf(expression string) []string {
+	node, err := expressionOf(expression)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	visitTree(node.ProtoReflect(), func(m proto.Message) {
+		if ref, ok := m.(*pg.ColumnRef); ok {
+			fields := ref.GetFields()
+			if name := fields[len(fields)-1].GetString_().GetSval(); !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	})
+	return out
+}
+
 // expressionOf parses the text of an expression.
 func expressionOf(text string) (*pg.Node, error) {
 	node, err := source{text: text}.grammar("SELECT (" + text + ")")

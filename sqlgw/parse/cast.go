@@ -153,8 +153,10 @@ func (b *binder) cast(n *pg.Node, c *pg.TypeCast, sc *scope) error {
 	if p := c.GetArg().GetParamRef(); p != nil && !b.binds() {
 		b.noteParam(p, c.GetTypeName())
 	}
-	throughName(c)
+	throughText(c.GetArg().GetTypeCast())
+	through := ""
 	if b.binds() {
+		through = throughName(c)
 		castElements(c)
 	}
 	param := c.GetArg().GetParamRef()
@@ -176,7 +178,7 @@ func (b *binder) cast(n *pg.Node, c *pg.TypeCast, sc *scope) error {
 			b.toldParams[int(p.GetNumber())] = name
 		}
 	}
-	if done, err := b.dialectCast(n, t, c, isParam); done || err != nil {
+	if done, err := b.dialectCast(n, c, castOf{typ: t, param: isParam, through: b.throughOf(through, c.GetArg())}); done || err != nil {
 		return err
 	}
 	if t.name == "interval" && len(t.mods) == 1 {
@@ -240,15 +242,24 @@ func castElements(c *pg.TypeCast) {
 	}
 }
 
-// throughName drops a cast to a type like regclass on the way from a number to an OID: it would only be
+// throughName drops a cast to a type like regclass on the way to an OID, and returns that type: it would only be
 // a name in between.
-func throughName(c *pg.TypeCast) {
+func throughName(c *pg.TypeCast) string {
 	inner := c.GetArg().GetTypeCast()
-	throughText(inner)
 	if inner == nil || typeOf(c.GetTypeName()).name != "oid" || !namesOfCast(c.GetArg()) || inner.GetArg().GetParamRef() != nil {
-		return
+		return ""
 	}
 	c.Arg = inner.GetArg()
+	return typeOf(inner.GetTypeName()).name
+}
+
+// throughOf is the type that names are looked up by on the way to an OID; "" of what is a number already.
+func (b *binder) throughOf(typ string, arg *pg.Node) string {
+	switch told := b.told[arg]; {
+	case told == "oid", told == "int2", told == "int4", told == "int8", strings.HasPrefix(told, "reg"):
+		return ""
+	}
+	return typ
 }
 
 // throughText drops a cast to text on the way from a parameter to a type like regclass: $1::text::regtype is as

@@ -30,7 +30,7 @@ func openDuckDB(t *testing.T) *sql.DB {
 		"create macro bs_jsonb(x) as x::json",
 		"create macro bs_json_length(x) as json_array_length(x)::int4",
 		"create macro bs_whole(x) as x::decimal(18, 0)",
-		"create macro bs_micros(x) as x::decimal(18, 6)",
+		"create macro bs_micros(x) as x::decimal(22, 6)",
 		"create macro bs_jsonb_text(x) as x::varchar",
 		"create macro bs_jsonb_value(x) as x ->> '$'",
 		"create macro bs_bytea(x) as x::blob",

@@ -2,6 +2,7 @@ package parse
 
 import (
 	pg "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 )
 
 // OnCommit is what becomes of a temporary table at the end of a transaction.
@@ -75,6 +76,10 @@ func (s source) tempStatement(node *pg.Node) (Statement, error) {
 	switch n := node.GetNode().(type) {
 	case *pg.Node_CreateTableAsStmt:
 		return asStatement(s.createTempAs(n.CreateTableAsStmt))
+	case *pg.Node_SelectStmt:
+		if isTemp(n.SelectStmt.GetIntoClause().GetRel()) {
+			return asStatement(s.createTempAs(selectInto(n.SelectStmt)))
+		}
 	case *pg.Node_UpdateStmt:
 		return asStatement(s.update(n.UpdateStmt))
 	case *pg.Node_DeleteStmt:
@@ -83,6 +88,15 @@ func (s source) tempStatement(node *pg.Node) (Statement, error) {
 		return s.truncate(n.TruncateStmt), nil
 	}
 	return nil, nil
+}
+
+// selectInto is SELECT ... INTO TEMPORARY as CREATE TEMPORARY TABLE AS.
+func selectInto(n *pg.SelectStmt) *pg.CreateTableAsStmt {
+	query := proto.CloneOf(n)
+	query.IntoClause = nil
+	return &pg.CreateTableAsStmt{
+		Query: &pg.Node{Node: &pg.Node_SelectStmt{SelectStmt: query}}, Into: n.GetIntoClause(), Objtype: pg.ObjectType_OBJECT_TABLE,
+	}
 }
 
 func (s source) createTempAs(n *pg.CreateTableAsStmt) (*CreateTempAs, error) {

@@ -36,11 +36,13 @@ type Call struct {
 
 // Cast of a value to a type. The template's $1 is the value.
 type Cast struct {
-	Schema   string // "" if it wasn't given, or is pg_catalog
-	Name     string // as the grammar says it: int4, bpchar, char for "char"
-	Mods     []int32
-	Array    bool
-	Value    Literal
+	Schema string // "" if it wasn't given, or is pg_catalog
+	Name   string // as the grammar says it: int4, bpchar, char for "char"
+	Mods   []int32
+	Array  bool
+	Value  Literal
+	// Through is the type like regclass that the value is of on its way to an OID: it may be a name. "" is none.
+	Through  string
 	Position int
 }
 
@@ -255,18 +257,26 @@ func catalogSchema(nodes []*pg.Node) (qualified, bool) {
 
 type qualified struct{ schema, name string }
 
-func (b *binder) dialectCast(n *pg.Node, t typeName, c *pg.TypeCast, param bool) (bool, error) {
+// castOf is what a cast is to, whether of a parameter, and through which type.
+type castOf struct {
+	typ     typeName
+	param   bool
+	through string
+}
+
+func (b *binder) dialectCast(n *pg.Node, c *pg.TypeCast, of castOf) (bool, error) {
+	t := of.typ
 	if b.binding.Dialect == nil || t.err != "" {
 		return false, nil
 	}
 	location := c.GetTypeName().GetLocation()
 	value := b.src.literalOf(c.GetArg())
-	if param { // perhaps within a cast to its own type by now
+	if of.param { // perhaps within a cast to its own type by now
 		value.Kind = Param
 	}
 	tpl, err := b.binding.Dialect.Cast(Cast{
 		Schema: t.schema, Name: t.name, Mods: t.mods, Array: t.dimensions > 0,
-		Value: value, Position: b.src.at(&Error{}, location).Position,
+		Value: value, Through: of.through, Position: b.src.at(&Error{}, location).Position,
 	})
 	return b.filled(n, tpl, err, []*pg.Node{c.GetArg()}, location)
 }

@@ -59,7 +59,7 @@ func notKnown(c parse.Call, what, hint string) error {
 func (s *snapshot) refused(kind string, a catalog.Actor, privileges string) []string {
 	var out []string
 	switch kind {
-	case "table", "any_column", "column":
+	case "table", "any_column", "column", "sequence":
 		for _, c := range s.all() {
 			if !s.mayClass(a, &c, privileges) {
 				q := s.catalog.quoteIdent
@@ -88,9 +88,15 @@ func (s *snapshot) refused(kind string, a catalog.Actor, privileges string) []st
 		if !a.Role.Superuser {
 			out = append(out, itoa(oidDefaultTablespace), "pg_default", itoa(oidGlobalTablespace), "pg_global")
 		}
+	case "role":
+		for _, r := range s.roles() {
+			if !a.Is(r.ID) {
+				out = append(out, itoa(r.ID), r.Name)
+			}
+		}
 	case "type":
 		if !a.Role.Superuser && !hasAny(privileges, "USAGE") {
-			for _, x := range s.catalog.types.all {
+			for _, x := range s.types() {
 				out = append(out, itoa(x.oid), x.name)
 			}
 		}

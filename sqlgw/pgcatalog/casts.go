@@ -12,20 +12,24 @@ import (
 // reg is a type whose values are OIDs that print as names.
 type reg struct {
 	find func(*snapshot, string) (int64, error)
-	// text of the template that gives the name of what has an OID or name.
-	text string
+	// text of the template that gives the name of what has an OID or name, and oid of the one that gives its OID; "" if
+	// names aren't looked up.
+	text, oid string
 }
 
 func regTypes() map[string]reg {
+	named := func(find func(*snapshot, string) (int64, error), m missing, lookup, name string) reg {
+		return reg{find: find, text: regTemplate(m, lookup, name), oid: regOID(m, lookup)}
+	}
 	return map[string]reg{
-		"regclass":     {(*snapshot).namedClass, regTemplate(missing{parse.CodeUndefinedTable, "relation"}, "classes", "bs_class")},
-		"regtype":      {(*snapshot).namedType, regTemplate(missing{parse.CodeUndefinedObject, "type"}, "types", "bs_type || bs_rest")},
-		"regnamespace": {(*snapshot).namedSchema, regTemplate(missing{"3F000", "schema"}, "schemas", "bs_schema")},
-		"regproc":      {(*snapshot).namedProc, regTemplate(missing{parse.CodeUndefinedFunction, "function"}, "procs", "bs_proc")},
-		"regprocedure": {(*snapshot).namedProcedure, regTemplate(missing{parse.CodeUndefinedFunction, "function"}, "procs", "bs_signature")},
-		"regoper":      {(*snapshot).namedOper, regTemplate(missing{parse.CodeUndefinedFunction, "operator"}, "operators", "bs_operator")},
-		"regoperator":  {(*snapshot).namedOperator, regTemplate(missing{parse.CodeUndefinedFunction, "operator"}, "operators", "bs_signature")},
-		"regrole":      {(*snapshot).namedRole, regTemplate(missing{parse.CodeUndefinedObject, "role"}, "roles", "bs_role")},
+		"regclass":     named((*snapshot).namedClass, missing{parse.CodeUndefinedTable, "relation"}, "classes", "bs_class"),
+		"regtype":      named((*snapshot).namedType, missing{parse.CodeUndefinedObject, "type"}, "types", "bs_type || bs_rest"),
+		"regnamespace": named((*snapshot).namedSchema, missing{"3F000", "schema"}, "schemas", "bs_schema"),
+		"regrole":      named((*snapshot).namedRole, missing{parse.CodeUndefinedObject, "role"}, "roles", "bs_role"),
+		"regproc":      {find: (*snapshot).namedProc, text: regTemplate(missing{parse.CodeUndefinedFunction, "function"}, "procs", "bs_proc")},
+		"regprocedure": {find: (*snapshot).namedProcedure, text: regTemplate(missing{parse.CodeUndefinedFunction, "function"}, "procs", "bs_signature")},
+		"regoper":      {find: (*snapshot).namedOper, text: regTemplate(missing{parse.CodeUndefinedFunction, "operator"}, "operators", "bs_operator")},
+		"regoperator":  {find: (*snapshot).namedOperator, text: regTemplate(missing{parse.CodeUndefinedFunction, "operator"}, "operators", "bs_signature")},
 	}
 }
 
@@ -38,6 +42,14 @@ func regTemplate(m missing, lookup, name string) string {
 	return "(SELECT CASE WHEN bs_key IS NOT NULL THEN " + name + " WHEN bs_asked = '0' THEN '-'" +
 		" WHEN bs_asked IS NULL OR regexp_full_match(bs_asked, '[0-9]+') THEN bs_asked" +
 		" ELSE CAST(error('" + parse.RaisedMessage(m.code, m.what) + " \"' || bs_asked || '\" does not exist') AS VARCHAR) END" +
+		" FROM (SELECT CAST($1 AS VARCHAR)) AS bs_call (bs_asked) LEFT JOIN {" + lookup + "} ON bs_key = bs_asked)"
+}
+
+// regOID gives the OID of what a lookup knows by a name or by that OID; "-" is 0, and digits are an OID whatever has it.
+func regOID(m missing, lookup string) string {
+	return "(SELECT CASE WHEN bs_key IS NOT NULL THEN bs_oid WHEN bs_asked = '-' THEN 0" +
+		" WHEN bs_asked IS NULL OR regexp_full_match(bs_asked, '[0-9]+') THEN CAST(bs_asked AS BIGINT)" +
+		" ELSE CAST(error('" + parse.RaisedMessage(m.code, m.what) + " \"' || bs_asked || '\" does not exist') AS BIGINT) END" +
 		" FROM (SELECT CAST($1 AS VARCHAR)) AS bs_call (bs_asked) LEFT JOIN {" + lookup + "} ON bs_key = bs_asked)"
 }
 
@@ -54,6 +66,9 @@ func (d *dialect) Cast(c parse.Cast) (*parse.Template, error) {
 	}
 	switch c.Name {
 	case "oid", "xid", "cid":
+		if r := d.catalog.regs[c.Through]; r.oid != "" && !c.Array {
+			return d.template(r.oid)
+		}
 		return oidCast(c)
 	case "char":
 		return charCast(c)

@@ -87,7 +87,25 @@ func (c *Catalog) textFunctions() map[string]function {
 		"quote_literal":  {min: 1, max: 1, text: quotedLiteral},
 		"quote_nullable": {min: 1, max: 1, text: "COALESCE(" + quotedLiteral + ", 'NULL')"},
 		"format":         {min: 1, max: 100, answer: c.format},
+		"parse_ident":    {min: 1, max: 2, answer: parseIdent},
 	}
+}
+
+// parseIdent takes the name that a constant is apart.
+func parseIdent(_ *dialect, c parse.Call) (*parse.Template, error) {
+	if c.Args[0].Kind != parse.String || len(c.Args) > 1 {
+		return nil, notConstant("function parse_ident")
+	}
+	parts, err := splitName(c.Args[0].Text)
+	if err != nil {
+		return nil, &parse.Error{
+			Code: parse.CodeInvalidParameter, Message: fmt.Sprintf("string is not a valid identifier: %q", c.Args[0].Text), Position: c.Args[0].Position,
+		}
+	}
+	for i := range parts {
+		parts[i] = literal(parts[i])
+	}
+	return parse.NewTemplate("CAST(ARRAY[" + strings.Join(parts, ", ") + "] AS VARCHAR[])")
 }
 
 // quotedIdent is a text as a name, in quotes where it needs them.

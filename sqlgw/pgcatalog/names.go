@@ -219,6 +219,9 @@ func (s *snapshot) namedType(text string) (int64, error) {
 	name, isArray := strings.CutSuffix(strings.Join(strings.Fields(text), " "), "[]")
 	name = strings.TrimSuffix(name, " ")
 	found := t.named(name)
+	if row := s.namedRow(name, isArray); found == nil && row != 0 {
+		return row, nil
+	}
 	switch {
 	case found == nil:
 		return 0, &parse.Error{Code: parse.CodeUndefinedObject, Message: `type "` + text + `" does not exist`}

@@ -28,6 +28,11 @@ func privilegeFunctions() map[string]function {
 	add("database", 3, []string{"CREATE", "CONNECT", "TEMPORARY", "TEMP"}, (*snapshot).namedDatabase)
 	add("tablespace", 3, []string{"CREATE"}, (*snapshot).namedTablespace)
 	add("type", 3, usage, (*snapshot).namedType)
+	add("function", 3, []string{"EXECUTE"}, (*snapshot).namedProcedure)
+	add("sequence", 3, []string{"USAGE", "SELECT", "UPDATE"}, (*snapshot).namedClass)
+	add("role", 3, []string{"USAGE", "MEMBER"}, (*snapshot).namedRole)
+	list["pg_has_role"] = list["has_role_privilege"]
+	delete(list, "has_role_privilege")
 	return list
 }
 

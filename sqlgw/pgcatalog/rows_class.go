@@ -27,6 +27,14 @@ func rowMakers() map[string]func(context.Context, *snapshot, *writer) error {
 		"pg_catalog.pg_tablespace":    tablespaceRows,
 		"pg_catalog.pg_settings":      settingRows,
 
+		"pg_catalog.pg_stat_all_tables":    statisticRows(anyClass),
+		"pg_catalog.pg_stat_sys_tables":    statisticRows((*class).isSystem),
+		"pg_catalog.pg_stat_user_tables":   statisticRows((*class).isUsers),
+		"pg_catalog.pg_statio_all_tables":  blockRows(anyClass),
+		"pg_catalog.pg_statio_user_tables": blockRows((*class).isUsers),
+		"pg_catalog.pg_stat_all_indexes":   indexStatisticRows,
+		"pg_catalog.pg_stat_user_indexes":  indexStatisticRows,
+
 		"pg_catalog.pg_language": onlyBuiltin("pg_catalog.pg_language"),
 		"pg_catalog.pg_operator": onlyBuiltin("pg_catalog.pg_operator"),
 		"pg_catalog.pg_opfamily": onlyBuiltin("pg_catalog.pg_opfamily"),
@@ -65,6 +73,7 @@ func rowMakers() map[string]func(context.Context, *snapshot, *writer) error {
 		"information_schema.enabled_roles":                   enabledRoleRows,
 		"information_schema.information_schema_catalog_name": catalogNameRows,
 		"information_schema.routines":                        routineRows,
+		"information_schema.character_sets":                  characterSetRows,
 
 		"lookup.procs":       lookupProcRows,
 		"lookup.operators":   lookupOperatorRows,
@@ -97,6 +106,7 @@ func classRows(_ context.Context, s *snapshot, w *writer) error {
 		w.number("relowner", c.owner())
 		w.text("relkind", c.kind())
 		w.number("relnatts", int64(len(s.columns(c))))
+		w.number("reltype", c.rowType())
 		if acl := s.acl(c.owner(), relationPrivileges, c.grantsOn()); acl != "" {
 			w.text("relacl", acl)
 		}

@@ -29,7 +29,11 @@ func tableConstraintRows(_ context.Context, s *snapshot, w *writer) error {
 	names := map[catalog.ConstraintKind]string{
 		catalog.PrimaryKey: "PRIMARY KEY", catalog.Unique: "UNIQUE", catalog.ForeignKey: "FOREIGN KEY", catalog.Check: "CHECK",
 	}
+	to := s.informed()
 	row := func(t *catalog.Table, x *catalog.Constraint, enforced bool) error {
+		if !to.ofAccess(t.Access, onConstraints) {
+			return nil
+		}
 		s.nameConstraint(w, t, x)
 		s.nameTable(w, t)
 		w.text("constraint_type", names[x.Kind])
@@ -71,8 +75,9 @@ func (s *snapshot) eachNotNull(f func(t *catalog.Table, x *catalog.Constraint, c
 }
 
 func checkRows(_ context.Context, s *snapshot, w *writer) error {
+	to := s.informed()
 	err := s.eachConstraint(func(t *catalog.Table, x *catalog.Constraint) error {
-		if x.Kind != catalog.Check {
+		if x.Kind != catalog.Check || !to.ofAccess(t.Access, onlyOwners) {
 			return nil
 		}
 		s.nameConstraint(w, t, x)
@@ -83,6 +88,9 @@ func checkRows(_ context.Context, s *snapshot, w *writer) error {
 		return err
 	}
 	return s.eachNotNull(func(t *catalog.Table, x *catalog.Constraint, c *catalog.Column) error {
+		if !to.ofAccess(t.Access, onlyOwners) {
+			return nil
+		}
 		s.nameConstraint(w, t, x)
 		w.text("check_clause", c.Name+" IS NOT NULL")
 		return w.end()
@@ -90,8 +98,9 @@ func checkRows(_ context.Context, s *snapshot, w *writer) error {
 }
 
 func keyColumnRows(_ context.Context, s *snapshot, w *writer) error {
+	to := s.informed()
 	return s.eachConstraint(func(t *catalog.Table, x *catalog.Constraint) error {
-		if x.Kind == catalog.Check {
+		if x.Kind == catalog.Check || !to.ofAccess(t.Access, onColumns) {
 			return nil
 		}
 		key := s.keyOf(x)
@@ -116,8 +125,9 @@ func keyColumnRows(_ context.Context, s *snapshot, w *writer) error {
 }
 
 func referentialRows(_ context.Context, s *snapshot, w *writer) error {
+	to := s.informed()
 	return s.eachConstraint(func(t *catalog.Table, x *catalog.Constraint) error {
-		if x.Kind != catalog.ForeignKey {
+		if x.Kind != catalog.ForeignKey || !to.ofAccess(t.Access, onConstraints) {
 			return nil
 		}
 		s.nameConstraint(w, t, x)
@@ -139,7 +149,7 @@ func referentialRows(_ context.Context, s *snapshot, w *writer) error {
 // used are the columns that a constraint uses: of a foreign key those that it refers to.
 func (s *snapshot) used(t *catalog.Table, x *catalog.Constraint) (*catalog.Table, []int64) {
 	if x.Kind != catalog.ForeignKey {
-		return t, x.Columns
+		return t, keyColumns(t, x)
 	}
 	if to := s.classByOID(x.References); to != nil && to.table != nil {
 		return to.table, x.RefColumns
@@ -148,8 +158,12 @@ func (s *snapshot) used(t *catalog.Table, x *catalog.Constraint) (*catalog.Table
 }
 
 func constraintColumnRows(_ context.Context, s *snapshot, w *writer) error {
+	to := s.informed()
 	return s.eachConstraint(func(t *catalog.Table, x *catalog.Constraint) error {
 		of, ids := s.used(t, x)
+		if !to.ofAccess(of.Access, onlyOwners) {
+			return nil
+		}
 		for _, id := range ids {
 			c := columnByID(of, id)
 			if c == nil {
@@ -167,11 +181,12 @@ func constraintColumnRows(_ context.Context, s *snapshot, w *writer) error {
 }
 
 func constraintTableRows(_ context.Context, s *snapshot, w *writer) error {
+	to := s.informed()
 	return s.eachConstraint(func(t *catalog.Table, x *catalog.Constraint) error {
-		if x.Kind == catalog.Check {
+		of, _ := s.used(t, x)
+		if x.Kind == catalog.Check || !to.ofAccess(of.Access, onlyOwners) {
 			return nil
 		}
-		of, _ := s.used(t, x)
 		s.nameConstraint(w, t, x)
 		s.nameTable(w, of)
 		return w.end()

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"broadsheet.dev/broadsheet/catalog"
+	"broadsheet.dev/broadsheet/sqlgw/parse"
 )
 
 // OIDs of the relations that pg_description tells things apart by.
@@ -192,6 +193,22 @@ func (s *snapshot) keyOf(x *catalog.Constraint) *catalog.Constraint {
 	return nil
 }
 
+// keyColumns are those of a constraint: of a check the columns that it reads.
+func keyColumns(t *catalog.Table, x *catalog.Constraint) []int64 {
+	if x.Kind != catalog.Check {
+		return x.Columns
+	}
+	var out []int64
+	for _, name := range parse.ColumnsOf(x.Check) {
+		for _, c := range t.Columns {
+			if c.Name == name {
+				out = append(out, c.ID)
+			}
+		}
+	}
+	return out
+}
+
 func constraintRows(_ context.Context, s *snapshot, w *writer) error {
 	return s.eachConstraint(func(t *catalog.Table, x *catalog.Constraint) error {
 		w.number("oid", x.ID)
@@ -202,8 +219,11 @@ func constraintRows(_ context.Context, s *snapshot, w *writer) error {
 		w.truth("condeferred", x.Deferred)
 		w.number("conrelid", t.ID)
 		w.number("conindid", s.keyIndex(x))
-		w.text("conkey", list(x.Columns))
+		w.text("conkey", list(keyColumns(t, x)))
 		w.truth("connoinherit", x.Kind != catalog.Check)
+		for _, name := range []string{"confupdtype", "confdeltype", "confmatchtype"} {
+			w.text(name, " ")
+		}
 		if x.Kind == catalog.ForeignKey {
 			w.number("confrelid", x.References)
 			w.text("confkey", list(x.RefColumns))

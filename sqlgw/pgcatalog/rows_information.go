@@ -3,8 +3,11 @@ package pgcatalog
 import "context"
 
 func schemataRows(_ context.Context, s *snapshot, w *writer) error {
-	name := s.roleName()
+	name, to := s.roleName(), s.informed()
 	for _, x := range s.schemas() {
+		if !to.ofSchema(x) {
+			continue
+		}
 		w.text("catalog_name", s.catalog.cfg.Database)
 		w.text("schema_name", x.name)
 		w.text("schema_owner", name(x.owner()))
@@ -16,10 +19,10 @@ func schemataRows(_ context.Context, s *snapshot, w *writer) error {
 }
 
 func informationTableRows(_ context.Context, s *snapshot, w *writer) error {
-	all := s.all()
+	all, to := s.all(), s.informed()
 	for i := range all {
 		c := &all[i]
-		if c.kind() != "r" && c.kind() != "v" {
+		if c.kind() != "r" && c.kind() != "v" || !to.ofClass(c, onTables) {
 			continue
 		}
 		w.text("table_catalog", s.catalog.cfg.Database)
@@ -38,10 +41,10 @@ func informationTableRows(_ context.Context, s *snapshot, w *writer) error {
 }
 
 func informationColumnRows(_ context.Context, s *snapshot, w *writer) error {
-	all := s.all()
+	all, to := s.all(), s.informed()
 	for i := range all {
 		c := &all[i]
-		if c.kind() != "r" && c.kind() != "v" {
+		if c.kind() != "r" && c.kind() != "v" || !to.ofClass(c, onColumns) {
 			continue
 		}
 		for n, col := range s.columns(c) {

@@ -31,6 +31,7 @@ func lookupClassRows(_ context.Context, s *snapshot, w *writer) error {
 	all := s.all()
 	for i := range all {
 		err := w.rowsOf(s.keys(&all[i]), func() {
+			w.number("bs_oid", all[i].oid)
 			w.text("bs_class", s.printed(&all[i]))
 			w.truth("bs_visible", s.visible(&all[i]))
 			w.truth("bs_table", all[i].table != nil)
@@ -45,14 +46,15 @@ func lookupClassRows(_ context.Context, s *snapshot, w *writer) error {
 // lookupTypeRows: bs_type is a type's name up to where its modifiers stand, bs_rest what comes
 // behind them. bs_typmodless is the name without any where a modifier could be given, but isn't.
 func lookupTypeRows(_ context.Context, s *snapshot, w *writer) error {
-	for _, t := range s.catalog.types.all {
+	for _, t := range s.types() {
 		p := t.parts()
 		err := w.rowsOf([]string{itoa(t.oid), t.name, p.name + p.rest}, func() {
+			w.number("bs_oid", t.oid)
 			w.text("bs_type", p.name)
 			w.text("bs_modified", p.modified)
 			w.text("bs_rest", p.rest)
 			w.text("bs_typmodless", p.bare)
-			w.truth("bs_visible", s.typeSchema(t) == oidCatalogSchema)
+			w.truth("bs_visible", s.typeIsVisible(t))
 		})
 		if err != nil {
 			return err
@@ -89,7 +91,11 @@ func (t *typ) parts() typeParts {
 func lookupSchemaRows(_ context.Context, s *snapshot, w *writer) error {
 	for _, x := range s.schemas() {
 		name := s.catalog.quoteIdent(x.name)
-		if err := w.rowsOf([]string{itoa(x.oid), name}, func() { w.text("bs_schema", name) }); err != nil {
+		err := w.rowsOf([]string{itoa(x.oid), name}, func() {
+			w.number("bs_oid", x.oid)
+			w.text("bs_schema", name)
+		})
+		if err != nil {
 			return err
 		}
 	}

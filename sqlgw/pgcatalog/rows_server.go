@@ -6,10 +6,16 @@ import (
 )
 
 func typeRows(_ context.Context, s *snapshot, w *writer) error {
-	for _, t := range s.catalog.types.all {
+	for _, t := range s.types() {
 		w.number("oid", t.oid)
 		w.text("typname", t.name)
 		w.number("typnamespace", s.typeSchema(t))
+		if t.row != nil {
+			w.number("typowner", t.row.owner())
+			if t.elementType == nil {
+				w.number("typrelid", t.row.oid)
+			}
+		}
 		w.number("typlen", t.length)
 		w.truth("typbyval", t.byValue)
 		w.text("typtype", t.kind)
@@ -44,6 +50,9 @@ func typeRows(_ context.Context, s *snapshot, w *writer) error {
 
 // typeSchema is the OID of the schema of a type.
 func (s *snapshot) typeSchema(t *typ) int64 {
+	if t.row != nil {
+		return t.row.schemaOID
+	}
 	if strings.HasPrefix(t.full, informationSchema+".") {
 		return oidInformationSchema
 	}

@@ -138,16 +138,16 @@ func viewRows(_ context.Context, s *snapshot, w *writer) error {
 }
 
 func informationViewRows(_ context.Context, s *snapshot, w *writer) error {
-	all := s.all()
+	all, to := s.all(), s.informed()
 	for i := range all {
 		c := &all[i]
-		if c.kind() != "v" {
+		if c.kind() != "v" || !to.ofClass(c, onTables) {
 			continue
 		}
 		w.text("table_catalog", s.catalog.cfg.Database)
 		w.text("table_schema", c.schema)
 		w.text("table_name", c.name)
-		if c.view != nil {
+		if c.view != nil && to.ofClass(c, onlyOwners) {
 			w.text("view_definition", s.definition(c.view))
 		}
 		w.text("check_option", "NONE")
@@ -163,8 +163,12 @@ func informationViewRows(_ context.Context, s *snapshot, w *writer) error {
 
 // viewTableRows are those of view_table_usage: the relations that views read, each once.
 func viewTableRows(_ context.Context, s *snapshot, w *writer) error {
+	to := s.informed()
 	return s.eachView(func(c *class) error {
 		return s.eachRead(c, func(below *class) error {
+			if !to.ofClass(below, onlyOwners) {
+				return nil
+			}
 			w.text("view_catalog", s.catalog.cfg.Database)
 			w.text("view_schema", c.schema)
 			w.text("view_name", c.name)

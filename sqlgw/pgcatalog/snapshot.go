@@ -11,9 +11,10 @@ type snapshot struct {
 	catalog *Catalog
 	state   State
 
-	classes []class
-	byName  map[className]*class
-	path    []string
+	classes  []class
+	byName   map[className]*class
+	path     []string
+	rowTypes []*typ
 	// referring are the tables of foreign keys, on both ends.
 	referring map[int64]bool
 }

@@ -78,7 +78,7 @@ func (n *Names) all(typ string) map[int64]string {
 			names[all[i].oid] = s.printed(&all[i])
 		}
 	case "regtype":
-		for _, t := range s.catalog.types.all {
+		for _, t := range s.types() {
 			p := t.parts()
 			names[t.oid] = p.name + p.rest
 		}

@@ -31,6 +31,8 @@ type typ struct {
 	full string
 	// elementType is what an array is of; nil for other types.
 	elementType *typ
+	// row is the relation whose rows, or arrays of them, it is of; nil for other types.
+	row *class
 	// baseType is what a domain is made of; nil for other types.
 	baseType *typ
 	// scan holds its values, and list is DuckDB's type for those that are arrays, which are
@@ -125,7 +127,7 @@ func (t *types) representation(x *typ) (columnar.Type, string) {
 	switch x.name {
 	case "oid", "xid", "cid", "regproc", "regprocedure", "regoper", "regoperator", "regcollation", "regclass", "regtype", "regnamespace", "regrole":
 		return columnar.Type{Kind: columnar.Int64}, ""
-	case "bool", "int2", "int4", "int8", "float4", "float8", "timestamptz":
+	case "bool", "int2", "int4", "int8", "float4", "float8", "timestamptz", "bytea":
 		typ, err := columnar.TypeFromSQL(x.name, nil)
 		if err == nil {
 			return typ, ""
