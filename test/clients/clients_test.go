@@ -126,7 +126,13 @@ func connect(t *testing.T, address string) *pgx.Conn {
 // fixture makes what the programs read, and their users.
 func fixture(t *testing.T, admin *pgx.Conn) {
 	t.Helper()
-	text, err := os.ReadFile("testdata/fixture.sql")
+	execFile(t, admin, "testdata/fixture.sql")
+}
+
+// execFile runs the statements of a file.
+func execFile(t *testing.T, admin *pgx.Conn, path string) {
+	t.Helper()
+	text, err := os.ReadFile(path) //nolint:gosec // It is one of ours.
 	require.NoError(t, err)
 	for statement := range strings.SplitSeq(string(text), ";\n") {
 		_, err := admin.Exec(t.Context(), statement)
@@ -177,10 +183,7 @@ func (s *server) check(t *testing.T, p program, d door, differs map[string]strin
 	ctx, cancel := context.WithTimeout(t.Context(), endsWithin)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, p.args[0], p.args[1:]...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "PGTZ=UTC", "CLIENT_TABLE=shop."+table, "HOME="+t.TempDir(), "NODE_NO_WARNINGS=1", "NODE_PATH="+modules(t))
-	for name, value := range d.env {
-		cmd.Env = append(cmd.Env, name+"="+value)
-	}
+	cmd.Env = append(environment(t, d), "CLIENT_TABLE=shop."+table)
 	var out, complaints bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaints
 	err := cmd.Run()
@@ -192,6 +195,16 @@ func (s *server) check(t *testing.T, p program, d door, differs map[string]strin
 	got, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)
 	require.Equal(t, p.written(), got)
+}
+
+// environment of a program that comes through a door.
+func environment(t *testing.T, d door) []string {
+	t.Helper()
+	env := append(os.Environ(), "LC_ALL=C.UTF-8", "PGTZ=UTC", "HOME="+t.TempDir(), "NODE_NO_WARNINGS=1", "NODE_PATH="+modules(t))
+	for name, value := range d.env {
+		env = append(env, name+"="+value)
+	}
+	return env
 }
 
 // modules is where install.sh puts those of node.

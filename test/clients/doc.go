@@ -11,6 +11,9 @@
 // Every program runs twice against one server: as a user who is trusted, in the clear, and as one who proves a
 // password over TLS. It also runs against a PostgreSQL 15, which says whether what it expects is true.
 //
+// Programs of pgjdbc and SQLAlchemy print what the driver tells of a database, by every method that it has for it, which has
+// to be what it tells in PostgreSQL: testdata/metadata.
+//
 // pgbench runs its three protocols against the same server.
 //
 // # Invariants
