@@ -12,7 +12,7 @@ import (
 )
 
 // The relations of bs_catalog about what brokers hold. They ask brokers: one listing for each table, and for fragments and lag also
-// one for each journal, of tables that the session may read. What becomes of it is bounded as that of every such relation is.
+// one for each journal, of tables that the session may read and of journals that the statement asks for. What becomes of it is bounded as that of every such relation is.
 
 func truthColumn(name string) columnar.Column {
 	return columnar.Column{Name: name, Type: columnar.Type{Kind: columnar.Bool}}
@@ -63,23 +63,6 @@ func tableListRows(ctx context.Context, s viewState, add func(*columnar.Batch) e
 	return add(b.batch())
 }
 
-// eachListed calls fn for each journal of each table that the session may read, as brokers list it.
-func (v viewState) eachListed(ctx context.Context, fn func(t catalog.Table, j *protocol.ListResponse_Journal) error) error {
-	for _, t := range v.readable() {
-		prefix := protocol.MustLabelSet(protocol.MetaLabelPrefix, t.Journals)
-		listed, err := v.session.gateway.cfg.Brokers.List(ctx, &protocol.LabelSelector{Include: prefix})
-		if err != nil {
-			return err
-		}
-		for _, j := range listed {
-			if err := fn(t, j); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 func assignmentColumns() []columnar.Column {
 	return []columnar.Column{
 		text("table_schema"), text("table_name"), text("journal"), text("zone"), text("broker"), bigint("slot"), truthColumn("is_primary"), bigint("replication"),
@@ -89,7 +72,7 @@ func assignmentColumns() []columnar.Column {
 // assignmentRows tell which brokers hold journals. Slots are in the order of the members' names.
 func assignmentRows(ctx context.Context, s viewState, add func(*columnar.Batch) error) error {
 	b := newViewRows(assignmentColumns())
-	err := s.eachListed(ctx, func(t catalog.Table, j *protocol.ListResponse_Journal) error {
+	err := s.holdings().eachListed(ctx, func(t catalog.Table, j *protocol.ListResponse_Journal) error {
 		for i, m := range j.GetRoute().GetMembers() {
 			b.text(0, t.Schema)
 			b.text(1, t.Name)
@@ -116,7 +99,7 @@ func brokerColumns() []columnar.Column {
 func brokerRows(ctx context.Context, s viewState, add func(*columnar.Batch) error) error {
 	type broker struct{ zone, suffix, endpoint string }
 	held, primary := map[broker]int64{}, map[broker]int64{}
-	err := s.eachListed(ctx, func(_ catalog.Table, j *protocol.ListResponse_Journal) error {
+	err := s.holdings().eachListed(ctx, func(_ catalog.Table, j *protocol.ListResponse_Journal) error {
 		r := j.GetRoute()
 		for i, m := range r.GetMembers() {
 			x := broker{zone: m.GetZone(), suffix: m.GetSuffix()}
@@ -144,26 +127,6 @@ func brokerRows(ctx context.Context, s viewState, add func(*columnar.Batch) erro
 	return add(b.batch())
 }
 
-// eachFragments calls fn with the fragments of each journal of each table that the session may read.
-func (v viewState) eachFragments(ctx context.Context, fn func(t catalog.Table, journal string, list []*protocol.Fragment) error) error {
-	for _, t := range v.readable() {
-		journals, err := v.snap.Journals(ctx, t)
-		if err != nil {
-			return err
-		}
-		for _, j := range journals {
-			list, err := v.session.gateway.cfg.Brokers.Fragments(ctx, j)
-			if err != nil {
-				return err
-			}
-			if err := fn(t, j, list); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 func fragmentColumns() []columnar.Column {
 	return []columnar.Column{
 		text("table_schema"), text("table_name"), text("journal"), bigint("begin"), bigint("end"), text("codec"), text("store"),
@@ -173,7 +136,7 @@ func fragmentColumns() []columnar.Column {
 
 // fragmentRows are of the stored ones, and of those that only brokers have: these have no store and no time.
 func fragmentRows(ctx context.Context, s viewState, add func(*columnar.Batch) error) error {
-	return s.eachFragments(ctx, func(t catalog.Table, journal string, list []*protocol.Fragment) error {
+	return s.holdings().eachFragments(ctx, func(t catalog.Table, journal string, list []*protocol.Fragment) error {
 		b := newViewRows(fragmentColumns())
 		for _, f := range list {
 			b.text(0, t.Schema)
@@ -204,7 +167,7 @@ func lagColumns() []columnar.Column {
 // lagRows tell how much of each journal isn't stored yet, in bytes.
 func lagRows(ctx context.Context, s viewState, add func(*columnar.Batch) error) error {
 	b := newViewRows(lagColumns())
-	err := s.eachFragments(ctx, func(t catalog.Table, journal string, list []*protocol.Fragment) error {
+	err := s.holdings().eachFragments(ctx, func(t catalog.Table, journal string, list []*protocol.Fragment) error {
 		head, err := s.session.gateway.head(ctx, journal)
 		if err != nil {
 			return err

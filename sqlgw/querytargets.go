@@ -29,6 +29,10 @@ func (q *query) targets(ctx context.Context, snap *catalog.Snapshot, e *queryExe
 			out[i] = e.addedTarget(q.sources[i].table, r.Meta)
 			continue
 		}
+		if v := q.sources[i].view; v != nil && q.sources[i].stored == nil {
+			out[i] = e.viewTarget(v, journalsAsked(v, r.Bounds, args)) // which has no past
+			continue
+		}
 		if out[i], err = e.targetOf(ctx, q.sources[i], r.Meta, e.places[i]); err != nil {
 			if r.AsOf != nil {
 				err = atClause(err, r.AsOf)

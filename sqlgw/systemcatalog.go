@@ -45,6 +45,7 @@ type viewState struct {
 	snap    *catalog.Snapshot
 	catalog pgcatalog.State
 	args    *columnar.Batch // of the query's parameters, once it runs
+	asked   asked           // the journals that a relation of bs_catalog is asked for
 }
 
 func (s *session) viewState(snap *catalog.Snapshot) viewState {

@@ -79,9 +79,11 @@ func (v *systemView) target(rows string) parse.Target {
 	return parse.Target{SQL: "(" + rows + ")", Schema: v.schema, Columns: columnNames(v.columns), Types: typeNames(v.columns)}
 }
 
-// viewTarget makes the engine read a system view.
-func (e *queryExecution) viewTarget(v *systemView) parse.Target {
-	token := e.query.session.gateway.scans.add(v.scan(e.state))
+// viewTarget makes the engine read a system view: its rows of the journals that are asked for, at least.
+func (e *queryExecution) viewTarget(v *systemView, asked asked) parse.Target {
+	state := e.state
+	state.asked = asked
+	token := e.query.session.gateway.scans.add(v.scan(state))
 	e.tokens = append(e.tokens, token)
 	return v.target(readScan(token, v.columns))
 }
@@ -126,22 +128,18 @@ func (s *batchSource) Next(context.Context) (*columnar.Batch, error) {
 func (s *batchSource) Close() error { return nil }
 
 func journalRows(ctx context.Context, s viewState, add func(*columnar.Batch) error) error {
-	for _, t := range s.snap.Tables() {
-		journals, err := s.snap.Journals(ctx, t)
-		if err != nil {
-			return err
-		}
-		b := newViewRows(systemViews()[0].columns)
-		for _, j := range journals {
-			b.text(0, t.Schema)
-			b.text(1, t.Name)
-			b.text(2, j)
-		}
-		if err := add(b.batch()); err != nil {
-			return err
-		}
+	b := newViewRows(systemViews()[0].columns)
+	all := holdings{asked: s.asked, tables: s.snap.Tables(), journals: s.snap.Journals}
+	err := all.eachJournal(ctx, func(t catalog.Table, journal string) error {
+		b.text(0, t.Schema)
+		b.text(1, t.Name)
+		b.text(2, journal)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	return nil
+	return add(b.batch())
 }
 
 // rejectRows decodes the journals of every table that the session may read, but for fragments that are proven to have
@@ -152,10 +150,14 @@ func rejectRows(ctx context.Context, s viewState, add func(*columnar.Batch) erro
 		if !s.session.may(s.snap, t, catalog.Select, parse.Name{Schema: t.Schema, Name: t.Name}) {
 			continue // A line that doesn't fit is as secret as one that does.
 		}
+		if !s.asked.under(t.Journals) {
+			continue
+		}
 		journals, err := s.snap.Journals(ctx, t)
 		if err != nil {
 			return err
 		}
+		journals = slices.DeleteFunc(slices.Clone(journals), func(j string) bool { return !s.asked.has(j) })
 		at, err := g.fixCut(ctx, journals)
 		if err != nil {
 			return err

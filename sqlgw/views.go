@@ -252,7 +252,7 @@ func (e *queryExecution) targetOf(ctx context.Context, x source, meta []string, 
 	case x.stored != nil:
 		return x.stored.target(func(below source, meta []string) (parse.Target, error) { return e.targetOf(ctx, below, meta, places) })
 	case x.view != nil:
-		return e.viewTarget(x.view), nil
+		return e.viewTarget(x.view, nil), nil
 	case x.temp:
 		return e.tempTarget(x.table)
 	}

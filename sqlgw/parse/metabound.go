@@ -6,14 +6,19 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 )
 
-// Bound is a comparison of a relation's metadata column with a value that doesn't depend on rows. It is one of those that
+// BoundJournal is the column of the system's relations by which their rows are told apart before they are made.
+const BoundJournal = "journal"
+
+// Bound is a comparison of a relation's metadata column, or of its column BoundJournal, with a value that doesn't depend on rows. It is one of those that
 // WHERE wants to hold together, where the relation stands in FROM itself: so a row that doesn't meet it can't change the
 // result, whatever the joins are.
 type Bound struct {
-	Column string // MetaJournal, MetaOffset or MetaTimestamp
-	Op     string // <, <=, =, >= or >, with the column on its left
+	Column string // MetaJournal, MetaOffset, MetaTimestamp or BoundJournal
+	Op     string // <, <=, =, >= or >, with the column on its left; of BoundJournal =, IN or LIKE
 	// Value is a constant, a parameter or, for MetaTimestamp, the time of the statement, moved by intervals.
 	Value AsOf
+	// In are the values of IN, in place of Value.
+	In []AsOf
 }
 
 // noteBounds records the bounds of a WHERE clause, before it is changed. What isn't understood is no bound.
@@ -31,9 +36,45 @@ func (b *binder) noteBounds(where *pg.Node, sc *scope) {
 				b.noteComparison([]string{">="}, e.GetLexpr(), ends[0], sc)
 				b.noteComparison([]string{"<="}, e.GetLexpr(), ends[1], sc)
 			}
+		case pg.A_Expr_Kind_AEXPR_IN, pg.A_Expr_Kind_AEXPR_LIKE:
+			b.noteJournals(e, sc)
 		default:
 		}
 	}
+}
+
+// noteJournals records that a relation's journal is one of some, or like a pattern.
+func (b *binder) noteJournals(e *pg.A_Expr, sc *scope) {
+	relation, column := b.boundColumn(e.GetLexpr(), sc)
+	if relation < 0 || column != BoundJournal {
+		return
+	}
+	made := Bound{Column: column, Op: "LIKE"}
+	var ok bool
+	switch op := strings.Join(strsOf(e.GetName()), "."); {
+	case e.GetKind() == pg.A_Expr_Kind_AEXPR_LIKE && op == "~~":
+		made.Value, ok = journalValue(e.GetRexpr())
+	case e.GetKind() == pg.A_Expr_Kind_AEXPR_IN && op == "=":
+		made.Op, ok = "IN", true
+		for _, n := range e.GetRexpr().GetList().GetItems() {
+			v, known := journalValue(n)
+			made.In, ok = append(made.In, v), ok && known
+		}
+	}
+	if ok {
+		b.relations[relation].Bounds = append(b.relations[relation].Bounds, made)
+	}
+}
+
+// journalValue is a value that no row changes, perhaps cast to what it is.
+func journalValue(n *pg.Node) (AsOf, bool) {
+	if c := n.GetTypeCast(); len(c.GetTypeName().GetTypmods()) == 0 {
+		switch typeOf(c.GetTypeName()).full() {
+		case "text", "varchar":
+			n = c.GetArg()
+		}
+	}
+	return boundValue(n)
 }
 
 // conjuncts are what an expression wants to hold together.
@@ -55,24 +96,29 @@ func (b *binder) noteComparison(op []string, left, right *pg.Node, sc *scope) {
 		return
 	}
 	is := op[0]
-	relation, column := b.metaColumn(left, sc)
+	relation, column := b.boundColumn(left, sc)
 	if relation < 0 {
-		relation, column = b.metaColumn(right, sc)
+		relation, column = b.boundColumn(right, sc)
 		right, is = left, mirrored[is]
 	}
-	if relation < 0 {
+	if relation < 0 || column == BoundJournal && is != "=" {
 		return
 	}
-	if v, ok := boundValue(right); ok {
+	value := boundValue
+	if column == BoundJournal {
+		value = journalValue
+	}
+	if v, ok := value(right); ok {
 		r := &b.relations[relation]
 		r.Bounds = append(r.Bounds, Bound{Column: column, Op: is, Value: v})
 	}
 }
 
-// metaColumn is the metadata column that an expression is, and its relation in FROM; -1 if that isn't certain.
-func (b *binder) metaColumn(n *pg.Node, sc *scope) (int, string) {
+// boundColumn is the column that an expression is, if it is one that bounds are noted of, and its relation in FROM; -1 if that isn't
+// certain. Whether the relation has a column BoundJournal isn't known here.
+func (b *binder) boundColumn(n *pg.Node, sc *scope) (int, string) {
 	names := strsOf(n.GetColumnRef().GetFields())
-	if len(names) == 0 || !isMeta(names[len(names)-1]) {
+	if len(names) == 0 || !isMeta(names[len(names)-1]) && names[len(names)-1] != BoundJournal {
 		return -1, ""
 	}
 	var it *item

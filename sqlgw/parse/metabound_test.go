@@ -21,36 +21,46 @@ func TestBounds(t *testing.T) {
 		"select * from t left join u on u.a = t.a where u._offset > 7":                   "u _offset > 7",
 		"select count(*) from (select * from t where _offset > 5) s where a > 1":         "t _offset > 5",
 		"with q as (select * from t where _offset = 5) select * from q":                  "t _offset = 5",
+		"select * from t where journal = 'a'::text and 'b' = journal":                    "t journal = a;t journal = b",
+		"select * from t x where x.journal in ('a', $1) and journal like 'a/%'":          "x journal IN a,$1;x journal LIKE a/%",
 		// None of these says that rows of one relation can be left out.
-		"select * from t where _offset > 5 or a = 1":                          "",
-		"select * from t where not _offset > 5":                               "",
-		"select * from t where _offset > a":                                   "",
-		"select * from t where _offset + 1 > 5":                               "",
-		"select * from t where _offset <> 5":                                  "",
-		"select * from t where _offset is distinct from 5":                    "",
-		"select * from t where _offset not between 5 and 6":                   "",
-		"select * from t, u where _offset > 5":                                "",
-		"select * from t as x (_offset) where x._offset > 5":                  "",
-		"select * from t left join u on u._offset > 5":                        "",
-		"select max(_offset) from t having max(_offset) > 5":                  "",
-		"select * from t where _timestamp > '2026-01-01'::timestamp":          "",
-		"select * from t where _timestamp > now() - interval '1' hour":        "",
-		"select * from t where _timestamp > clock_timestamp()":                "",
-		"select * from t where exists (select 1 from u where t._offset > 5)":  "",
-		"with t as (select 1 as _offset) select * from t where t._offset > 5": "",
+		"select * from t where _offset > 5 or a = 1":                                                               "",
+		"select * from t where journal not in ('a') and journal <> 'b' and journal > 'c' and journal not like 'd'": "",
+		"select * from t where journal in ('a', b) or journal = 'c'":                                               "",
+		"select * from t where journal ilike 'a%' and journal like 'a!%' escape '!' and journal like b":            "",
+		"select * from t, u where journal = 'a'":                                                                   "",
+		"select * from t as x (journal) where journal = 'a'":                                                       "",
+		"select * from t where not _offset > 5":                                                                    "",
+		"select * from t where _offset > a":                                                                        "",
+		"select * from t where _offset + 1 > 5":                                                                    "",
+		"select * from t where _offset <> 5":                                                                       "",
+		"select * from t where _offset is distinct from 5":                                                         "",
+		"select * from t where _offset not between 5 and 6":                                                        "",
+		"select * from t, u where _offset > 5":                                                                     "",
+		"select * from t as x (_offset) where x._offset > 5":                                                       "",
+		"select * from t left join u on u._offset > 5":                                                             "",
+		"select max(_offset) from t having max(_offset) > 5":                                                       "",
+		"select * from t where _timestamp > '2026-01-01'::timestamp":                                               "",
+		"select * from t where _timestamp > now() - interval '1' hour":                                             "",
+		"select * from t where _timestamp > clock_timestamp()":                                                     "",
+		"select * from t where exists (select 1 from u where t._offset > 5)":                                       "",
+		"with t as (select 1 as _offset) select * from t where t._offset > 5":                                      "",
 	} {
 		var got []string
 		for _, r := range mustQuery(t, sql).Relations() {
 			for _, b := range r.Bounds {
-				v := ""
-				switch {
-				case b.Value.Now:
-					v = "now"
-				case b.Value.Param > 0:
-					v = fmt.Sprintf("$%d", b.Value.Param)
-				default:
-					v = *b.Value.Text
+				values := []string{}
+				for _, in := range append(b.In, b.Value) {
+					switch {
+					case in.Now:
+						values = append(values, "now")
+					case in.Param > 0:
+						values = append(values, fmt.Sprintf("$%d", in.Param))
+					case in.Text != nil:
+						values = append(values, *in.Text)
+					}
 				}
+				v := strings.Join(values, ",")
 				if len(b.Value.Shifts) == 1 {
 					v += map[bool]string{true: " - ", false: " + "}[b.Value.Shifts[0].Back] + b.Value.Shifts[0].Interval
 				}
