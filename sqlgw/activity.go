@@ -75,6 +75,7 @@ type activity struct {
 	queried     time.Time // when query began
 	changed     time.Time // when state did
 	transaction time.Time // when it began; zero while there is none
+	following   map[*following]bool
 }
 
 func newActivity(s pgwire.Startup) *activity {

@@ -27,6 +27,7 @@ func brokerViews() []*systemView {
 		{schema: bsCatalog, name: "fragments", rows: fragmentRows, columns: fragmentColumns()},
 		{schema: bsCatalog, name: "lag", rows: lagRows, columns: lagColumns()},
 		{schema: bsCatalog, name: "shards", rows: shardRows, columns: []columnar.Column{text("view_schema"), text("view_name"), text("shard"), text("member"), text("status")}},
+		{schema: bsCatalog, name: "subscriptions", rows: subscriptionRows, columns: subscriptionColumns()},
 	}
 }
 

@@ -36,6 +36,9 @@ func (s *session) copyTo(ctx context.Context, p *parse.CopyTo) (*statement, erro
 			return err
 		}
 		defer e.close()
+		if x, ok := e.(*subscription); ok {
+			x.following.askedBy(followsByCopy)
+		}
 		if err := w.CopyOut(len(inner.columns), p.Options.Format == parse.CopyBinary); err != nil {
 			return err
 		}

@@ -57,6 +57,9 @@ func (s *session) openCursor(ctx context.Context, p *parse.Declare, inner *state
 	if err != nil {
 		return err
 	}
+	if x, ok := e.(*subscription); ok {
+		x.following.askedBy(followsByCursor)
+	}
 	c := &portal{session: s, execution: e, traits: traitsOf(p), columns: inner.columns}
 	if p.Hold {
 		c.madeIn = tx

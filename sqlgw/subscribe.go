@@ -30,7 +30,9 @@ func (s *session) prepareSubscribe(ctx context.Context, p *parse.Subscribe) (*st
 			if err != nil {
 				return nil, err
 			}
-			return &subscription{session: s, table: t, from: from}, nil
+			e := &subscription{session: s, table: t, from: from, following: newFollowing(t, from)}
+			s.activity.follows(e.following)
+			return e, nil
 		},
 	}, nil
 }
@@ -92,9 +94,10 @@ type subscription struct {
 	table   catalog.Table
 	from    []position
 
-	tails *tails          // that read for it, once it was asked for a number of rows
-	batch *columnar.Batch // that is being sent
-	sent  int             // rows of batch that were
+	following *following      // what others are told of it
+	tails     *tails          // that read for it, once it was asked for a number of rows
+	batch     *columnar.Batch // that is being sent
+	sent      int             // rows of batch that were
 }
 
 // close ends the reading.
@@ -104,6 +107,7 @@ func (e *subscription) close() {
 		e.session.subscribed--
 	}
 	e.tails, e.batch = nil, nil
+	e.session.activity.leaves(e.following)
 }
 
 // run streams rows until ctx ends. With a limit it waits for as many rows: a part with fewer would be
@@ -112,11 +116,13 @@ func (e *subscription) run(ctx context.Context, w pgwire.ResultWriter, maxRows i
 	if maxRows == 0 && e.tails == nil {
 		return false, e.stream(ctx, func(b *columnar.Batch) error { return writeRows(w, b, 0, b.Len, presenter{}) }, w.Flush)
 	}
+	e.following.asks(true)
+	defer e.following.asks(false)
 	if err := e.start(ctx); err != nil {
 		return false, err
 	}
 	for n := 0; maxRows == 0 || n < maxRows; {
-		if err := e.more(ctx, nil, w.Flush); err != nil {
+		if err := e.more(ctx, nil, func() error { return e.following.write(w.Flush) }); err != nil {
 			return false, err
 		}
 		k, err := e.send(w, int64(maxRows-n))
@@ -131,6 +137,8 @@ func (e *subscription) run(ctx context.Context, w pgwire.ResultWriter, maxRows i
 // fetch writes rows: as many as limit says, if it isn't zero, or those that there are before wait is
 // over. A negative wait is until there are some, and ends when there are no more for the moment.
 func (e *subscription) fetch(ctx context.Context, w pgwire.ResultWriter, limit int64, wait time.Duration) error {
+	e.following.asks(true)
+	defer e.following.asks(false)
 	if err := e.start(ctx); err != nil {
 		return err
 	}
@@ -194,7 +202,8 @@ func (e *subscription) send(w pgwire.ResultWriter, most int64) (int, error) {
 	if most > 0 {
 		k = int(min(int64(k), most))
 	}
-	err := writeRows(w, e.batch, e.sent, e.sent+k, presenter{})
+	err := e.following.write(func() error { return writeRows(w, e.batch, e.sent, e.sent+k, presenter{}) })
+	e.following.sent(e.batch, e.sent, e.sent+k)
 	e.sent += k
 	return k, err
 }
@@ -202,5 +211,11 @@ func (e *subscription) send(w pgwire.ResultWriter, most int64) (int, error) {
 func (e *subscription) told() presenter { return presenter{} }
 
 func (e *subscription) stream(ctx context.Context, write func(*columnar.Batch) error, idle func() error) error {
-	return tailAll(ctx, e.session.gateway.openRange, e.from, e.table.RowSchema(), write, idle)
+	send := func(b *columnar.Batch) error {
+		err := e.following.write(func() error { return write(b) })
+		e.following.sent(b, 0, b.Len)
+		return err
+	}
+	flush := func() error { return e.following.write(idle) }
+	return tailAll(ctx, e.session.gateway.openRange, e.from, e.table.RowSchema(), send, flush)
 }

@@ -121,7 +121,7 @@ func (t *tailer) decode(lines []byte, at int64) error {
 // scan content that begins at an offset, and return the one after what is whole of it.
 func (t *tailer) scan(content []byte, at int64) (int64, error) {
 	sc := columnar.NewScanner(bytes.NewReader(content), columnar.ScanOptions{
-		Journal: t.journal, Begin: at, End: at + int64(len(content)), Schema: t.schema,
+		Journal: t.journal, Begin: at, End: at + int64(len(content)), Schema: t.schema, Ends: true,
 	})
 	for {
 		b, _, err := sc.Next()
