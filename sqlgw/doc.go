@@ -89,10 +89,10 @@
 // One group per table that sessions listen to: one goroutine that tells them, one for each journal; begun with the first listener, ended and awaited by the last that leaves.
 // One group per running subscription, which reads its journals; ended with it, or with its cursor.
 //
-// Each call of the engine is in a goroutine of its own (inEngine), for which its session waits. Where a call goes on half a second
-// after it was ended, which happens while the engine plans or makes one value, the session goes on without it; another goroutine
-// (afterwards) waits for it, and lets go of what it has then. There are at most maxLeft such calls, and one that goes on for engineGrace
-// ends the process.
+// Each call of the engine is in a goroutine of its own (inEngine), for which its session waits. Where a call goes on a quarter
+// of a second after it was ended, which happens while the engine plans or makes one value, the session goes on without it; another goroutine
+// (afterwards) waits for it, and lets go of what it has then. While there are maxLeft such calls no other begins, and one that goes on for
+// engineGrace ends the process. Calls of the grammar are in goroutines of their own, too (apart), which nobody waits for after the deadline.
 //
 // # Testing
 //

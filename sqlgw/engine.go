@@ -14,19 +14,39 @@ import (
 const (
 	// enginePatience is how long a session waits for a call of the engine that was ended. There are things that the
 	// engine does without looking whether it was interrupted: planning, and making one value.
-	enginePatience = 500 * time.Millisecond
+	enginePatience = 250 * time.Millisecond
 	// engineGrace is how long such a call may go on at all. Beyond that the gateway breaks down, because nothing else ends it.
 	engineGrace = 30 * time.Second
-	// maxLeft is how many calls may go on without anybody who waits for them. The sessions of others wait for theirs.
+	// maxLeft is how many calls may go on without anybody who waits for them: while there are so many, no other begins.
 	maxLeft = 16
 	// idleAfter is how long a call of the engine may take before its session sends what it has for its client.
 	idleAfter = 5 * time.Millisecond
+	// leftLook is how often who is to begin one looks whether it may.
+	leftLook = 10 * time.Millisecond
 )
 
 // leftCalls counts the calls of the engine that nobody waits for any more.
 type leftCalls struct {
 	patience, grace time.Duration // of tests; zero is enginePatience and engineGrace
 	now             atomic.Int64
+}
+
+// room waits until another call may begin. Whoever ended a call has left it by then, so that a deadline is never kept from its
+// session by what others have left.
+func (l *leftCalls) room(ctx context.Context) error {
+	if l.now.Load() < maxLeft {
+		return nil
+	}
+	tick := time.NewTicker(leftLook)
+	defer tick.Stop()
+	for l.now.Load() >= maxLeft {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+	return nil
 }
 
 // inEngine runs a call of the engine in a goroutine of its own, which ends with it. If the call goes on for
@@ -39,6 +59,14 @@ func (g *Gateway) inEngine(ctx context.Context, call func() error) (<-chan struc
 // inEngineIdle is inEngine, and calls idle once, while it waits, if the call takes longer than idleAfter. The call may return before
 // idle does, which lasts as long as it likes.
 func (g *Gateway) inEngineIdle(ctx context.Context, call func() error, idle func()) (<-chan struct{}, error) {
+	if err := g.left.room(ctx); err != nil {
+		return nil, err
+	}
+	return g.toItsEnd(ctx, call, idle)
+}
+
+// toItsEnd is inEngineIdle of a call that gives back what others have.
+func (g *Gateway) toItsEnd(ctx context.Context, call func() error, idle func()) (<-chan struct{}, error) {
 	done := make(chan struct{})
 	var err error
 	var panicked *enginePanic
@@ -61,14 +89,8 @@ func (g *Gateway) inEngineIdle(ctx context.Context, call func() error, idle func
 		}
 		return nil, err
 	}
-	if g.leave(ctx, done, &panicked) {
-		return done, context.Cause(ctx)
-	}
-	<-done
-	if panicked != nil {
-		panic(panicked)
-	}
-	return nil, err
+	g.leave(ctx, done, &panicked)
+	return done, context.Cause(ctx)
 }
 
 // enginePanic is a panic of a call, for who waits for it.
@@ -108,9 +130,9 @@ func (g *Gateway) await(ctx context.Context, done <-chan struct{}) bool {
 	}
 }
 
-// leave a call behind, unless there are too many.
-func (g *Gateway) leave(ctx context.Context, done <-chan struct{}, panicked **enginePanic) bool {
-	left := g.left.now.Add(1) <= maxLeft
+// leave a call behind.
+func (g *Gateway) leave(ctx context.Context, done <-chan struct{}, panicked **enginePanic) {
+	g.left.now.Add(1)
 	grace := cmp.Or(g.left.grace, engineGrace)
 	over := time.AfterFunc(grace, func() {
 		g.breakDown(fmt.Errorf("a statement goes on %v after it was ended: %w", grace, context.Cause(ctx)))
@@ -118,11 +140,10 @@ func (g *Gateway) leave(ctx context.Context, done <-chan struct{}, panicked **en
 	g.afterwards(done, func() {
 		over.Stop()
 		g.left.now.Add(-1)
-		if left && *panicked != nil {
+		if *panicked != nil {
 			g.breakDown(*panicked)
 		}
 	})
-	return left
 }
 
 // afterwards does what is to be done when a call that was left behind has returned, in a goroutine of its own.
@@ -143,5 +164,5 @@ func (g *Gateway) letGo(left <-chan struct{}, release func()) {
 	}
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
-	_, _ = g.inEngine(ended, func() error { release(); return nil }) // it has no way to fail
+	_, _ = g.toItsEnd(ended, func() error { release(); return nil }, nil) // it has no way to fail
 }

@@ -69,7 +69,7 @@ func TestCallThatGoesOn(t *testing.T) {
 	require.Zero(t, s.reading)
 }
 
-// TestCallThatGoesOnForTooLong ends the gateway. Where too many are left behind, a session waits for its own.
+// TestCallThatGoesOnForTooLong ends the gateway. While too many are left behind, no other call begins, and no session waits for one that was ended.
 func TestCallThatGoesOnForTooLong(t *testing.T) {
 	t.Run("long", func(t *testing.T) {
 		g, reading, release := stubborn(t)
@@ -83,18 +83,30 @@ func TestCallThatGoesOnForTooLong(t *testing.T) {
 	})
 	t.Run("many", func(t *testing.T) {
 		g, reading, release := stubborn(t)
-		g.left.now.Store(maxLeft)
-		ended := make(chan error, 1)
-		go func() { ended <- g.testSession().askStubborn(t.Context(), reading) }()
-		require.Eventually(t, func() bool { return g.left.now.Load() == maxLeft+1 }, time.Minute, time.Millisecond)
+		g.left.now.Store(maxLeft - 1)
+		require.ErrorIs(t, g.testSession().askStubborn(t.Context(), reading), errDeadline, "who is in the engine leaves it, however many have")
+		require.Equal(t, int64(maxLeft), g.left.now.Load())
+
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errDeadline)
+		_, err := g.testSession().testQuery(ctx, "SELECT 1")
+		require.ErrorIs(t, err, errDeadline, "who waits for a place has a deadline")
+		begun := make(chan error, 1)
+		go func() {
+			e, err := g.testSession().testQuery(t.Context(), "SELECT 1")
+			if err == nil {
+				e.close()
+			}
+			begun <- err
+		}()
 		select {
-		case err := <-ended:
+		case err := <-begun:
 			t.Errorf("it didn't wait, and ended with: %v", err)
-		default:
+		case <-time.After(3 * leftLook):
 		}
 		close(release)
-		require.ErrorIs(t, <-ended, errDeadline)
-		require.Eventually(t, func() bool { return g.open.Load() == 0 }, time.Minute, time.Millisecond)
+		require.NoError(t, <-begun)
+		require.Eventually(t, func() bool { return g.open.Load() == 0 && g.left.now.Load() == maxLeft-1 }, time.Minute, time.Millisecond)
 		require.False(t, g.broken.Load())
 	})
 }

@@ -133,7 +133,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.proofs.copied = g.files.copied
 	g.staging = stagingConfig(&cfg)
 	g.office, g.roster, g.locks, g.started = newPostOffice(), newRoster(), newLockTable(), time.Now()
-	g.parsing = newParsing(cmp.Or(cfg.Parsing, 512<<20))
+	g.parsing = newParsing(cmp.Or(cfg.Parsing, 512<<20), g.breakDown)
 	g.watches = newTableWatches(g)
 	g.heads = newHeadCache(g.openRange, cfg.HeadCache)
 	g.commits = newCommits(g.openRange, maxIndexes)

@@ -26,6 +26,8 @@ func (l *lazyStatement) Close() {}
 
 func (l *lazyStatement) Bind(ctx context.Context, args []pgwire.Arg) (pgwire.Portal, error) {
 	s := l.session
+	ctx, done := s.withTimeout(ctx)
+	defer done()
 	alone := s.tx == nil && !l.many
 	tx := s.inTransaction()
 	tx.direct, tx.many = alone, tx.many || l.many
@@ -62,8 +64,6 @@ func (l *lazyStatement) query(ctx context.Context, p *parse.Select) (pgwire.Port
 	if len(p.Parameters()) > 0 {
 		return nil, sqlError("42P02", "there is no parameter $1")
 	}
-	ctx, done := s.withTimeout(ctx)
-	defer done()
 	var e *queryExecution
 	err := s.guard(ctx, func() error {
 		snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)

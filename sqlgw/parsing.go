@@ -13,16 +13,19 @@ import (
 // parsing bounds the memory that texts of statements take: while they are parsed, for the grammar is C and can't be told to take less,
 // and then for as long as anything has what became of them: prepared statements, cursors, what runs. Who goes over waits for the
 // others, or is told 53200.
+//
+// The grammar can't be interrupted. Whose deadline comes while it is at work goes on without it; its memory is given back when it is done.
 type parsing struct {
 	most   int64
 	memory *semaphore.Weighted
+	lost   func(error) // is told of a panic that nobody waits for
 }
 
 // parsingPatience is how long a text waits for memory of others.
 const parsingPatience = 2 * time.Second
 
-func newParsing(most int64) *parsing {
-	return &parsing{most: most, memory: semaphore.NewWeighted(most)}
+func newParsing(most int64, lost func(error)) *parsing {
+	return &parsing{most: most, memory: semaphore.NewWeighted(most), lost: lost}
 }
 
 // parse the statements of a text.
@@ -38,9 +41,25 @@ func (p *parsing) parse(ctx context.Context, pieces []parse.Piece) ([]parse.Stat
 	}
 	held := &heldByText{bytes: kept}
 	runtime.AddCleanup(held, p.memory.Release, kept) // when nothing has any of the statements any more
-	defer p.memory.Release(peak)
+	var out []parse.Statement
+	var err error
+	left := apart(ctx, func() {
+		defer p.memory.Release(peak)
+		out, err = parseAll(ctx, pieces, held)
+	}, p.lost)
+	if left != nil {
+		return nil, left
+	}
+	return out, err
+}
+
+// parseAll parses pieces, as long as anybody waits.
+func parseAll(ctx context.Context, pieces []parse.Piece, held *heldByText) ([]parse.Statement, error) {
 	out := make([]parse.Statement, len(pieces))
 	for i := range pieces {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		pieces[i].Keep = held
 		var err error
 		if out[i], err = parse.Parse(pieces[i]); err != nil {

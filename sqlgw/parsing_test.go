@@ -24,7 +24,7 @@ func TestMemoryOfStatements(t *testing.T) {
 	during, after := split(t, long)[0].Memory()
 	require.Greater(t, during, int64(2000*300))
 	require.Less(t, after, during)
-	p := newParsing(during + 3*after)
+	p := newParsing(during+3*after, func(err error) { t.Error(err) })
 	var kept [][]parse.Statement
 	for range 2 {
 		statements, err := p.parse(t.Context(), split(t, long))

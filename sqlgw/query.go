@@ -211,7 +211,7 @@ func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []column
 	var left <-chan struct{}
 	defer func() { g.letGo(left, func() { held.release(g) }) }()
 	relations := q.parsed.Relations()
-	printed, err := q.print(params, parse.Binding{
+	printed, err := q.print(ctx, params, parse.Binding{
 		Relation: func(r parse.Relation) (parse.Target, error) {
 			t, err := shape(q.sources[r.Index], relations[r.Index].Meta)
 			t.SQL = withParam(t.SQL, relations[r.Index].AsOf)
@@ -244,8 +244,8 @@ func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []column
 	return stmt.Params(), nil
 }
 
-// print gives the engine's text of the query, its names led by b to what the engine has.
-func (q *query) print(params []columnar.Type, b parse.Binding) (parse.Printed, error) {
+// print gives the engine's text of the query, its names led by b to what the engine has. The end of ctx ends it at once.
+func (q *query) print(ctx context.Context, params []columnar.Type, b parse.Binding) (parse.Printed, error) {
 	names := make([]string, len(params))
 	for i, t := range params {
 		if t.Kind != 0 {
@@ -253,6 +253,8 @@ func (q *query) print(params []columnar.Type, b parse.Binding) (parse.Printed, e
 		}
 	}
 	b.ParamTypes = names
+	b.Check = func() error { return ended(ctx) }
+	b.Apart = func(call func()) error { return apart(ctx, call, q.session.gateway.breakDown) }
 	printed, err := q.parsed.Print(b)
 	if err != nil {
 		return printed, parseError(err)

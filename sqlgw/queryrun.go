@@ -106,7 +106,7 @@ func (e *queryExecution) compile(ctx context.Context, snap *catalog.Snapshot, ar
 	if err != nil {
 		return parse.Printed{}, err
 	}
-	return e.query.print(e.query.params, parse.Binding{
+	return e.query.print(ctx, e.query.params, parse.Binding{
 		Relation: func(r parse.Relation) (parse.Target, error) { return targets[r.Index], nil },
 		Dialect:  e.state.dialect(&e.tokens),
 	})

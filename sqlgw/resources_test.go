@@ -50,8 +50,8 @@ func engineGateway(t *testing.T, queries int, rows func(ctx context.Context, add
 	g := &Gateway{
 		cfg: Config{Engine: engine, Database: "postgres", Logger: slog.New(slog.DiscardHandler)}, scans: newScanRegistry(),
 		views: map[viewName]*systemView{}, turns: newTurns(queries, queries), office: newPostOffice(), roster: newRoster(),
-		parsing: newParsing(1 << 30),
 	}
+	g.parsing = newParsing(1<<30, g.breakDown)
 	require.NoError(t, g.addCatalog())
 	g.views[viewName{"test", "source"}] = &systemView{
 		schema: "test", name: "source", columns: testSchema().Columns,

@@ -28,6 +28,7 @@ type session struct {
 	subscribed int          // subscriptions that read
 	sighted    sighted
 	temps      tempSpace
+	since      time.Time // the statement at hand began; zero while there is none
 }
 
 // Patience is what the settings say: of a transaction that is open, or of a session without one. Its
@@ -65,7 +66,14 @@ func (s *session) Parse(ctx context.Context, sql string, paramOIDs []uint32) ([]
 	if err != nil {
 		return nil, parseError(err)
 	}
-	parsed, err := s.gateway.parsing.parse(ctx, pieces)
+	ctx, done := s.withTimeout(ctx)
+	defer done()
+	var parsed []parse.Statement
+	err = s.guard(ctx, func() error {
+		var err error
+		parsed, err = s.gateway.parsing.parse(ctx, pieces)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

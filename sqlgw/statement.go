@@ -155,6 +155,7 @@ func (p *portal) Execute(ctx context.Context, w pgwire.ResultWriter, maxRows int
 	}
 	ctx, done := s.withTimeout(ctx)
 	defer done()
+	defer s.timedOver()
 	finished := false
 	err := s.guard(ctx, func() error {
 		var err error
@@ -189,14 +190,21 @@ func (p *portal) Close() { p.execution.close() }
 // errTimeout ends the context of a statement that took longer than statement_timeout.
 var errTimeout = &pgwire.Error{Code: "57014", Message: "canceling statement due to statement timeout"}
 
-// withTimeout bounds a call by the session's statement_timeout.
+// withTimeout bounds a call by the session's statement_timeout. It counts from the statement's first call: its parsing, its binding, or
+// what an execution goes on with.
 func (s *session) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	d := s.settings.timeout()
 	if d == 0 {
 		return ctx, func() {}
 	}
-	return context.WithDeadlineCause(ctx, time.Now().Add(d), errTimeout)
+	if s.since.IsZero() {
+		s.since = time.Now()
+	}
+	return context.WithDeadlineCause(ctx, s.since.Add(d), errTimeout)
 }
+
+// timedOver is the end of what withTimeout counts: what comes next has its own time.
+func (s *session) timedOver() { s.since = time.Time{} }
 
 // statementError makes what a client is told of a failed statement.
 func statementError(ctx context.Context, err error) error {

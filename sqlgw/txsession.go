@@ -14,6 +14,7 @@ func (s *session) TxStatus() byte { return s.tx.status() }
 
 // Sync commits an implicit transaction.
 func (s *session) Sync(ctx context.Context) error {
+	defer s.timedOver()
 	if s.tx == nil || s.tx.block {
 		return nil
 	}
@@ -24,6 +25,7 @@ func (s *session) Sync(ctx context.Context) error {
 
 // Failed ends an implicit transaction, and makes a block wait for its end.
 func (s *session) Failed() {
+	s.timedOver()
 	switch {
 	case s.tx == nil:
 	case s.tx.block:

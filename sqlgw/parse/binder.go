@@ -26,6 +26,9 @@ type binder struct {
 	nonce     string   // in the names that stand for sources, so that no name of the user's can be one
 	ctes      int      // WITH queries named so far
 	depth     int      // of expressions and queries around the one at hand
+	entered   int      // of them so far
+	// paramTypes are DuckDB's for the names in the binding's ParamTypes.
+	paramTypes map[string]duckDBType
 
 	// recursive are the WITH queries whose columns the first part of a set operation tells.
 	recursive map[*pg.SelectStmt]*cte
@@ -55,10 +58,17 @@ func (b *binder) binds() bool { return b.binding != nil && !b.resolving }
 // knows reports whether it is known what names mean.
 func (b *binder) knows() bool { return b.binding != nil }
 
+// checkEvery is how many expressions are gone through between two calls of a binding's Check.
+const checkEvery = 1 << 10
+
 func (b *binder) enter() error {
 	b.depth++
 	if b.depth > maxDepth {
 		return errTooDeep()
+	}
+	b.entered++
+	if b.entered%checkEvery == 0 && b.knows() && b.binding.Check != nil {
+		return b.binding.Check()
 	}
 	return nil
 }

@@ -209,17 +209,33 @@ func (b *binder) param(n *pg.Node, p *pg.ParamRef) error {
 	if number > len(types) || types[number-1] == "" {
 		return nil
 	}
-	t, err := parseTypeName(types[number-1])
-	if err != nil {
-		return b.src.at(err, p.GetLocation())
-	}
-	duck, err := duckType(typeOf(t))
+	duck, err := b.paramType(types[number-1])
 	if err != nil {
 		return b.src.at(err, p.GetLocation())
 	}
 	arg := &pg.Node{Node: n.GetNode()}
 	n.Node = duck.cast(arg).GetNode()
 	return nil
+}
+
+// paramType is DuckDB's type for a name, which many parameters may have.
+func (b *binder) paramType(name string) (duckDBType, *Error) {
+	if d, ok := b.paramTypes[name]; ok {
+		return d, nil
+	}
+	t, err := parseTypeName(name)
+	if err != nil {
+		return duckDBType{}, err
+	}
+	d, err := duckType(typeOf(t))
+	if err != nil {
+		return duckDBType{}, err
+	}
+	if b.paramTypes == nil {
+		b.paramTypes = map[string]duckDBType{}
+	}
+	b.paramTypes[name] = d
+	return d, nil
 }
 
 // noteParam keeps one entry for each number: the first, with the first type that is told.

@@ -17,7 +17,14 @@ func (b *binder) placeholder(i int) string { return "bs_source_" + b.nonce + "_"
 // print gives DuckDB's text of a tree: PostgreSQL's, with the sources in their places, and in
 // double quotes the names that DuckDB takes for words of its grammar.
 func (b *binder) print(tree *pg.Node) (string, error) {
-	text, err := pg.Deparse(&pg.ParseResult{Version: grammarVersion, Stmts: []*pg.RawStmt{{Stmt: tree}}})
+	var text string
+	var err error
+	left := b.binding.apart(func() {
+		text, err = pg.Deparse(&pg.ParseResult{Version: grammarVersion, Stmts: []*pg.RawStmt{{Stmt: tree}}})
+	})
+	if left != nil {
+		return "", left
+	}
 	if err != nil {
 		return "", b.src.atStart(errorf(CodeTooComplex, "statement can't be printed: %v", err))
 	}

@@ -111,6 +111,20 @@ type Binding struct {
 	// ParamTypes are the types of the parameters, that of $1 first, where they are known, as a
 	// cast would name them in SQL: "" leaves one to DuckDB.
 	ParamTypes []string
+	// Check is called now and then while the query is gone through; its error ends the printing, and is returned. Nil is never called.
+	Check func() error
+	// Apart runs a call that nothing can interrupt, and that touches nothing but a tree that never changes, or that nobody else has.
+	// Its error, which is returned, tells that it didn't wait for the call's end. Nil runs calls here.
+	Apart func(call func()) error
+}
+
+// apart runs a call as the binding says.
+func (b *Binding) apart(call func()) error {
+	if b.Apart == nil {
+		call()
+		return nil
+	}
+	return b.Apart(call)
 }
 
 // SQL prints the query as DuckDB runs it. Nothing that the user wrote gets there
@@ -170,7 +184,10 @@ func (q *Select) bind(b *Binding) (*binder, *pg.Node, error) {
 		src: q.src, binding: b, nonce: strconv.FormatUint(rand.Uint64(), 36), told: map[*pg.Node]string{},
 		branches: map[*pg.SelectStmt]bool{}, toldParams: map[int]string{},
 	}
-	tree := proto.CloneOf(q.tree)
+	var tree *pg.Node
+	if err := b.apart(func() { tree = proto.CloneOf(q.tree) }); err != nil {
+		return nil, nil, err
+	}
 	cols, err := bound.query(tree.GetSelectStmt(), nil)
 	if err != nil {
 		return nil, nil, err

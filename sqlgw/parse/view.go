@@ -187,7 +187,7 @@ type View struct {
 // there: nothing around it is in its sight.
 func (b *binder) view(node *pg.Node, r *pg.RangeVar, v *View, names []string, it *item) (columns, error) {
 	inner := &binder{
-		src: v.Query.src, binding: &Binding{Relation: v.Relation, Dialect: b.binding.Dialect}, nonce: b.nonce,
+		src: v.Query.src, binding: &Binding{Relation: v.Relation, Dialect: b.binding.Dialect, Check: b.binding.Check}, nonce: b.nonce,
 		told: b.told, branches: b.branches, toldParams: b.toldParams,
 		sources: b.sources, ctes: b.ctes, depth: b.depth,
 	}

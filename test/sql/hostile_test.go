@@ -1,6 +1,7 @@
 package sql_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -120,7 +121,10 @@ func TestHostileQueries(t *testing.T) {
 	slices.Sort(latencies)
 	require.Greater(t, len(latencies), 9*h.short, "%d small queries were answered, %d had no memory", len(latencies), h.short)
 	t.Logf("ends: %v", h.ends)
-	t.Logf("the latest end was %v after its deadline", h.latest)
+	slices.SortFunc(h.late, func(a, b lateEnd) int { return cmp.Compare(b.after, a.after) })
+	for _, l := range h.late[:10] {
+		t.Logf("%v after its deadline ended %s", l.after, l.sql)
+	}
 	t.Logf("%d small queries of another session were answered meanwhile, %d had no memory: half within %v, 99 of 100 within %v, all within %v", len(latencies), h.short,
 		latencies[len(latencies)/2], latencies[len(latencies)*99/100], latencies[len(latencies)-1])
 	now, err := s.GatewayPID()
@@ -133,10 +137,10 @@ func TestHostileQueries(t *testing.T) {
 type hostility struct {
 	server *system.Server
 
-	mu     sync.Mutex
-	ends   map[string]int // how often each SQLSTATE was an end
-	latest time.Duration  // after its deadline
-	short  int            // queries of others that got no memory
+	mu    sync.Mutex
+	ends  map[string]int // how often each SQLSTATE was an end
+	late  []lateEnd
+	short int // queries of others that got no memory
 }
 
 func (h *hostility) connect(t *testing.T) *pgx.Conn {
@@ -237,10 +241,20 @@ func (h *hostility) run(ctx context.Context, sql string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ends[code]++
-	if over := took - hostileDeadline; over > h.latest {
-		h.latest = over
-	}
+	h.late = append(h.late, lateEnd{took - hostileDeadline, code + " " + short})
 	return nil
+}
+
+// lateEnd is how long after its deadline a statement ended.
+type lateEnd struct {
+	after time.Duration
+	sql   string
+}
+
+func (h *hostility) ended(took time.Duration, what string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.late = append(h.late, lateEnd{took - hostileDeadline, what})
 }
 
 // drain reads results and drops their rows.
@@ -284,12 +298,14 @@ func (h *hostility) crowds(t *testing.T) {
 	})
 	t.Run("parameters", func(t *testing.T) {
 		conn := h.connect(t)
-		values, args := make([]string, 2000), make([][]byte, 2000)
+		values, args := make([]string, 65535), make([][]byte, 65535)
 		for i := range values {
 			values[i], args[i] = fmt.Sprintf("($%d::int)", i+1), []byte("1")
 		}
 		exec(t, conn, fmt.Sprintf("SET statement_timeout = %d", hostileDeadline.Milliseconds()))
+		began := time.Now()
 		err := conn.PgConn().ExecParams(t.Context(), "SELECT count(*) FROM (VALUES "+strings.Join(values, ",")+") v(x)", args, nil, nil, nil).Read().Err
+		h.ended(time.Since(began), "VALUES of 65,535 parameters")
 		if e := new(pgconn.PgError); errors.As(err, &e) {
 			require.Contains(t, hostileEnds(), e.Code)
 		} else {
