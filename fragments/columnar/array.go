@@ -51,78 +51,101 @@ func elementName(name string) (string, bool) {
 // SplitArray takes the text of an array of one dimension apart; a nil element is NULL. It tells
 // whether the text is one.
 func SplitArray(s string) ([]*string, bool) {
+	var elements []*string
+	ok := eachElement(s, func(element string, null bool) bool {
+		if null {
+			elements = append(elements, nil)
+		} else {
+			elements = append(elements, &element)
+		}
+		return true
+	})
+	if !ok {
+		return nil, false
+	}
+	return elements, true
+}
+
+// eachElement tells of the elements of an array of one dimension, until the answer is false. It tells whether the text is one, as
+// far as it was read. An element without escapes is a part of the text.
+func eachElement(s string, tell func(element string, null bool) bool) bool {
 	s = trimSpace(s)
 	if len(s) < 2 || s[0] != '{' || s[len(s)-1] != '}' {
-		return nil, false
+		return false
 	}
 	a := arrayReader{rest: trimSpace(s[1 : len(s)-1])}
 	if a.rest == "" {
-		return nil, true
+		return true
 	}
 	for {
-		element, ok := a.element()
-		if !ok {
-			return nil, false
-		}
-		a.elements = append(a.elements, element)
-		if a.rest == "" {
-			return a.elements, true
-		}
-		if a.rest[0] != ',' {
-			return nil, false
+		element, null, ok := a.element()
+		switch {
+		case !ok:
+			return false
+		case !tell(element, null), a.rest == "":
+			return true
+		case a.rest[0] != ',':
+			return false
 		}
 		a.rest = trimSpace(a.rest[1:])
 	}
 }
 
-type arrayReader struct {
-	rest     string
-	elements []*string
-}
+type arrayReader struct{ rest string }
 
-// element reads one element and the blanks after it.
-func (a *arrayReader) element() (*string, bool) {
-	var value strings.Builder
+// element reads one element, which may be NULL, and the blanks after it. It tells whether there is one.
+func (a *arrayReader) element() (string, bool, bool) {
 	quoted, closed := strings.HasPrefix(a.rest, `"`), false
-	escaped := false
-	i := 0
+	begin, end := 0, 0
 	if quoted {
-		i = 1
+		begin = 1
 	}
+	escaped, value := false, []byte(nil) // the value if something is escaped
+	i := begin
 scan:
 	for ; i < len(a.rest); i++ {
-		switch c := a.rest[i]; {
+		c := a.rest[i]
+		switch {
 		case c == '\\' && i+1 < len(a.rest):
+			if !escaped {
+				escaped, value = true, append(value, a.rest[begin:i]...)
+			}
 			i++
-			escaped = true
-			value.WriteByte(a.rest[i])
+			c = a.rest[i]
 		case quoted && c == '"':
 			closed = true
-			i++
 			break scan
 		case !quoted && c == ',':
 			break scan
 		case !quoted && (c == '{' || c == '}' || c == '"'):
-			return nil, false
-		default:
-			value.WriteByte(c)
+			return "", false, false
+		}
+		if escaped {
+			value = append(value, c)
 		}
 	}
+	if end = i; closed {
+		i++
+	}
+	s := a.rest[begin:end]
+	if escaped {
+		s = string(value)
+	}
 	a.rest = trimSpace(a.rest[i:])
-	s := value.String()
 	if quoted {
-		return &s, closed
+		return s, false, closed
 	}
 	s = trimSpace(s)
 	if strings.EqualFold(s, "null") && !escaped {
-		return nil, true
+		return "", true, true
 	}
-	return &s, s != ""
+	return s, false, s != ""
 }
 
 // Elements are those of the text of an array, which may be NULL.
 func Elements(t Type, s string) (Vector, error) {
-	elements, ok := SplitArray(s)
+	n := 0
+	ok := eachElement(s, func(string, bool) bool { n++; return true })
 	if !ok && isOtherArray(s) {
 		return Vector{}, &InputError{Code: codeNotSupported, Message: "arrays of more than one dimension, or with other bounds, are not supported"}
 	}
@@ -130,12 +153,18 @@ func Elements(t Type, s string) (Vector, error) {
 		return Vector{}, &InputError{Code: codeInvalidText, Message: `malformed array literal: "` + excerpt(s) + `"`}
 	}
 	into := NewVectorBuilder(t.ElementType())
-	for _, e := range elements {
-		if e == nil {
+	into.reserve(n)
+	var err error
+	eachElement(s, func(element string, null bool) bool {
+		if null {
 			into.AppendNull()
-		} else if err := ParseText(into.Type(), *e, into); err != nil {
-			return Vector{}, err
+		} else {
+			err = ParseText(into.Type(), element, into)
 		}
+		return err == nil
+	})
+	if err != nil {
+		return Vector{}, err
 	}
 	return into.Vector(), nil
 }

@@ -80,3 +80,38 @@ func TestMalformedArrays(t *testing.T) {
 	}
 	require.Zero(t, d.fields[0].out.Len())
 }
+
+// TestElementsTakeNoMoreThanTheirValues: what a text of many short elements takes is about what the values do.
+func TestElementsTakeNoMoreThanTheirValues(t *testing.T) {
+	array := ArrayOf(Type{Kind: Int32})
+	many := "{" + strings.Repeat("1,", 10_000) + "NULL}"
+	v, err := Elements(array, many)
+	require.NoError(t, err)
+	require.Equal(t, 10_001, v.Len())
+	require.True(t, v.IsNull(10_000))
+	require.Less(t, testing.AllocsPerRun(5, func() { _, _ = Elements(array, many) }), 100.0)
+}
+
+// TestSplitArray: escapes take the next character for itself, in quotes and without them.
+func TestSplitArray(t *testing.T) {
+	for in, want := range map[string][]string{
+		`{}`: nil, ` { } `: nil, `{a}`: {"a"}, `{ a b , c }`: {"a b", "c"}, `{"a"}`: {"a"}, `{""}`: {""}, `{"a,}\"\\"}`: {`a,}"\`},
+		`{a\,b,c}`: {"a,b", "c"}, `{\null,null,"null",NULL}`: {"null", "NULL!", "null", "NULL!"}, `{x\"y}`: {`x"y`}, `{ "a" , "b" }`: {"a", "b"},
+	} {
+		got, ok := SplitArray(in)
+		require.True(t, ok, in)
+		var texts []string
+		for _, x := range got {
+			if x == nil {
+				texts = append(texts, "NULL!")
+			} else {
+				texts = append(texts, *x)
+			}
+		}
+		require.Equal(t, want, texts, in)
+	}
+	for _, in := range []string{``, `{`, `}`, `a`, `{,}`, `{a,}`, `{,a}`, `{"a"b}`, `{a"b"}`, `{"a}`, `{{a}}`, `{a}}`, `{"a\"}`, `{a}b`} {
+		_, ok := SplitArray(in)
+		require.False(t, ok, in)
+	}
+}
