@@ -57,17 +57,17 @@ func journalSetOf(b parse.Bound, args *columnar.Batch) (journalSet, bool) {
 		names = append(names, text)
 	}
 	if b.Op == "LIKE" {
-		if prefix, exact := likePrefix(names[0]); !exact {
+		prefix, exact := likePrefix(names[0])
+		if !exact {
 			return journalSet{prefix: prefix}, true
-		} else {
-			names = []string{prefix}
 		}
+		names = []string{prefix}
 	}
 	return journalSet{names: names, none: len(names) == 0}, true
 }
 
-// likePrefix is what all texts begin with that are like a pattern. Exact: it is all of them.
-func likePrefix(pattern string) (prefix string, exact bool) {
+// likePrefix is what all texts begin with that are like a pattern, and whether that is all of each.
+func likePrefix(pattern string) (string, bool) {
 	var b strings.Builder
 	for i := 0; i < len(pattern); i++ {
 		switch c := pattern[i]; {

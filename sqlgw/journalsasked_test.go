@@ -16,10 +16,10 @@ import (
 )
 
 // counted holdings are of two tables, with three journals each, and note what brokers are asked.
-func counted(a asked) (h holdings, calls *[]string) {
-	calls = &[]string{}
+func counted(a asked) (holdings, *[]string) {
+	calls := &[]string{}
 	names := func(prefix string) []string { return []string{prefix + "0", prefix + "1", prefix + "2"} }
-	h = holdings{asked: a, tables: []catalog.Table{{Name: "x", Journals: "db/x/"}, {Name: "y", Journals: "db/y/"}}}
+	h := holdings{asked: a, tables: []catalog.Table{{Name: "x", Journals: "db/x/"}, {Name: "y", Journals: "db/y/"}}}
 	h.journals = func(_ context.Context, t catalog.Table) ([]string, error) { return names(t.Journals), nil }
 	h.list = func(_ context.Context, s *protocol.LabelSelector) ([]*protocol.ListResponse_Journal, error) {
 		var said []string

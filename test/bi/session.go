@@ -3,6 +3,7 @@ package bi
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"regexp"
@@ -32,9 +33,7 @@ func Open(ctx context.Context, server, user string, params map[string]string) (*
 	}
 	s := &Session{conn: conn, front: pgproto3.NewFrontend(conn, conn)}
 	all := map[string]string{"user": user, "database": strings.TrimPrefix(at.Path, "/")}
-	for name, value := range params {
-		all[name] = value
-	}
+	maps.Copy(all, params)
 	s.front.Send(&pgproto3.StartupMessage{ProtocolVersion: pgproto3.ProtocolVersion30, Parameters: all})
 	var a Answer
 	if err := s.receive(&a); err != nil {

@@ -95,9 +95,9 @@ func (r *replayer) run(t *testing.T, d *datadriven.TestData) string {
 	if !st.Simple {
 		require.Equal(t, "extended", d.Cmd, d.Pos)
 	}
-	var max int
-	d.MaybeScanArgs(t, "max", &max)
-	st.Max = uint32(max) //nolint:gosec // It is what the file says.
+	var limit int
+	d.MaybeScanArgs(t, "max", &limit)
+	st.Max = uint32(limit) //nolint:gosec // It is what the file says.
 	st.SQL, st.Args = arguments(text)
 	a, err := r.session.Run(st)
 	require.NoError(t, err, d.Pos)
@@ -120,7 +120,7 @@ func (r *replayer) judge(t *testing.T, d *datadriven.TestData, a *bi.Answer, pri
 	for _, arg := range d.CmdArgs {
 		switch arg.Key {
 		case "refused":
-			require.Equal(t, arg.Vals, []string{state}, "%s: %s", d.Pos, said)
+			require.Equal(t, strings.Join(arg.Vals, " "), state, "%s: %s", d.Pos, said)
 			return d.Expected
 		case "differs":
 			require.Empty(t, state, "%s: %s", d.Pos, said)
