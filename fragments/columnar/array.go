@@ -188,6 +188,11 @@ func parseArray(t Type, s string, into *VectorBuilder) error {
 
 // AppendArray appends the text of the array of the values [from, to).
 func AppendArray(dst []byte, v *Vector, from, to int) []byte {
+	return AppendArrayAs(dst, v, from, to, AppendText)
+}
+
+// AppendArrayAs does so with elements that are written by write.
+func AppendArrayAs(dst []byte, v *Vector, from, to int, write func(dst []byte, v *Vector, row int) []byte) []byte {
 	dst = append(dst, '{')
 	var buf []byte
 	for i := from; i < to; i++ {
@@ -198,7 +203,7 @@ func AppendArray(dst []byte, v *Vector, from, to int) []byte {
 			dst = append(dst, "NULL"...)
 			continue
 		}
-		buf = AppendText(buf[:0], v, i)
+		buf = write(buf[:0], v, i)
 		dst = appendElement(dst, buf)
 	}
 	return append(dst, '}')

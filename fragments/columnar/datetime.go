@@ -356,3 +356,22 @@ func parseTimestamp(t Type, s string) (int64, error) {
 	}
 	return x, nil
 }
+
+// ParseZoned appends a timestamptz whose text says its zone, as ParseText does. It tells whether that is what s is; if
+// not, nothing is appended.
+func ParseZoned(s string, into *VectorBuilder) bool {
+	x, ok := isoTimestamp(s, true)
+	if !ok {
+		d, e := parseDateTime(trimSpace(s))
+		if e != dateOK || !d.hasZone {
+			return false
+		}
+		if x, ok = d.timestamp(true); !ok {
+			return false
+		}
+	}
+	if into != nil {
+		into.AppendInt64(x)
+	}
+	return true
+}

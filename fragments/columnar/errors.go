@@ -28,6 +28,7 @@ type InputError struct {
 	Code    string // SQLSTATE
 	Message string
 	Detail  string // may be empty
+	Hint    string // may be empty
 }
 
 // Error is the message alone; Detail is for those who can show it apart.
