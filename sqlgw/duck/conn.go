@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"github.com/duckdb/duckdb-go/v2/mapping"
+
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // Conn is one session with DuckDB. It is used by one goroutine at a time: a second
@@ -62,6 +64,20 @@ func (d *DB) Conn(ctx context.Context) (*Conn, error) {
 	d.conns[c.id] = c
 	c.token <- struct{}{}
 	return c, nil
+}
+
+// Adopt lets the session's statements follow a style: its time zone is the engine's, and bs_text and its kin
+// write and read as it says. Before, they follow the default one.
+func (c *Conn) Adopt(ctx context.Context, s *style.Style) error {
+	for _, statement := range []string{
+		"SET SESSION TimeZone = " + quoteLiteral(s.Zone.Engine),
+		"SET VARIABLE " + styleVariable + " = " + quoteLiteral(s.Key()),
+	} {
+		if err := c.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close ends the session: what runs on it is interrupted, rows and statements are closed.

@@ -27,7 +27,8 @@ type DB struct {
 	temp    *tempDir
 	scrub   scrubber
 	// held counts what DuckDB holds of ours: bound scans, their states, open sources.
-	held atomic.Int64
+	held   atomic.Int64
+	styles styles
 
 	mu     sync.Mutex
 	conns  map[uint64]*Conn
@@ -139,7 +140,7 @@ func (d *DB) configure(ctx context.Context, config Config) error {
 		"SET GLOBAL TimeZone = 'UTC'",
 		"SET GLOBAL integer_division = true",
 		"SET GLOBAL default_null_order = 'nulls_last_on_asc_first_on_desc'",
-		"SET GLOBAL allowed_configs = ['streaming_buffer_size']", // see runAhead
+		"SET GLOBAL allowed_configs = ['streaming_buffer_size', 'TimeZone']", // see runAhead and Adopt
 		"SET GLOBAL allowed_directories = " + directories,
 		"SET GLOBAL enable_external_access = false",
 		"SET GLOBAL lock_configuration = true",

@@ -12,7 +12,7 @@
 // Conn prepares Stmts, a Stmt's Query gives Rows. A scan is registered once under a name
 // and told apart by tokens: SELECT ... FROM name('token'). Settings give a few
 // texts PostgreSQL's meaning: 7/2 is 3, NULLs are ordered as if they were the greatest,
-// the time zone is UTC. Functions whose names begin with bs_ (functions.go) print and read values
+// the time zone is UTC until a Conn adopts a session's style (sqlgw/style). Functions whose names begin with bs_ (functions.go) print and read values
 // as PostgreSQL does where DuckDB has another form: text of any value, bytea, jsonb.
 //
 // # Invariants
@@ -34,7 +34,7 @@
 //   - What DuckDB holds of ours is counted; Close of the instance fails if any is left.
 //   - The settings are defence in depth, not authorization. testdata/sandbox shows what they refuse
 //     and what they don't: COPY into the fragment root and the temporary directory, ATTACH ':memory:', PRAGMA,
-//     CALL, SET streaming_buffer_size. Prepare, Query and Exec run whatever they are given: statements of users pass an
+//     CALL, SET streaming_buffer_size and TimeZone. Prepare, Query and Exec run whatever they are given: statements of users pass an
 //     allow-list first, and the fragment root is read-only by the file system.
 //
 // # Memory of two languages

@@ -12,6 +12,7 @@ import (
 	"github.com/duckdb/duckdb-go/v2/mapping"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // raisedPrefix begins the message of an error that a statement raises itself, or a function
@@ -30,11 +31,15 @@ type scalar struct {
 	// appendAny does.
 	args []mapping.Type
 	call func(in []cells, row int) (any, error)
+	// styled: the last argument is the key of a style, by which the others are written. It is call's style.
+	styled func(s *style.Style, in []cells, row int) (any, error)
+	clock  bool // the others are written in the default style, but in the time zone of that one
+	styles *styles
 }
 
 // scalars are what statements may call beside DuckDB's own functions:
 //
-//	bs_text(any)            what PostgreSQL's cast to text gives
+//	bs_text(any)            what PostgreSQL's cast to text gives, in the connection's style
 //	bs_initcap(text)        initcap
 //	bs_bytea(text)          what PostgreSQL's cast to bytea gives
 //	bs_jsonb(json)          the JSON in the normal form of jsonb
@@ -43,9 +48,8 @@ type scalar struct {
 func scalars() []scalar {
 	text := columnar.Type{Kind: columnar.Text}
 	return append([]scalar{
-		{name: "bs_text", arg: mapping.TypeAny, out: text, apply: func(in cells, row int, out *columnar.VectorBuilder) error {
-			out.AppendBytes(in.outermost(row))
-			return nil
+		{name: "bs_text_in", args: []mapping.Type{mapping.TypeAny, mapping.TypeVarchar}, out: text, styled: func(_ *style.Style, in []cells, row int) (any, error) {
+			return string(in[0].outermost(row)), nil
 		}},
 		{name: "bs_initcap", arg: mapping.TypeVarchar, out: text, apply: func(in cells, row int, out *columnar.VectorBuilder) error {
 			out.AppendString(initcap(string(in.append(nil, row))))
@@ -55,7 +59,7 @@ func scalars() []scalar {
 		{name: "bs_jsonb", arg: mapping.TypeVarchar, out: columnar.Type{Kind: columnar.JSONB}, apply: parsed(columnar.JSONB)},
 		{name: "bs_jsonb_text", arg: mapping.TypeVarchar, out: text, apply: jsonbText},
 		{name: "bs_jsonb_value", arg: mapping.TypeVarchar, out: text, apply: jsonbValue},
-	}, append(jsonScalars(), formatScalars()...)...)
+	}, slices.Concat(jsonScalars(), formatScalars(), readers())...)
 }
 
 // initcap writes the first letter of each word large, and the others small.
@@ -75,7 +79,7 @@ func initcap(text string) string {
 // argument is computed once. bs_array_remove(a, v) is a without v; bs_any(x, a) is x = ANY (a); bs_expand(a) are the elements x of a
 // with their numbers n; bs_privilege is a row of aclexplode; bs_size_pretty(n) is pg_size_pretty(n).
 func macros() []string {
-	return []string{
+	return append(styledMacros(), []string{
 		"CREATE MACRO bs_divisor(x) AS list_transform([x], lambda bs_d: CASE WHEN bs_d = 0" +
 			" THEN error('" + raisedPrefix + "22012: division by zero') ELSE bs_d END)[1]",
 		"CREATE MACRO bs_array_remove(a, v) AS list_filter(a, lambda bs_e: bs_e IS DISTINCT FROM v)",
@@ -97,7 +101,7 @@ func macros() []string {
 		"CREATE MACRO bs_privilege(a, b, c, d) AS {'grantor': a, 'grantee': b, 'privilege_type': c, 'is_grantable': d}",
 		"CREATE MACRO bs_size_pretty(n) AS list_transform([CAST(n AS HUGEINT)], lambda bs_size: " + sizePretty() + ")[1]",
 		"CREATE MACRO bs_expand(a) AS unnest(list_transform(a, lambda bs_x, bs_n: {'x': bs_x, 'n': CAST(bs_n AS INTEGER)}))",
-	}
+	}...)
 }
 
 // sizePretty changes to the next unit at 10 times its size, and rounds halves away from zero.
@@ -149,6 +153,7 @@ func (d *DB) registerScalar(c *Conn, s scalar) error {
 	}
 	defer mapping.DestroyLogicalType(&out)
 	mapping.ScalarFunctionSetReturnType(f, out)
+	s.styles = &d.styles
 	setScalarCallbacks(f, d.hold(&s))
 	if mapping.RegisterScalarFunction(c.native, f) != mapping.StateSuccess {
 		return fmt.Errorf("duck: register function %s: refused", s.name)
@@ -162,9 +167,12 @@ func (*scalar) drop() {}
 func (s *scalar) run(chunk mapping.DataChunk, out mapping.Vector) error {
 	n := int(mapping.DataChunkGetSize(chunk))
 	in := make([]cells, max(len(s.args), 1))
+	call, as, err := s.styledCall(chunk, n)
+	if err != nil {
+		return err
+	}
 	for i := range in {
-		var err error
-		if in[i], err = readCells(mapping.DataChunkGetVector(chunk, mapping.IdxT(i)), n); err != nil {
+		if in[i], err = as.readCells(mapping.DataChunkGetVector(chunk, mapping.IdxT(i)), n); err != nil {
 			return err
 		}
 	}
@@ -174,7 +182,7 @@ func (s *scalar) run(chunk mapping.DataChunk, out mapping.Vector) error {
 			b.AppendNull()
 			continue
 		}
-		if err := s.one(in, row, b); err != nil {
+		if err := s.one(call, in, row, b); err != nil {
 			return err
 		}
 	}
@@ -182,12 +190,32 @@ func (s *scalar) run(chunk mapping.DataChunk, out mapping.Vector) error {
 	return vectorWriter{vector: out, n: n}.write(&v)
 }
 
+// styledCall is the call in the style that a chunk's arguments say, the same for all rows.
+func (s *scalar) styledCall(chunk mapping.DataChunk, n int) (func([]cells, int) (any, error), reading, error) {
+	if s.styled == nil || n == 0 {
+		return s.call, reading{}, nil
+	}
+	keys, err := reading{}.readCells(mapping.DataChunkGetVector(chunk, mapping.IdxT(len(s.args)-1)), 1)
+	if err != nil {
+		return nil, reading{}, err
+	}
+	as, err := s.styles.of(string(keys.append(nil, 0)))
+	if err != nil {
+		return nil, reading{}, err
+	}
+	arguments := as
+	if s.clock {
+		arguments = as.Clock()
+	}
+	return func(in []cells, row int) (any, error) { return s.styled(as, in, row) }, reading{arguments}, nil
+}
+
 // one computes the value of a row.
-func (s *scalar) one(in []cells, row int, out *columnar.VectorBuilder) error {
-	if s.call == nil {
+func (s *scalar) one(call func([]cells, int) (any, error), in []cells, row int, out *columnar.VectorBuilder) error {
+	if call == nil {
 		return s.apply(in[0], row, out)
 	}
-	value, err := s.call(in, row)
+	value, err := call(in, row)
 	if err != nil {
 		return err
 	}
@@ -304,15 +332,18 @@ func (c cells) outermost(row int) []byte {
 	}
 }
 
+// reading is how values become cells: as they are written in a style, nil is the default one.
+type reading struct{ style *style.Style }
+
 // readCells reads the first n values of a vector.
-func readCells(vector mapping.Vector, n int) (cells, error) {
+func (r reading) readCells(vector mapping.Vector, n int) (cells, error) {
 	lt := mapping.VectorGetColumnType(vector)
 	defer mapping.DestroyLogicalType(&lt)
 	switch mapping.GetTypeId(lt) {
 	case mapping.TypeList:
-		return readLists(vector, n)
+		return r.readLists(vector, n)
 	case mapping.TypeStruct:
-		return readStructs(vector, int(mapping.StructTypeChildCount(lt)), n)
+		return r.readStructs(vector, int(mapping.StructTypeChildCount(lt)), n)
 	}
 	l := layoutOf(lt)
 	if l.typ.Kind == 0 {
@@ -326,15 +357,15 @@ func readCells(vector mapping.Vector, n int) (cells, error) {
 	}
 	return cells{
 		null: v.Null, truth: v.Bools, kind: l.typ.Kind,
-		append: func(dst []byte, row int) []byte { return columnar.AppendText(dst, &v, row) },
+		append: func(dst []byte, row int) []byte { return r.style.Append(dst, &v, row) },
 	}, nil
 }
 
 // listEntry is a duckdb_list_entry: where a list's elements are in the vector of all.
 type listEntry struct{ offset, length uint64 }
 
-func readLists(vector mapping.Vector, n int) (cells, error) {
-	elements, err := readCells(mapping.ListVectorGetChild(vector), int(mapping.ListVectorGetSize(vector)))
+func (r reading) readLists(vector mapping.Vector, n int) (cells, error) {
+	elements, err := r.readCells(mapping.ListVectorGetChild(vector), int(mapping.ListVectorGetSize(vector)))
 	if err != nil {
 		return cells{}, err
 	}
@@ -388,11 +419,11 @@ func appendInside(dst, value []byte, must bool, special, mark string) []byte {
 	return append(dst, '"')
 }
 
-func readStructs(vector mapping.Vector, fields, n int) (cells, error) {
+func (r reading) readStructs(vector mapping.Vector, fields, n int) (cells, error) {
 	columns := make([]cells, fields)
 	for i := range columns {
 		var err error
-		if columns[i], err = readCells(mapping.StructVectorGetChild(vector, mapping.IdxT(i)), n); err != nil {
+		if columns[i], err = r.readCells(mapping.StructVectorGetChild(vector, mapping.IdxT(i)), n); err != nil {
 			return cells{}, err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 func toDate(in []cells, row int) (any, error) {
@@ -18,12 +19,12 @@ func toDate(in []cells, row int) (any, error) {
 	return at.Format("2006-01-02"), nil
 }
 
-func toTimestamp(in []cells, row int) (any, error) {
+func toTimestamp(as *style.Style, in []cells, row int) (any, error) {
 	at, err := readByTemplate(string(in[0].append(nil, row)), string(in[1].append(nil, row)))
 	if err != nil {
 		return nil, err
 	}
-	return at.Format("2006-01-02 15:04:05.999999-07"), nil
+	return as.Zone.Local(at).UTC().Format("2006-01-02 15:04:05.999999-07"), nil
 }
 
 // templateError is PostgreSQL's for a text that doesn't fit its template.

@@ -9,6 +9,7 @@ import (
 	"github.com/duckdb/duckdb-go/v2/mapping"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // formatScalars write and read values by PostgreSQL's templates:
@@ -16,16 +17,18 @@ import (
 //	bs_to_char(any, text)              of dates, times, intervals and numbers
 //	bs_to_date(text, text)
 //	bs_to_timestamp(text, text)
+//
+// those of timestamps with a time zone in the connection's.
 func formatScalars() []scalar {
 	text := mapping.TypeVarchar
 	return []scalar{
-		{name: "bs_to_char", args: []mapping.Type{mapping.TypeAny, text}, out: columnar.Type{Kind: columnar.Text}, call: toChar},
+		{name: "bs_to_char_in", args: []mapping.Type{mapping.TypeAny, text, text}, out: columnar.Type{Kind: columnar.Text}, styled: toChar, clock: true},
 		{name: "bs_to_date", args: []mapping.Type{text, text}, out: columnar.Type{Kind: columnar.Date}, call: toDate},
-		{name: "bs_to_timestamp", args: []mapping.Type{text, text}, out: columnar.Type{Kind: columnar.TimestampTZ}, call: toTimestamp},
+		{name: "bs_to_timestamp_in", args: []mapping.Type{text, text, text}, out: columnar.Type{Kind: columnar.TimestampTZ}, styled: toTimestamp, clock: true},
 	}
 }
 
-func toChar(in []cells, row int) (any, error) {
+func toChar(as *style.Style, in []cells, row int) (any, error) {
 	value, format := string(in[0].append(nil, row)), string(in[1].append(nil, row))
 	switch in[0].kind {
 	case columnar.Date, columnar.Timestamp, columnar.TimestampTZ:
@@ -33,7 +36,9 @@ func toChar(in []cells, row int) (any, error) {
 		if err != nil || !finite {
 			return nil, err
 		}
-		m.zoned = in[0].kind == columnar.TimestampTZ
+		if m.zoned = in[0].kind == columnar.TimestampTZ; m.zoned {
+			m.inZone(as.Zone)
+		}
 		return m.format(format)
 	case columnar.Time:
 		m, err := readClock(value)
@@ -58,6 +63,26 @@ func toChar(in []cells, row int) (any, error) {
 type moment struct {
 	year, month, day, hour, minute, second, micros int
 	zoned, span                                    bool
+	east                                           int    // of UTC, in seconds
+	zone                                           string // what that is called
+}
+
+// inZone finds out what the zone is called then.
+func (m *moment) inZone(z style.Zone) {
+	at := time.Date(m.year, time.Month(m.month), m.day, m.hour, m.minute, m.second-m.east, 0, time.UTC).In(z.Location())
+	m.zone, m.east = at.Zone()
+}
+
+// offset is the one of the zone, with minutes if it has any.
+func (m *moment) offset() string {
+	text := fmt.Sprintf("%+03d", m.east/3600)
+	if m.east < 0 && m.east > -3600 {
+		text = "-00"
+	}
+	if minutes := m.east / 60 % 60; minutes != 0 {
+		text += fmt.Sprintf(":%02d", max(minutes, -minutes))
+	}
+	return text
 }
 
 func (m *moment) date() time.Time {
@@ -70,7 +95,8 @@ func readMoment(text string) (*moment, bool, error) {
 		return nil, false, nil
 	}
 	before, isBC := strings.CutSuffix(text, " BC")
-	date, clock, _ := strings.Cut(strings.TrimSuffix(before, "+00"), " ")
+	date, clock, _ := strings.Cut(before, " ")
+	clock, east := cutOffset(clock)
 	parts := strings.Split(date, "-")
 	if len(parts) != 3 {
 		return nil, false, fmt.Errorf("date %q", text)
@@ -82,6 +108,7 @@ func readMoment(text string) (*moment, bool, error) {
 			return nil, false, err
 		}
 	}
+	m.east = east
 	for i, into := range []*int{&m.year, &m.month, &m.day} {
 		n, err := strconv.Atoi(parts[i])
 		if err != nil {
@@ -93,6 +120,26 @@ func readMoment(text string) (*moment, bool, error) {
 		m.year = 1 - m.year
 	}
 	return m, true, nil
+}
+
+// cutOffset takes the offset off the end of a time, in seconds east of UTC.
+func cutOffset(clock string) (string, int) {
+	i := strings.LastIndexAny(clock, "+-")
+	if i < 0 {
+		return clock, 0
+	}
+	east, scale := 0, 3600
+	for part := range strings.SplitSeq(clock[i+1:], ":") {
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			return clock, 0
+		}
+		east, scale = east+n*scale, scale/60
+	}
+	if clock[i] == '-' {
+		east = -east
+	}
+	return clock[:i], east
 }
 
 // readClock reads hours, minutes and seconds.
@@ -335,9 +382,9 @@ func (m *moment) calendar(t token, number func(n, width int) (string, bool, bool
 		const julianOfUnix = 2440588
 		return number(julianOfUnix+int(d.Unix()/86400), 0)
 	case "TZH":
-		return map[bool]string{true: "+00"}[m.zoned], false, true
+		return map[bool]string{true: m.offset()[:3]}[m.zoned], false, true
 	case "TZM":
-		return map[bool]string{true: "00"}[m.zoned], false, true
+		return map[bool]string{true: fmt.Sprintf("%02d", max(m.east, -m.east)/60%60)}[m.zoned], false, true
 	}
 	return "", false, false
 }
@@ -363,9 +410,9 @@ func (m *moment) word(t token) (string, bool) {
 			word = word[:1] + "." + word[1:] + "."
 		}
 	case "tz", "of":
-		word = map[string]string{"tz": "utc", "of": "+00"}[lower]
-		if !m.zoned {
-			word = map[string]string{"of": "+00"}[lower]
+		word = map[string]string{"of": m.offset()}[lower]
+		if m.zoned && lower == "tz" {
+			word = m.zone
 		}
 	case "month", "mon", "day", "dy", "rm":
 		return m.name(t, lower)
