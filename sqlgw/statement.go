@@ -250,6 +250,8 @@ func brokerError(err error) error {
 		return hinted(sqlError("57P03", "%v", err), "The broker is starting, or away. Try again in a moment.")
 	case codes.FailedPrecondition:
 		return sqlError("55000", "%v", err)
+	case codes.Internal, codes.DataLoss:
+		return sqlError("58000", "%v", err) // as of a broker whose disk has failed
 	default:
 	}
 	return err

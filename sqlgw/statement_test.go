@@ -31,6 +31,7 @@ func TestStatementErrors(t *testing.T) {
 		"a journal for reading":     {t.Context(), protocol.Status_NOT_ALLOWED.Err(), "25006"},
 		"another status":            {t.Context(), protocol.Status_FRAGMENT_STORE_UNHEALTHY.Err(), "58000"},
 		"no broker":                 {t.Context(), fmt.Errorf("fragments: %w", status.Error(codes.Unavailable, "refused")), "57P03"},
+		"a broker's disk":           {t.Context(), fmt.Errorf("cut: %w", status.Error(codes.Internal, "spool failed")), "58000"},
 		"rows that were removed":    {t.Context(), fmt.Errorf("scan: %w", &client.OffsetJumpError{Journal: "a/b", From: 7, To: 9}), "72000"},
 		"the engine":                {t.Context(), &duck.Error{SQLSTATE: "22003", Message: "too large"}, "22003"},
 		"a series that is too long": {t.Context(), &duck.Error{SQLSTATE: "22023", Raw: "Invalid Input Error: generate_series would make more than 10000 values at once"}, "54000"},

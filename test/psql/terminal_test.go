@@ -113,7 +113,7 @@ func TestInterrupt(t *testing.T) {
 	x := sit(t)
 	for i, query := range []string{long, "COPY (" + long + ") TO STDOUT"} {
 		x.press(t, query+";\r")
-		x.await(t, query+";\r\n") // until then Ctrl-C would throw the line away
+		awaitRunning(t, query) // until then psql would throw the line away
 		canceled := func() int { return strings.Count(x.String(), "ERROR:  canceling statement due to user request") }
 		require.Eventually(t, func() bool {
 			x.press(t, "\x03")
@@ -126,4 +126,16 @@ func TestInterrupt(t *testing.T) {
 		}, time.Minute, 50*time.Millisecond)
 	}
 	require.NotContains(t, x.String(), "connection")
+}
+
+// awaitRunning waits until another session sees a statement run.
+func awaitRunning(t *testing.T, query string) {
+	t.Helper()
+	sees := "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '" + query + "%' AND pid <> pg_backend_pid()"
+	require.Eventually(t, func() bool {
+		watch := command(t)
+		watch.Args = append(watch.Args, "--tuples-only", "--no-align", "--command", sees)
+		out, err := watch.Output()
+		return err == nil && strings.TrimSpace(string(out)) == "1"
+	}, time.Minute, 50*time.Millisecond, "%s doesn't run", query)
 }
