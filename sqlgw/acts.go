@@ -79,7 +79,7 @@ func (q *query) actColumns(engine []pgwire.Column) []pgwire.Column {
 func (e *queryExecution) write(ctx context.Context, w pgwire.ResultWriter, from, to int) error {
 	acts := e.query.parsed.Acts()
 	if len(acts) == 0 {
-		return writeRows(w, e.batch, from, to, e.presenter)
+		return writeRows(w, e.batch, from, to, e.told())
 	}
 	for row := from; row < to; row++ {
 		results := make([]any, len(acts))
@@ -117,7 +117,7 @@ func (e *queryExecution) writeActed(w pgwire.ResultWriter, acts []parse.Act, res
 		case w.Binary(i):
 			out.Put(e.presenter.appendBinary(out.Begin(), at, v, row))
 		default:
-			out.Put(columnar.AppendText(out.Begin(), v, row))
+			out.Put(e.told().style.Append(out.Begin(), v, row))
 		}
 		at++
 	}

@@ -11,6 +11,7 @@ import (
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/clock"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // place is where a statement reads one mention of a table: its journals, each up to a head.
@@ -133,8 +134,9 @@ func errOtherJournal(journal, where string) *pgwire.Error {
 	return sqlError("22023", "journal %s isn't the one of that name in %s: it was removed since, or made again", journal, where)
 }
 
-// time is what a clause says, in UTC.
+// time is what a clause says, by the session's time zone.
 func (p *pasts) time(a *parse.AsOf) (time.Time, error) {
+	as := p.query.session.settings.style()
 	var t time.Time
 	switch {
 	case a.Now:
@@ -149,7 +151,7 @@ func (p *pasts) time(a *parse.AsOf) (time.Time, error) {
 		} else {
 			text = string(columnar.AppendText(nil, arg, 0))
 		}
-		if err := columnar.ParseText(columnar.Type{Kind: columnar.TimestampTZ}, text, v); err != nil {
+		if err := as.Read(columnar.Type{Kind: columnar.TimestampTZ}, text, v, p.now); err != nil {
 			return t, inputError(err, a.Clause())
 		}
 		built := v.Vector()
@@ -165,20 +167,27 @@ func (p *pasts) time(a *parse.AsOf) (time.Time, error) {
 			return t, inputError(err, a.Clause())
 		}
 		built := v.Vector()
-		t = shiftTime(t, built.Intervals[0], x.Back)
+		t = shiftTime(t, built.Intervals[0], x.Back, as.Zone)
 	}
 	return t, nil
 }
 
-// shiftTime adds an interval as PostgreSQL does: months first, where a day that a month doesn't have is its last.
-func shiftTime(t time.Time, by columnar.IntervalValue, back bool) time.Time {
+// shiftTime adds an interval as PostgreSQL does: months first, where a day that a month doesn't have is its last. Days and months are those
+// of the zone's own clock.
+func shiftTime(t time.Time, by columnar.IntervalValue, back bool, zone style.Zone) time.Time {
 	const day = 86400e6 // microseconds: all days of UTC are as long, and a Duration has no room for many
-	months, days, micros := int(by.Months), int(by.Days)+int(by.Micros/day), by.Micros%day
+	months, days, micros := int(by.Months), int(by.Days), by.Micros
 	if back {
 		months, days, micros = -months, -days, -micros
 	}
+	if months != 0 || days != 0 {
+		t = zone.Local(shiftDays(t.In(zone.Location()), months, days))
+	}
+	return t.UTC().AddDate(0, 0, int(micros/day)).Add(time.Duration(micros%day) * time.Microsecond)
+}
+
+func shiftDays(t time.Time, months, days int) time.Time {
 	first := time.Date(t.Year(), t.Month(), 1, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC).AddDate(0, months, 0)
 	last := first.AddDate(0, 1, -1).Day()
-	t = first.AddDate(0, 0, min(t.Day(), last)-1+days)
-	return t.Add(time.Duration(micros) * time.Microsecond)
+	return first.AddDate(0, 0, min(t.Day(), last)-1+days)
 }

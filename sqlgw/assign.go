@@ -4,11 +4,13 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // assignable refuses constants that PostgreSQL doesn't assign to a column of this type.
@@ -71,7 +73,7 @@ func numberText(to columnar.Kind, text string) (string, error) {
 }
 
 // castBatch gives a batch the types of the columns that it is for, as an assignment does.
-func castBatch(b *columnar.Batch, t catalog.Table, cols []int) (*columnar.Batch, error) {
+func castBatch(b *columnar.Batch, t catalog.Table, cols []int, as *style.Style) (*columnar.Batch, error) {
 	out := &columnar.Batch{Len: b.Len, Cols: make([]columnar.Vector, len(cols))}
 	for i, c := range cols {
 		if b.Cols[i].Type == t.Columns[c].Type {
@@ -80,7 +82,7 @@ func castBatch(b *columnar.Batch, t catalog.Table, cols []int) (*columnar.Batch,
 		}
 		v := columnar.NewVectorBuilder(t.Columns[c].Type)
 		for row := range b.Len {
-			if err := assign(t.Columns[c], &b.Cols[i], row, v); err != nil {
+			if err := assign(t.Columns[c], &b.Cols[i], row, v, as); err != nil {
 				return nil, err
 			}
 		}
@@ -90,8 +92,8 @@ func castBatch(b *columnar.Batch, t catalog.Table, cols []int) (*columnar.Batch,
 }
 
 // assign appends a value of another column's type to v, which has the type of col, as
-// PostgreSQL assigns it.
-func assign(col catalog.Column, from *columnar.Vector, row int, v *columnar.VectorBuilder) error {
+// PostgreSQL assigns it: texts are written and read in the session's style, and what has a time zone by its.
+func assign(col catalog.Column, from *columnar.Vector, row int, v *columnar.VectorBuilder, as *style.Style) error {
 	if err := castable(from.Type, col); err != nil {
 		return err
 	}
@@ -103,9 +105,16 @@ func assign(col catalog.Column, from *columnar.Vector, row int, v *columnar.Vect
 		v.AppendFrom(from, row)
 		return nil
 	}
-	text, err := assignText(from, row, col.Type.Kind)
+	writing, reading := as, as
+	if !isText(from.Type.Kind) {
+		reading = as.Clock()
+	}
+	if !isText(col.Type.Kind) {
+		writing = as.Clock()
+	}
+	text, err := assignText(from, row, col.Type.Kind, writing)
 	if err == nil {
-		err = columnar.ParseText(col.Type, text, v)
+		err = reading.Read(col.Type, text, v, time.Now())
 	}
 	if e, ok := inputError(err, "").(*pgwire.Error); ok { //nolint:errorlint // just made, and not wrapped
 		e.Column = col.Name
@@ -116,8 +125,8 @@ func assign(col catalog.Column, from *columnar.Vector, row int, v *columnar.Vect
 
 // assignText is the text of a value that the input function of another type takes for what
 // PostgreSQL's cast makes of it.
-func assignText(from *columnar.Vector, row int, to columnar.Kind) (string, error) {
-	text := string(columnar.AppendText(nil, from, row))
+func assignText(from *columnar.Vector, row int, to columnar.Kind, as *style.Style) (string, error) {
+	text := string(as.Append(nil, from, row))
 	switch k := from.Type.Kind; {
 	case k == columnar.Bool && isText(to):
 		return strconv.FormatBool(text == "t"), nil

@@ -74,7 +74,7 @@ func literalOf(t *testing.T, ty columnar.Type, text string) (*columnar.Batch, er
 	require.NoError(t, err)
 	rows, ok := st.(*parse.Insert).Source.Literals()
 	require.True(t, ok, "%s is an expression", text)
-	return literalBatch(oneColumn(ty), []int{0}, rows, &columnar.Batch{})
+	return literalBatch(oneColumn(ty), []int{0}, rows, &columnar.Batch{}, nil)
 }
 
 func castOf(t *testing.T, from, to columnar.Type, text string) (*columnar.Batch, error) {
@@ -85,7 +85,7 @@ func castOf(t *testing.T, from, to columnar.Type, text string) (*columnar.Batch,
 	} else {
 		require.NoError(t, columnar.ParseText(from, text, v))
 	}
-	return castBatch(&columnar.Batch{Len: 1, Cols: []columnar.Vector{v.Vector()}}, oneColumn(to), []int{0})
+	return castBatch(&columnar.Batch{Len: 1, Cols: []columnar.Vector{v.Vector()}}, oneColumn(to), []int{0}, nil)
 }
 
 // TestParametersAreAssigned: a parameter that was declared with another type than its column
@@ -94,7 +94,7 @@ func TestParametersAreAssigned(t *testing.T) {
 	arg := columnar.NewVectorBuilder(columnar.Type{Kind: columnar.Float64})
 	arg.AppendFloat64(2.5)
 	rows := [][]parse.Literal{{{Kind: parse.Param, Param: 1}}, {{Kind: parse.Null}}, {{Kind: parse.Number, Text: "2.5"}}}
-	b, err := literalBatch(oneColumn(columnar.Type{Kind: columnar.Int64}), []int{0}, rows, &columnar.Batch{Len: 1, Cols: []columnar.Vector{arg.Vector()}})
+	b, err := literalBatch(oneColumn(columnar.Type{Kind: columnar.Int64}), []int{0}, rows, &columnar.Batch{Len: 1, Cols: []columnar.Vector{arg.Vector()}}, nil)
 	require.NoError(t, err)
 	require.Equal(t, []int64{2, 0, 3}, b.Cols[0].I64)
 	require.True(t, b.Cols[0].IsNull(1))

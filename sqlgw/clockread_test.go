@@ -13,6 +13,7 @@ import (
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/sqlgw/clock"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // TestClockSearch: the cut that a search finds as of any time is the one that reading all of the journal
@@ -130,6 +131,6 @@ func TestShiftTime(t *testing.T) {
 	} {
 		from, err := time.Parse(time.RFC3339Nano, c.from)
 		require.NoError(t, err)
-		require.Equal(t, c.to, shiftTime(from, c.by, c.back).Format(time.RFC3339Nano))
+		require.Equal(t, c.to, shiftTime(from, c.by, c.back, style.UTC()).Format(time.RFC3339Nano))
 	}
 }

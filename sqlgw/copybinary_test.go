@@ -79,7 +79,7 @@ func TestCopyThereAndBack(t *testing.T) {
 		var source copyRows = &binaryRows{copyTarget: target}
 		if o.Format != parse.CopyBinary {
 			var err error
-			source, err = newTextRows(target, &o)
+			source, err = newTextRows(target, &o, nil)
 			require.NoError(t, err)
 		}
 		back, err := readCopy(target, source, iotest.HalfReader(bytes.NewReader(data)))

@@ -8,6 +8,7 @@ import (
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // newCopyEncoder returns the encoder of a format. Quoted tells of each column whether CSV always
@@ -16,13 +17,14 @@ func newCopyEncoder(o parse.CopyOptions, quoted []bool, p presenter) copyEncoder
 	if o.Format == parse.CopyBinary {
 		return binaryEncoder{presenter: p}
 	}
-	return &lineEncoder{options: o, quoted: quoted}
+	return &lineEncoder{options: o, quoted: quoted, style: p.style}
 }
 
 // lineEncoder writes text and CSV.
 type lineEncoder struct {
 	options parse.CopyOptions
 	quoted  []bool
+	style   *style.Style
 }
 
 func (e *lineEncoder) begin(dst []byte) []byte { return dst }
@@ -48,7 +50,7 @@ func (e *lineEncoder) row(dst []byte, b *columnar.Batch, row int) []byte {
 			dst = append(dst, e.options.Null...)
 		} else {
 			at := len(dst)
-			dst = e.escape(columnar.AppendText(dst, v, row), at, e.quoted[i])
+			dst = e.escape(e.style.Append(dst, v, row), at, e.quoted[i])
 		}
 	}
 	return append(dst, '\n')

@@ -8,6 +8,7 @@ import (
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // copyBatch is how many rows of a COPY are handed to the sink together, fewer if their
@@ -33,7 +34,7 @@ func (s *session) copyFrom(p *parse.CopyFrom) *statement {
 			return err
 		}
 		defer sink.abort()
-		c := &copyIn{copyTarget: target, sink: sink}
+		c := &copyIn{copyTarget: target, style: s.settings.style(), sink: sink}
 		if err := c.begin(w, &p.Options); err != nil {
 			return err
 		}
@@ -61,6 +62,7 @@ type copyRows interface {
 // copyIn moves the rows of a COPY into a sink.
 type copyIn struct {
 	copyTarget
+	style    *style.Style // of the values in text and CSV
 	source   copyRows
 	sink     *rowSink
 	builders []*columnar.VectorBuilder
@@ -74,7 +76,7 @@ func (c *copyIn) begin(w pgwire.ResultWriter, o *parse.CopyOptions) error {
 	if binary {
 		c.source = &binaryRows{copyTarget: c.copyTarget}
 	} else {
-		source, err := newTextRows(c.copyTarget, o)
+		source, err := newTextRows(c.copyTarget, o, c.style)
 		if err != nil {
 			return err
 		}

@@ -105,7 +105,7 @@ func (s *session) notCopied(ctx context.Context, table *parse.Name, column strin
 // batchExecution is an execution whose rows can be had in batches.
 type batchExecution interface {
 	stream(ctx context.Context, write func(*columnar.Batch) error, idle func() error) error
-	// told is how the batches' values are told in binary.
+	// told is how the batches' values are told.
 	told() presenter
 }
 

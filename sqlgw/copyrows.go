@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 	"unicode/utf8"
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // copyTarget is what a COPY FROM writes to: columns of a table, in the order of its data.
@@ -40,13 +42,15 @@ func (t copyTarget) forced(option string, names []string) ([]bool, error) {
 type textRows struct {
 	copyTarget
 	format                copyFormat
+	style                 *style.Style // of the values
+	begun                 time.Time    // which now is
 	parser                *copyParser
 	match                 bool   // the header's names have to be the columns'
 	neverNull, quotedNull []bool // the columns of FORCE_NOT_NULL and FORCE_NULL
 }
 
-func newTextRows(t copyTarget, o *parse.CopyOptions) (*textRows, error) {
-	r := &textRows{copyTarget: t, match: o.Header == parse.HeaderMatch}
+func newTextRows(t copyTarget, o *parse.CopyOptions, as *style.Style) (*textRows, error) {
+	r := &textRows{copyTarget: t, style: as, begun: time.Now(), match: o.Header == parse.HeaderMatch}
 	r.format = copyFormat{
 		CSV: o.Format == parse.CopyCSV, Header: o.Header != parse.HeaderNone, Delimiter: o.Delimiter,
 		Null: o.Null, Quote: o.Quote, Escape: o.Escape,
@@ -100,7 +104,7 @@ func (r *textRows) value(i int, f copyField, into *columnar.VectorBuilder) error
 		return nil
 	}
 	col := r.column(i)
-	if err := columnar.ParseText(col.Type, f.text, into); err != nil {
+	if err := r.style.Read(col.Type, f.text, into, r.begun); err != nil {
 		return inputError(err, fmt.Sprintf("%s, column %s: \"%s\"", r.line(), col.Name, excerpted(f.text)))
 	}
 	return nil

@@ -34,7 +34,7 @@ func (s *session) prepareDDL(p parse.Statement) (*statement, error) {
 	case *parse.DropSchema:
 		return s.utility(nil, func(ctx context.Context, w pgwire.ResultWriter) error { return s.dropSchemas(ctx, w, p) }), nil
 	case *parse.ShowTables:
-		return s.utility(textColumns("schema", "name", "journals"), s.showTables), nil
+		return s.lists(textColumns("schema", "name", "journals"), "SHOW", s.showTables), nil
 	default:
 		if st := s.prepareRoles(p); st != nil {
 			return st, nil
@@ -261,20 +261,18 @@ func (s *session) dropSchemas(ctx context.Context, w pgwire.ResultWriter, p *par
 	return nil
 }
 
-func (s *session) showTables(ctx context.Context, w pgwire.ResultWriter) error {
+func (s *session) showTables(ctx context.Context) ([][]string, error) {
 	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var out [][]string
 	for _, t := range snap.Tables() {
 		journals, err := snap.Journals(ctx, t)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := textRow(w, t.Schema, t.Name, strconv.Itoa(len(journals))); err != nil {
-			return err
-		}
+		out = append(out, []string{t.Schema, t.Name, strconv.Itoa(len(journals))})
 	}
-	w.Complete("SHOW")
-	return nil
+	return out, nil
 }

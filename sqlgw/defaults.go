@@ -9,6 +9,7 @@ import (
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // defaults gives columns that a statement doesn't the values of their defaults. The expressions are
@@ -66,6 +67,7 @@ func (s *session) evaluate(ctx context.Context, expressions string, t catalog.Ta
 	}
 	defer e.close()
 	values := newDefaultValues(t, cols, want)
+	values.style = s.settings.style()
 	if err := e.(*queryExecution).each(ctx, values.add); err != nil {
 		return nil, err
 	}
@@ -79,6 +81,7 @@ type defaultValues struct {
 	cols     []int
 	builders []*columnar.VectorBuilder
 	want, n  int // rows
+	style    *style.Style
 }
 
 func newDefaultValues(t catalog.Table, cols []int, want int) *defaultValues {
@@ -95,7 +98,7 @@ func (v *defaultValues) add(b *columnar.Batch) error {
 	}
 	for i, c := range v.cols {
 		for row := range b.Len {
-			if err := assign(v.table.Columns[c], &b.Cols[i], row, v.builders[i]); err != nil {
+			if err := assign(v.table.Columns[c], &b.Cols[i], row, v.builders[i], v.style); err != nil {
 				return err
 			}
 		}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
-	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 )
 
@@ -75,15 +74,11 @@ func (x *explanation) begin(ctx context.Context, args *columnar.Batch) (executio
 		}
 		lines = []string{string(document)}
 	}
-	return simpleExecution(func(_ context.Context, w pgwire.ResultWriter) error {
-		for _, line := range lines {
-			if err := textRow(w, line); err != nil {
-				return err
-			}
-		}
-		w.Complete("EXPLAIN")
-		return nil
-	}), nil
+	list := &rowList{tag: "EXPLAIN"}
+	for _, line := range lines {
+		list.rows = append(list.rows, []string{line})
+	}
+	return list, nil
 }
 
 // explain plans the query, and with ANALYZE runs it.

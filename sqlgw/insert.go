@@ -2,11 +2,13 @@ package sqlgw
 
 import (
 	"context"
+	"time"
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // insertPlan is an INSERT whose table, columns and source are known.
@@ -91,7 +93,7 @@ func (s *session) planInsert(ctx context.Context, p *parse.Insert, paramOIDs []u
 			}
 			defer e.close()
 			return e.(*queryExecution).each(ctx, func(b *columnar.Batch) error {
-				cast, err := castBatch(b, t, cols)
+				cast, err := castBatch(b, t, cols, s.settings.style())
 				if err != nil {
 					return err
 				}
@@ -176,7 +178,7 @@ func (s *session) planLiterals(p *parse.Insert, t catalog.Table, rows [][]parse.
 	}
 	plan := &insertPlan{name: p.Table, table: t, cols: cols, params: params}
 	plan.rows = func(ctx context.Context, args *columnar.Batch) (rowFeed, error) {
-		b, err := literalBatch(t, cols, rows, args)
+		b, err := literalBatch(t, cols, rows, args, s.settings.style())
 		if err == nil {
 			err = s.putDefaults(ctx, t, cols, b, p.Defaults)
 		}
@@ -238,7 +240,7 @@ func declaredParams(found []columnar.Type, oids []uint32) ([]columnar.Type, erro
 }
 
 // literalBatch gives each value to its column's input function.
-func literalBatch(t catalog.Table, cols []int, rows [][]parse.Literal, args *columnar.Batch) (*columnar.Batch, error) {
+func literalBatch(t catalog.Table, cols []int, rows [][]parse.Literal, args *columnar.Batch, as *style.Style) (*columnar.Batch, error) {
 	b := &columnar.Batch{Len: len(rows), Cols: make([]columnar.Vector, len(cols))}
 	for i, c := range cols {
 		col := t.Columns[c]
@@ -249,9 +251,9 @@ func literalBatch(t catalog.Table, cols []int, rows [][]parse.Literal, args *col
 			case parse.Null:
 				v.AppendNull()
 			case parse.Param:
-				err = assign(col, &args.Cols[l.Param-1], 0, v)
+				err = assign(col, &args.Cols[l.Param-1], 0, v, as)
 			default:
-				err = literalValue(col, l, v)
+				err = literalValue(col, l, v, as)
 			}
 			if err != nil {
 				return nil, err
@@ -291,7 +293,7 @@ func (s *session) putDefaults(ctx context.Context, t catalog.Table, cols []int, 
 
 // literalValue is one value as PostgreSQL assigns it: a number to an integer is rounded,
 // other constants go through the input function of the column's type.
-func literalValue(col catalog.Column, l parse.Literal, v *columnar.VectorBuilder) error {
+func literalValue(col catalog.Column, l parse.Literal, v *columnar.VectorBuilder, as *style.Style) error {
 	if err := assignable(col, l); err != nil {
 		return err
 	}
@@ -301,7 +303,7 @@ func literalValue(col catalog.Column, l parse.Literal, v *columnar.VectorBuilder
 		text, err = numberText(col.Type.Kind, text)
 	}
 	if err == nil {
-		err = columnar.ParseText(col.Type, text, v)
+		err = as.Read(col.Type, text, v, time.Now())
 	}
 	if err == nil {
 		return nil

@@ -110,7 +110,7 @@ func (s *statement) literalArgs(ctx context.Context, row []parse.Literal) (*colu
 		}
 		if l.Kind == parse.Null {
 			v.AppendNull()
-		} else if err := literalValue(argument(t), l, v); err != nil {
+		} else if err := literalValue(argument(t), l, v, s.session.settings.style()); err != nil {
 			return nil, err
 		}
 		b.Cols[i] = v.Vector()
@@ -128,7 +128,7 @@ func computedArgs(ctx context.Context, computed *statement, params []columnar.Ty
 	err = e.(*queryExecution).each(ctx, func(b *columnar.Batch) error {
 		for i, t := range params {
 			v := columnar.NewVectorBuilder(t)
-			if err := assign(argument(t), &b.Cols[i], 0, v); err != nil {
+			if err := assign(argument(t), &b.Cols[i], 0, v, computed.session.settings.style()); err != nil {
 				return err
 			}
 			out.Cols[i] = v.Vector()

@@ -218,11 +218,12 @@ func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []column
 			return t, err
 		},
 		Dialect: noting{Dialect: q.session.viewState(snap).dialect(&held.tokens), answered: &q.answered},
+		Style:   q.session.settings.style(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	if held.conn, err = g.connect(ctx); err != nil {
+	if held.conn, err = q.session.connect(ctx); err != nil {
 		return nil, err
 	}
 	conn := held.conn

@@ -109,6 +109,7 @@ func (e *queryExecution) compile(ctx context.Context, snap *catalog.Snapshot, ar
 	return e.query.print(ctx, e.query.params, parse.Binding{
 		Relation: func(r parse.Relation) (parse.Target, error) { return targets[r.Index], nil },
 		Dialect:  e.state.dialect(&e.tokens),
+		Style:    e.query.session.settings.style(),
 	})
 }
 
@@ -165,7 +166,7 @@ func (e *queryExecution) start(ctx context.Context, sql string, args *columnar.B
 	e.cancel = cancel
 	defer e.bound(ctx)()
 	var err error
-	if e.conn, err = e.query.session.gateway.connect(ctx); err != nil {
+	if e.conn, err = e.query.session.connect(ctx); err != nil {
 		return err
 	}
 	conn := e.conn
@@ -343,7 +344,7 @@ func (e *queryExecution) stream(ctx context.Context, write func(*columnar.Batch)
 	}, idle)
 }
 
-func (e *queryExecution) told() presenter { return e.presenter }
+func (e *queryExecution) told() presenter { return e.presenter.in(e.query.session.settings.style()) }
 
 // each hands over all rows of the engine in batches.
 func (e *queryExecution) each(ctx context.Context, write func(*columnar.Batch) error) error {

@@ -10,6 +10,7 @@ import (
 
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // maxReading is how many queries over tables one session may have open, by portals that it
@@ -32,13 +33,19 @@ func (g *Gateway) closeUnread(conn *duck.Conn) {
 	g.letGo(nil, func() { _ = conn.Close() }) // it has no way to fail
 }
 
-// connect opens a connection of the engine, which heldByQuery.release closes.
-func (g *Gateway) connect(ctx context.Context) (*duck.Conn, error) {
-	conn, err := g.cfg.Engine.Conn(ctx)
-	if err == nil {
-		g.open.Add(1)
+// connect opens a connection of the engine, which heldByQuery.release closes. What it computes is in the session's style.
+func (s *session) connect(ctx context.Context) (*duck.Conn, error) {
+	conn, err := s.gateway.cfg.Engine.Conn(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return conn, err
+	if as := s.settings.style(); *as != *style.Default() {
+		if err := conn.Adopt(ctx, as); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+	}
+	s.gateway.open.Add(1)
+	return conn, nil
 }
 
 // errBroken is the answer once the process is to end.

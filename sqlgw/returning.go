@@ -149,7 +149,7 @@ func (e *returningExecution) send(w pgwire.ResultWriter, maxRows int) (bool, err
 			}
 			k = min(k, maxRows-n)
 		}
-		if err := writeRows(w, b, e.sent, e.sent+k, e.presenter); err != nil {
+		if err := writeRows(w, b, e.sent, e.sent+k, e.presenter.in(e.session.settings.style())); err != nil {
 			return false, err
 		}
 		n += k

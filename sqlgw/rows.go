@@ -26,7 +26,7 @@ func writeRows(w pgwire.RowSink, b *columnar.Batch, from, to int, p presenter) e
 			case w.Binary(i):
 				out.Put(p.appendBinary(out.Begin(), i, v, row))
 			default:
-				out.Put(columnar.AppendText(out.Begin(), v, row))
+				out.Put(p.style.Append(out.Begin(), v, row))
 			}
 		}
 		if err := out.End(); err != nil {

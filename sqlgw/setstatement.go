@@ -126,19 +126,7 @@ func settingText(p *parse.Set) string {
 
 func (s *session) show(p *parse.Show) (*statement, error) {
 	if p.Name == "all" {
-		return s.utility(textColumns("name", "setting"), func(ctx context.Context, w pgwire.ResultWriter) error {
-			for _, e := range s.settings.table {
-				value, err := s.shownNow(ctx, e.name)
-				if err != nil {
-					return err
-				}
-				if err := textRow(w, e.name, value); err != nil {
-					return err
-				}
-			}
-			w.Complete("SHOW")
-			return nil
-		}), nil
+		return s.lists(textColumns("name", "setting", "description"), "SHOW", s.showAll), nil
 	}
 	e, _, err := s.settings.get(p.Name)
 	if err != nil {
@@ -155,6 +143,20 @@ func (s *session) show(p *parse.Show) (*statement, error) {
 		w.Complete("SHOW")
 		return nil
 	}), nil
+}
+
+// showAll lists the settings that the server has.
+func (s *session) showAll(ctx context.Context) ([][]string, error) {
+	about := settingDescriptions()
+	var out [][]string
+	for _, e := range s.settings.table {
+		value, err := s.shownNow(ctx, e.name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, []string{e.name, value, about[e.name]})
+	}
+	return out, nil
 }
 
 // reset gives a setting its first value; all of them with the name "".

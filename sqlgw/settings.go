@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // settings of one session. A parameter's value is what SET LOCAL said in this transaction, else what SET
@@ -22,6 +23,7 @@ type settings struct {
 	sink   pgwire.ParameterSink
 	// identity is read by the engine's threads, too.
 	identity atomic.Pointer[identity]
+	styled   *style.Style // the last one that was asked for
 }
 
 // settingValues are what was set, by lower-case name. Those that were handed out never change.
@@ -63,7 +65,7 @@ func (s *settings) start(params map[string]string) error {
 		if err != nil {
 			return err
 		}
-		normal, err := e.normal(value)
+		normal, err := s.normal(e, value)
 		if err != nil {
 			return err
 		}
@@ -154,7 +156,7 @@ func (s *settings) set(name, value string, local bool) error {
 	if err != nil {
 		return err
 	}
-	normal, err := e.normal(value)
+	normal, err := s.normal(e, value)
 	if err != nil {
 		return err
 	}

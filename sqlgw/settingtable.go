@@ -1,12 +1,15 @@
 package sqlgw
 
 import (
+	_ "embed" // the descriptions
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/clock"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // serverVersion is the PostgreSQL whose behaviour clients may expect.
@@ -55,6 +58,19 @@ const (
 	hintIsolation = "serializable, repeatable read, read committed, read uncommitted"
 )
 
+//go:embed settingdescriptions.txt
+var settingsDescribed string
+
+// settingDescriptions are what SHOW ALL says of each parameter.
+var settingDescriptions = sync.OnceValue(func() map[string]string {
+	out := map[string]string{}
+	for line := range strings.Lines(settingsDescribed) {
+		name, about, _ := strings.Cut(strings.TrimSpace(line), " ")
+		out[name] = about
+	}
+	return out
+})
+
 // settingTable lists every parameter that can be shown, in order of its name. Where only some
 // of PostgreSQL's values are acted on, the others are refused; where there is nothing that a value could
 // change (there are no locks, no policies, no functions of users, no synchronized scans), all are taken.
@@ -68,23 +84,23 @@ func settingTable() []setting {
 		{name: settingFreshness, initial: "strict", check: checkFreshness, hint: hintFreshness},
 		{name: settingLastCut},
 		{name: settingMinCut, check: checkMinCut, hint: "a cut, as SHOW " + settingLastCut + " prints it, or the empty string", most: clock.MaxCutText},
-		{name: "bytea_output", initial: "hex", check: only("hex"), hint: "hex"},
+		{name: "bytea_output", initial: "hex", check: oneOf("hex", "escape"), hint: "hex, escape"},
 		{name: "check_function_bodies", initial: on, check: boolean},
-		{name: "client_encoding", initial: "UTF8", report: true, check: only("UTF8", "utf-8", "unicode"), hint: "UTF8"},
+		{name: "client_encoding", initial: "UTF8", report: true, check: clientEncoding, hint: "UTF8, SQL_ASCII"},
 		{name: "client_min_messages", initial: "notice", check: messageLevel, hint: "debug5 to error"},
-		{name: "DateStyle", initial: "ISO, MDY", report: true, check: only("ISO, MDY", "iso", "iso,mdy", "iso, us"), hint: "ISO, MDY"},
+		{name: "DateStyle", initial: "ISO, MDY", report: true, check: anyText, hint: hintDateStyle},
 		{name: "default_table_access_method", initial: "journal", check: only("journal", "heap"), hint: "journal"},
 		{name: "default_tablespace", check: only("", "pg_default"), hint: "the empty string"},
 		{name: "default_transaction_deferrable", initial: off, check: boolean},
 		{name: "default_transaction_isolation", initial: "read committed", check: isolation, hint: hintIsolation},
 		{name: "default_transaction_read_only", initial: off, report: true, check: boolean},
 		{name: "escape_string_warning", initial: on, check: boolean},
-		{name: "extra_float_digits", initial: "1", check: floatDigits, hint: "1, 2 or 3: floats are always written so that they read back"},
+		{name: "extra_float_digits", initial: "1", check: integer(style.MinFloatDigits, style.MaxFloatDigits), hint: "-15 to 3"},
 		{name: "idle_in_transaction_session_timeout", initial: "0", check: duration, hint: hintTime},
 		{name: "idle_session_timeout", initial: "0", check: duration, hint: hintTime},
 		{name: "in_hot_standby", initial: off, report: true},
 		{name: "integer_datetimes", initial: on, report: true},
-		{name: "IntervalStyle", initial: "postgres", report: true, check: only("postgres"), hint: "postgres"},
+		{name: "IntervalStyle", initial: "postgres", report: true, check: oneOf("postgres", "postgres_verbose", "sql_standard", "iso_8601"), hint: "postgres, postgres_verbose, sql_standard, iso_8601"},
 		{name: "is_superuser", initial: on, report: true},
 		{name: "lc_collate", initial: "C"},
 		{name: "lc_ctype", initial: "C"},
@@ -108,7 +124,7 @@ func settingTable() []setting {
 		{name: "statement_timeout", initial: "0", check: duration, hint: hintTime},
 		{name: "synchronize_seqscans", initial: on, check: boolean},
 		{name: "synchronous_commit", initial: on, check: commitLevel, hint: "on, off, local, remote_write, remote_apply"},
-		{name: "TimeZone", initial: "UTC", report: true, check: only("UTC", "GMT", "Etc/UTC", "Z", "0"), hint: "UTC"},
+		{name: "TimeZone", initial: "UTC", report: true, check: timeZone, hint: hintTimeZone},
 		{name: "transaction_deferrable", initial: off, check: boolean},
 		{name: "transaction_isolation", initial: "read committed", check: isolation, hint: hintIsolation},
 		{name: "transaction_read_only", initial: off, check: boolean},

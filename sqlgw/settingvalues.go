@@ -80,9 +80,21 @@ func fetchTimeout(v string) (string, bool) {
 	return duration(v)
 }
 
-func floatDigits(v string) (string, bool) {
-	n, err := strconv.Atoi(v)
-	return strconv.Itoa(n), err == nil && n >= 1 && n <= 3
+// clientEncoding finds an encoding by its letters and digits. SQL_ASCII is no conversion: texts are what they are here.
+func clientEncoding(v string) (string, bool) {
+	letters := strings.Map(func(c rune) rune {
+		if c >= '0' && c <= '9' || c >= 'a' && c <= 'z' {
+			return c
+		}
+		return -1
+	}, strings.ToLower(v))
+	switch letters {
+	case "utf8", "unicode":
+		return "UTF8", true
+	case "sqlascii":
+		return "SQL_ASCII", true
+	}
+	return "", false
 }
 
 func messageLevel(v string) (string, bool) {

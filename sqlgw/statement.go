@@ -16,6 +16,7 @@ import (
 	"broadsheet.dev/broadsheet/sqlgw/duck"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 	"broadsheet.dev/broadsheet/sqlgw/pgcatalog"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // statement is a prepared statement of any kind: what it takes and returns, and how it is
@@ -80,7 +81,7 @@ func (s *statement) bind(ctx context.Context, args []pgwire.Arg) (*portal, error
 		if err != nil {
 			return err
 		}
-		batch, err := bindArgs(s.params, plain)
+		batch, err := bindArgs(s.params, plain, s.session.settings.style())
 		if err != nil {
 			return err
 		}
@@ -101,7 +102,7 @@ func (s *session) asksAgain(shown string) {
 }
 
 // bindArgs makes a batch of one row of the parameters' values.
-func bindArgs(types []columnar.Type, args []pgwire.Arg) (*columnar.Batch, error) {
+func bindArgs(types []columnar.Type, args []pgwire.Arg, as *style.Style) (*columnar.Batch, error) {
 	b := &columnar.Batch{Len: 1, Cols: make([]columnar.Vector, len(types))}
 	for i, t := range types {
 		v := columnar.NewVectorBuilder(t)
@@ -112,7 +113,7 @@ func bindArgs(types []columnar.Type, args []pgwire.Arg) (*columnar.Batch, error)
 		case a.Binary:
 			err = columnar.ParseBinary(t, a.Data, v)
 		default:
-			err = columnar.ParseText(t, string(a.Data), v)
+			err = as.Read(t, string(a.Data), v, time.Now())
 		}
 		if err != nil {
 			return nil, inputError(err, fmt.Sprintf("parameter $%d", i+1))
@@ -125,7 +126,7 @@ func bindArgs(types []columnar.Type, args []pgwire.Arg) (*columnar.Batch, error)
 // inputError is the error of a value that its type doesn't take.
 func inputError(err error, where string) error {
 	if e, ok := errors.AsType[*columnar.InputError](err); ok {
-		return &pgwire.Error{Code: e.Code, Message: e.Message, Where: where}
+		return &pgwire.Error{Code: e.Code, Message: e.Message, Hint: e.Hint, Where: where}
 	}
 	return err
 }

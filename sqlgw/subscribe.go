@@ -114,7 +114,7 @@ func (e *subscription) close() {
 // taken for the end.
 func (e *subscription) run(ctx context.Context, w pgwire.ResultWriter, maxRows int) (bool, error) {
 	if maxRows == 0 && e.tails == nil {
-		return false, e.stream(ctx, func(b *columnar.Batch) error { return writeRows(w, b, 0, b.Len, presenter{}) }, w.Flush)
+		return false, e.stream(ctx, func(b *columnar.Batch) error { return writeRows(w, b, 0, b.Len, e.told()) }, w.Flush)
 	}
 	e.following.asks(true)
 	defer e.following.asks(false)
@@ -202,13 +202,13 @@ func (e *subscription) send(w pgwire.ResultWriter, most int64) (int, error) {
 	if most > 0 {
 		k = int(min(int64(k), most))
 	}
-	err := e.following.write(func() error { return writeRows(w, e.batch, e.sent, e.sent+k, presenter{}) })
+	err := e.following.write(func() error { return writeRows(w, e.batch, e.sent, e.sent+k, e.told()) })
 	e.following.sent(e.batch, e.sent, e.sent+k)
 	e.sent += k
 	return k, err
 }
 
-func (e *subscription) told() presenter { return presenter{} }
+func (e *subscription) told() presenter { return presenter{}.in(e.session.settings.style()) }
 
 func (e *subscription) stream(ctx context.Context, write func(*columnar.Batch) error, idle func() error) error {
 	send := func(b *columnar.Batch) error {

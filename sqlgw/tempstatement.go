@@ -10,6 +10,7 @@ import (
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // makeTemp makes a temporary table, unless there is one of its name and that is no harm: then it says so and returns false.
@@ -224,7 +225,7 @@ func (s *session) prepareChange(ctx context.Context, p *parse.Change, paramOIDs 
 		session: s, params: q.params, told: q.toldParams, names: s.visible,
 		begin: func(_ context.Context, args *columnar.Batch) (execution, error) {
 			return simpleExecution(func(ctx context.Context, w pgwire.ResultWriter) error {
-				return s.change(ctx, w, &change{table: t.Table, cols: cols, remove: p.Delete, query: q, args: args}, p.Command())
+				return s.change(ctx, w, &change{table: t.Table, cols: cols, remove: p.Delete, query: q, args: args, style: s.settings.style()}, p.Command())
 			}), nil
 		},
 	}, nil
@@ -237,6 +238,7 @@ type change struct {
 	remove bool
 	query  *query
 	args   *columnar.Batch
+	style  *style.Style // of assignments
 }
 
 func (s *session) change(ctx context.Context, w pgwire.ResultWriter, c *change, command string) error {
@@ -278,7 +280,7 @@ func (c *change) put(rows *tempRows, b *columnar.Batch, row int, hit bool) error
 				return e
 			}
 		}
-		return assign(of, &b.Cols[at], row, v)
+		return assign(of, &b.Cols[at], row, v, c.style)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/pgcatalog"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // told is a type of PostgreSQL's that the engine has no type for: a result column of it is
@@ -143,6 +144,13 @@ func describeTold(columns []columnar.Column, types []told) []pgwire.Column {
 type presenter struct {
 	types []told
 	names *pgcatalog.Names
+	style *style.Style // of texts; nil is the default one
+}
+
+// in is the presenter in a style.
+func (p presenter) in(s *style.Style) presenter {
+	p.style = s
+	return p
 }
 
 // batch gives values that have another text than the engine's that text: jsonb its

@@ -85,7 +85,7 @@ func (s *session) newView(ctx context.Context, snap *catalog.Snapshot, schema st
 	}
 	resolved, err := p.Query.Resolve(parse.Binding{Relation: func(r parse.Relation) (parse.Target, error) {
 		return namesOf(sources[r.Index], relations[r.Index].Meta), nil
-	}})
+	}, Style: s.settings.style()})
 	if err != nil {
 		return o, parseError(err)
 	}

@@ -32,6 +32,7 @@ func (b *binder) call(n *pg.Node, c *pg.FuncCall, sc *scope) error {
 	}
 	b.told[n] = b.resultType(f, c.GetArgs())
 	isIntegers := f.duck == "sum" && b.isInt4(first(c.GetArgs()))
+	b.writeArguments(f, c)
 	halfToEven := f.duck == "round" && len(c.GetArgs()) == 1 && b.isFloat(c.GetArgs()[0])
 	if refused := f.finish(n, c); refused != nil {
 		return b.src.at(refused, c.GetLocation())
@@ -180,12 +181,14 @@ func (b *binder) valueFunction(n *pg.Node, f *pg.SQLValueFunction) error {
 	switch f.GetOp() {
 	case pg.SQLValueFunctionOp_SVFOP_CURRENT_DATE:
 		n.Node = callNode("today").GetNode()
+		b.told[n] = "date"
 	case pg.SQLValueFunctionOp_SVFOP_CURRENT_TIMESTAMP:
 		n.Node = callNode("now").GetNode()
+		b.told[n] = timestampTZ
 	case pg.SQLValueFunctionOp_SVFOP_LOCALTIMESTAMP:
 		n.Node = castTo(callNode("now"), "pg_catalog", "timestamp").GetNode()
 	case pg.SQLValueFunctionOp_SVFOP_LOCALTIME:
-		n.Node = castTo(callNode("now"), "pg_catalog", "time").GetNode()
+		n.Node = castTo(castTo(callNode("now"), "pg_catalog", "timestamp"), "pg_catalog", "time").GetNode()
 	case pg.SQLValueFunctionOp_SVFOP_CURRENT_TIME:
 		return b.src.at(refuse("CURRENT_TIME"), f.GetLocation()).hinted("Use LOCALTIME.")
 	case pg.SQLValueFunctionOp_SVFOP_CURRENT_TIMESTAMP_N, pg.SQLValueFunctionOp_SVFOP_LOCALTIMESTAMP_N,
@@ -387,7 +390,7 @@ func (b *binder) tableCall(c *pg.FuncCall, f *function, sc *scope) error {
 	if f.duck != "generate_series" {
 		return nil
 	}
-	if err := seriesOfTimes(c); err != nil {
+	if err := seriesOfTimes(c, b.binding.Style); err != nil {
 		return b.src.at(err, c.GetLocation())
 	}
 	return nil

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // duckDBType is a type of PostgreSQL that DuckDB has too.
@@ -165,6 +167,9 @@ func (b *binder) cast(n *pg.Node, c *pg.TypeCast, sc *scope) error {
 	if err := b.expr(c.GetArg(), sc); err != nil {
 		return err
 	}
+	if b.resolving {
+		b.keepTime(c)
+	}
 	if !b.binds() {
 		return nil
 	}
@@ -208,20 +213,24 @@ func (b *binder) castValue(arg *pg.Node, d duckDBType) (*pg.Node, *Error) {
 	text, isText := stringConst(arg)
 	switch {
 	case isText && d.dimensions > 0:
-		return arrayConst(text, d)
+		return arrayConst(text, d, b.binding.Style)
 	case isText:
-		return inputConst(text, d)
+		return inputConst(text, d, b.binding.Style)
 	case d.typ.Kind == columnar.Float64 || d.typ.Kind == columnar.Float32:
 		if number, ok := arg.GetAConst().GetVal().(*pg.A_Const_Fval); ok { // DuckDB's would be infinite
-			return inputConst(number.Fval.GetFval(), d)
+			return inputConst(number.Fval.GetFval(), d, nil)
 		}
 	case d.unbounded:
 		d.typ.Scale = constScale(arg)
 	case d.dimensions > 0 && d.typ.Length > 0 && arg.GetAArrayExpr() == nil && !arg.GetAConst().GetIsnull(): // whose elements nothing would cut
 		return nil, refuse("a cast of this expression to an array of " + d.typ.SQL()).hinted("Leave the length out.")
 	case arg.GetAConst().GetIsnull(), arg.GetParamRef() != nil, d.dimensions > 0:
+	case b.readsTime(arg, d):
+		return callNode("bs_read_"+pgName(d.typ.Kind), arg), nil
 	case d.typ.Kind == columnar.Bytea:
 		return b.castToBytea(arg, d)
+	case d.typ.Kind == columnar.Time && b.told[arg] == timestampTZ: // which DuckDB hasn't
+		return d.cast(castTo(arg, "pg_catalog", "timestamp")), nil
 	case d.typ.Kind == columnar.JSONB:
 		return callNode("bs_jsonb", d.cast(arg)), nil
 	}
@@ -338,8 +347,8 @@ func decimals(number string) uint8 {
 	return uint8(len(fraction))
 }
 
-// inputConst is a constant of a type, written as text.
-func inputConst(text string, d duckDBType) (*pg.Node, *Error) {
+// inputConst is a constant of a type, written as text in a style.
+func inputConst(text string, d duckDBType, as *style.Style) (*pg.Node, *Error) {
 	if special := specialTime(text, d); special != nil {
 		return special, nil
 	}
@@ -352,9 +361,9 @@ func inputConst(text string, d duckDBType) (*pg.Node, *Error) {
 		return d.cast(textConst(text)), nil // a cast cuts what an input function refuses
 	}
 	into := columnar.NewVectorBuilder(typ)
-	if err := columnar.ParseText(typ, text, into); err != nil {
+	if err := as.Read(typ, text, into, time.Now()); err != nil {
 		if input, ok := errors.AsType[*columnar.InputError](err); ok {
-			return nil, &Error{Code: input.Code, Message: input.Message, Detail: input.Detail}
+			return nil, &Error{Code: input.Code, Message: input.Message, Detail: input.Detail, Hint: input.Hint}
 		}
 		return nil, errorf(CodeInvalidText, "%v", err)
 	}
@@ -372,6 +381,24 @@ func inputConst(text string, d duckDBType) (*pg.Node, *Error) {
 		text = string(columnar.AppendText(nil, &v, 0))
 	}
 	return d.cast(textConst(text)), nil
+}
+
+// keepTime gives a time that is a constant of a view the form that every session reads as this one does.
+func (b *binder) keepTime(c *pg.TypeCast) {
+	text, ok := stringConst(c.GetArg())
+	d, refused := duckType(typeOf(c.GetTypeName()))
+	if !ok || refused != nil || d.dimensions > 0 || b.binding.Style == nil || specialTime(text, d) != nil {
+		return
+	}
+	switch d.typ.Kind {
+	case columnar.Date, columnar.Timestamp, columnar.TimestampTZ:
+		into := columnar.NewVectorBuilder(d.typ)
+		if b.binding.Style.Read(d.typ, text, into, time.Now()) == nil {
+			v := into.Vector()
+			c.Arg = textConst(string(columnar.AppendText(nil, &v, 0)))
+		}
+	default:
+	}
 }
 
 // duckTime writes a date or time as DuckDB reads it: what is before Christ says so behind the date.
@@ -405,6 +432,9 @@ func specialTime(text string, d duckDBType) *pg.Node {
 	case "yesterday":
 		return d.cast(operatorNode("-", today, intConst(1)))
 	case "epoch":
+		if d.typ.Kind == columnar.TimestampTZ {
+			return d.cast(textConst("1970-01-01 00:00:00+00"))
+		}
 		return d.cast(textConst("1970-01-01"))
 	}
 	return nil
@@ -450,7 +480,7 @@ func oneFieldInterval(c *pg.TypeCast, t *typeName) {
 }
 
 // arrayConst is an array written as text: '{1,2}'.
-func arrayConst(text string, d duckDBType) (*pg.Node, *Error) {
+func arrayConst(text string, d duckDBType, as *style.Style) (*pg.Node, *Error) {
 	elements, ok := columnar.SplitArray(text)
 	if !ok {
 		return nil, errorf(CodeInvalidText, "malformed array literal: %q", text)
@@ -463,7 +493,7 @@ func arrayConst(text string, d duckDBType) (*pg.Node, *Error) {
 			array.Elements = append(array.Elements, nullConst())
 			continue
 		}
-		made, err := inputConst(*e, element)
+		made, err := inputConst(*e, element, as)
 		if err != nil {
 			return nil, err
 		}

@@ -130,11 +130,15 @@ func timeFunctions() map[string]*function {
 		"to_timestamp":        {duck: "to_timestamp", min: 1, max: 2, rewrite: toTimestampCall},
 		"extract":             {duck: "date_part", min: 2, max: 2, rewrite: extractCall},
 		"date_part":           {duck: "date_part", min: 2, max: 2, rewrite: datePartCall},
+		"timezone":            {duck: "timezone", min: 2, max: 2, rewrite: timezoneCall},
 	}
 	same(list, 0, 0, "now", "transaction_timestamp")
+	for _, name := range []string{"now", "transaction_timestamp", "statement_timestamp", "to_timestamp"} {
+		list[name].returns = timestampTZ
+	}
 	same(list, 1, 1, "isfinite")
 	same(list, 1, 2, "age")
-	same(list, 2, 2, "date_trunc", "timezone")
+	same(list, 2, 2, "date_trunc")
 	same(list, 3, 3, "make_date", "make_time")
 	same(list, 6, 6, "make_timestamp")
 	return list

@@ -125,12 +125,19 @@ func (b *binder) plainOperator(n *pg.Node, e *pg.A_Expr) error {
 		n.Node = made.GetNode()
 		return nil
 	}
+	if op == "||" && e.GetLexpr() != nil {
+		e.Lexpr, e.Rexpr = b.writeOperand(e.GetLexpr()), b.writeOperand(e.GetRexpr())
+	}
 	made, refused := duckOperator(op, e.GetLexpr(), e.GetRexpr())
 	if refused != nil {
 		return b.src.at(refused, e.GetLocation())
 	}
 	if text { // of objects and arrays it has blanks
 		made = callNode("bs_jsonb_value", made)
+	}
+	if op == "-" && b.betweenTimes(e) {
+		n.Node = operatorNode("-", inUTC(e.GetLexpr()), inUTC(e.GetRexpr())).GetNode()
+		return nil
 	}
 	if op == "-" && b.told[e.GetLexpr()] == "date" && b.told[e.GetRexpr()] == "date" { // DuckDB's is a bigint
 		made = castTo(made, "int4")
@@ -196,7 +203,7 @@ func (b *binder) readAs(values ...*pg.Node) error {
 		if !ok {
 			continue
 		}
-		made, err := inputConst(text, d)
+		made, err := inputConst(text, d, b.binding.Style)
 		if err != nil {
 			return b.src.at(err, v.GetAConst().GetLocation())
 		}
@@ -242,6 +249,22 @@ func duckOperator(op string, left, right *pg.Node) (*pg.Node, *Error) {
 		return callNode("starts_with", left, right), nil
 	}
 	return nil, refuse("operator " + op)
+}
+
+// timestampTZ is pg_type's name.
+const timestampTZ = "timestamptz"
+
+// inUTC is a timestamp with a time zone as one without, of UTC.
+func inUTC(n *pg.Node) *pg.Node {
+	return callNode("timezone", textConst("UTC"), castTo(n, timestampTZ))
+}
+
+// betweenTimes tells whether an operator's operands are times of which one has a time zone: DuckDB counts the days between them by the
+// session's clock, PostgreSQL by hours.
+func (b *binder) betweenTimes(e *pg.A_Expr) bool {
+	left, right := b.told[e.GetLexpr()], b.told[e.GetRexpr()]
+	isTime := func(t string) bool { return t == timestampTZ || t == "timestamp" || t == "date" }
+	return isTime(left) && isTime(right) && (left == timestampTZ || right == timestampTZ)
 }
 
 func prefixOperator(op string, right *pg.Node) (*pg.Node, *Error) {

@@ -9,6 +9,7 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // Rewrites of calls whose DuckDB namesake means something else.
@@ -144,7 +145,7 @@ func caseNode(when, then, otherwise *pg.Node) *pg.Node {
 
 // seriesOfTimes gives texts among the arguments the types that they have for PostgreSQL: a
 // step that is a text is an interval, and then the bounds are times.
-func seriesOfTimes(c *pg.FuncCall) *Error {
+func seriesOfTimes(c *pg.FuncCall, as *style.Style) *Error {
 	if len(c.GetArgs()) != 3 {
 		return nil
 	}
@@ -160,7 +161,7 @@ func seriesOfTimes(c *pg.FuncCall) *Error {
 		if !ok {
 			continue
 		}
-		made, err := inputConst(text, duckDBType{typ: columnar.Type{Kind: types[i]}})
+		made, err := inputConst(text, duckDBType{typ: columnar.Type{Kind: types[i]}}, as)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,8 @@ import (
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
+
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // Select is a query: SELECT, VALUES, TABLE, WITH, set operations. It never changes once
@@ -111,6 +113,8 @@ type Binding struct {
 	// ParamTypes are the types of the parameters, that of $1 first, where they are known, as a
 	// cast would name them in SQL: "" leaves one to DuckDB.
 	ParamTypes []string
+	// Style is how constants are read; nil is the default one.
+	Style *style.Style
 	// Check is called now and then while the query is gone through; its error ends the printing, and is returned. Nil is never called.
 	Check func() error
 	// Apart runs a call that nothing can interrupt, and that touches nothing but a tree that never changes, or that nobody else has.

@@ -112,6 +112,13 @@ func (b *binder) operatorType(e *pg.A_Expr) string {
 		if b.told[e.GetLexpr()] == "jsonb" || b.told[e.GetRexpr()] == "jsonb" {
 			return "jsonb"
 		}
+		if op == "-" && b.told[e.GetLexpr()] == timestampTZ && b.told[e.GetRexpr()] == "interval" {
+			return timestampTZ
+		}
+	case "+":
+		if b.told[e.GetLexpr()] == timestampTZ || b.told[e.GetRexpr()] == timestampTZ {
+			return timestampTZ
+		}
 	}
 	return ""
 }

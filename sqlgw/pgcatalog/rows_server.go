@@ -3,6 +3,9 @@ package pgcatalog
 import (
 	"context"
 	"strings"
+	"time"
+
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 func typeRows(_ context.Context, s *snapshot, w *writer) error {
@@ -146,11 +149,23 @@ func settingRows(_ context.Context, s *snapshot, w *writer) error {
 	return nil
 }
 
-// timeZoneRows: there is one.
+// timeZoneRows are the zones that have names, as they are now.
 func timeZoneRows(_ context.Context, _ *snapshot, w *writer) error {
-	w.text("name", "UTC")
-	w.text("abbrev", "UTC")
-	w.text("utc_offset", "00:00:00")
-	w.truth("is_dst", false)
-	return w.end()
+	now := time.Now()
+	for _, name := range style.Names() {
+		z, err := style.LoadZone(name)
+		if err != nil {
+			return err
+		}
+		at := now.In(z.Location())
+		abbreviation, east := at.Zone()
+		w.text("name", name)
+		w.text("abbrev", abbreviation)
+		w.number("utc_offset", int64(east)*1_000_000)
+		w.truth("is_dst", at.IsDST())
+		if err := w.end(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

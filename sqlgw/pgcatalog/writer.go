@@ -111,6 +111,8 @@ func appendCell(b *columnar.VectorBuilder, c cell) {
 		b.AppendInt64(c.number)
 	case kind == columnar.Float32:
 		b.AppendFloat32(float32(c.number))
+	case kind == columnar.Interval:
+		b.AppendInterval(columnar.IntervalValue{Micros: c.number})
 	default:
 		b.AppendString(c.text)
 	}

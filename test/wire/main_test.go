@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 // pair is a connection to each of the servers.
 type pair struct {
 	ours, postgres *pgconn.PgConn
+	url            string            // PostgreSQL's
 	differs        map[string]string // the differences that are meant, by the names of tests
 }
 
@@ -33,8 +34,8 @@ func connect(t *testing.T) *pair {
 	t.Helper()
 	reasons, err := score.ReadReasons("testdata/differs.txt")
 	require.NoError(t, err)
-	p := &pair{differs: reasons}
-	for url, conn := range map[string]**pgconn.PgConn{server.URL(): &p.ours, system.Postgres(t): &p.postgres} {
+	p := &pair{differs: reasons, url: system.Postgres(t)}
+	for url, conn := range map[string]**pgconn.PgConn{server.URL(): &p.ours, p.url: &p.postgres} {
 		*conn, err = pgconn.Connect(t.Context(), url)
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = (*conn).Close(context.Background()) })
