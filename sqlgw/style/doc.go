@@ -24,7 +24,7 @@
 //
 // # Testing
 //
-// Scenario files; whole sessions against a real PostgreSQL in test/wire.
+// Scenario files, properties by rapid, a fuzzed reader; whole sessions against a real PostgreSQL in test/wire.
 package style
 
 import _ "time/tzdata" // for machines that have no zones of their own
