@@ -122,7 +122,7 @@ func advice() []string {
 	return []string{
 		"\n\nLINE ", "\nDid you mean", "\n\nDid you mean", "\nPossible solutions", "\n\nPossible solutions", " Try setting ",
 		"  Try increasing", " Try auto-detecting", "\nIf this error", "  If this error", "\n\nUse \"SET ", "\n* ", " - file system operations are disabled",
-		"\n\tCandidate functions", "\nCandidate tables", "\nCandidate bindings", "\n\nCandidate bindings", "\nEither add it", "\nUnused blocks", "\nPlease make sure", "\nDatabase is launched", "\nThis limit was set by",
+		"\n\tCandidate functions", "\nCandidate tables", "\n\nCandidate time zones", "\nCandidate bindings", "\n\nCandidate bindings", "\nEither add it", "\nUnused blocks", "\nPlease make sure", "\nDatabase is launched", "\nThis limit was set by",
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 func toDate(in []cells, row int) (any, error) {
-	at, err := readByTemplate(string(in[0].append(nil, row)), string(in[1].append(nil, row)))
+	at, err := byTemplate(in, row)
 	if err != nil {
 		return nil, err
 	}
@@ -20,11 +20,20 @@ func toDate(in []cells, row int) (any, error) {
 }
 
 func toTimestamp(as *style.Style, in []cells, row int) (any, error) {
-	at, err := readByTemplate(string(in[0].append(nil, row)), string(in[1].append(nil, row)))
+	at, err := byTemplate(in, row)
 	if err != nil {
 		return nil, err
 	}
 	return as.Zone.Local(at).UTC().Format("2006-01-02 15:04:05.999999-07"), nil
+}
+
+// byTemplate reads the first argument by the second.
+func byTemplate(in []cells, row int) (time.Time, error) {
+	format, err := template(in[1], row)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return readByTemplate(string(in[0].append(nil, row)), format)
 }
 
 // templateError is PostgreSQL's for a text that doesn't fit its template.

@@ -28,8 +28,27 @@ func formatScalars() []scalar {
 	}
 }
 
+// maxTemplate bounds a template, which is gone through for each value while nothing interrupts it.
+const maxTemplate = 8 << 10
+
+// template is that of a call.
+func template(in cells, row int) (string, error) {
+	text := in.append(nil, row)
+	if len(text) > maxTemplate {
+		return "", &Error{
+			Class: ClassUnsupported, SQLSTATE: "54000", Position: -1,
+			Message: fmt.Sprintf("a template of %d bytes is too long: it may have up to %d", len(text), maxTemplate),
+		}
+	}
+	return string(text), nil
+}
+
 func toChar(as *style.Style, in []cells, row int) (any, error) {
-	value, format := string(in[0].append(nil, row)), string(in[1].append(nil, row))
+	format, err := template(in[1], row)
+	if err != nil {
+		return nil, err
+	}
+	value := string(in[0].append(nil, row))
 	switch in[0].kind {
 	case columnar.Date, columnar.Timestamp, columnar.TimestampTZ:
 		m, finite, err := readMoment(value)
