@@ -138,8 +138,11 @@ func (s *Snapshot) Journals(ctx context.Context, t Table) ([]string, error) {
 	return names, nil
 }
 
-// journalsUnder lists the journals whose names begin with prefix, which ends in '/'.
+// journalsUnder lists the journals whose names begin with prefix, which ends in '/'. A prefix that no name begins with is an error.
 func (c *Catalog) journalsUnder(ctx context.Context, prefix string) ([]*protocol.ListResponse_Journal, error) {
+	if err := (TableSpec{OnJournals: prefix}).validatePrefix(); err != nil {
+		return nil, err
+	}
 	found, err := c.journals.List(ctx, &protocol.LabelSelector{Include: protocol.MustLabelSet(protocol.MetaLabelPrefix, prefix)})
 	if err != nil {
 		return nil, fmt.Errorf("catalog: list journals under %s: %w", prefix, err)

@@ -40,7 +40,7 @@ func (s *session) inferTable(ctx context.Context, w pgwire.ResultWriter, snap *c
 	}
 	all, err := snap.Journals(ctx, catalog.Table{Journals: p.Journals})
 	if err != nil {
-		return err
+		return catalogError(err)
 	}
 	if len(all) == 0 {
 		return catalogError(&catalog.Error{
