@@ -62,6 +62,9 @@ func runGateway(ctx context.Context, f *gatewayFlags, out io.Writer) error {
 		return err
 	}
 	log = log.With(slog.String("role", "gateway"))
+	if err := withAllocators(); err != nil {
+		log.LogAttrs(ctx, slog.LevelWarn, "memory is allocated as the environment says, and more of it is kept that isn't used", slog.Any("error", err))
+	}
 	if err := supervise.Lifeline(func() { os.Exit(1) }); err != nil {
 		return err
 	}

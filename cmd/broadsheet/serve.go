@@ -316,9 +316,7 @@ func (n *node) superviseGateway(ctx context.Context) error {
 	defer func() { _ = file.Close() }()
 	up := sync.OnceFunc(func() { close(n.gatewayUp) })
 	child := supervise.Child{
-		// Arenas, of which there is one for each thread else, and what they keep that isn't used, would count for the
-		// process's ceiling for nothing: those of the C library, and DuckDB's.
-		Env:  append(n.served.childEnv(), "MALLOC_ARENA_MAX=2", "DUCKDB_JE_MALLOC_CONF=retain:false,narenas:4,dirty_decay_ms:500,muzzy_decay_ms:0"),
+		Env:  append(n.served.childEnv(), allocators()...),
 		Name: "gateway", Path: self, Files: []*os.File{file}, Stderr: os.Stderr, Logger: n.log,
 		Args: append([]string{
 			"gateway", "--sql-listen", "fd:" + strconv.Itoa(supervise.FirstFile),

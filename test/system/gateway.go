@@ -65,6 +65,9 @@ func (g *Gateway) Connect(ctx context.Context) (*pgx.Conn, error) {
 	}
 }
 
+// PID of the gateway.
+func (g *Gateway) PID() int { return g.cmd.Process.Pid }
+
 // Kill ends the gateway by SIGKILL and waits until it is gone.
 func (g *Gateway) Kill() {
 	_ = g.cmd.Process.Kill()
