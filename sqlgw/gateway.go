@@ -22,7 +22,7 @@ import (
 	"broadsheet.dev/broadsheet/sqlgw/staging"
 )
 
-// Config of a Gateway. Objects, HeadCache, Dir, Queries, Unread and Fatal may be left out.
+// Config of a Gateway. Limits, Objects, HeadCache, Dir, Queries, Unread and Fatal may be left out.
 type Config struct {
 	Brokers *client.Client
 	Catalog *catalog.Catalog
@@ -47,6 +47,8 @@ type Config struct {
 	// Unread bounds those that are open beside them, with as much memory, and wait for their
 	// clients to take rows. Zero is 8.
 	Unread int
+	// Limits bound each statement.
+	Limits Limits
 	// Parsing bounds the memory of statements that are being parsed, and of those that are prepared or run, in bytes; zero is
 	// 512 MiB.
 	Parsing int64
@@ -70,7 +72,7 @@ func (c *Config) Validate() error {
 	if c.Queries < 0 || c.Unread < 0 || c.HeadCache < 0 || c.Parsing < 0 || c.Transaction < 0 || c.Transactions < 0 {
 		return errors.New("sqlgw: Queries, Unread, HeadCache, Parsing, Transaction and Transactions can't be negative")
 	}
-	return nil
+	return c.Limits.Validate()
 }
 
 // Gateway opens SQL sessions. Make it with New, and let Run run beside it.
@@ -191,6 +193,7 @@ func (g *Gateway) Open(ctx context.Context, s pgwire.Startup) (pgwire.Session, e
 		return nil, errBroken()
 	}
 	settings := newSettings(s.Params)
+	settings.limit(g.cfg.Limits)
 	if err := g.admit(ctx, s, settings); err != nil {
 		return nil, err
 	}

@@ -157,6 +157,7 @@ type queryExecution struct {
 	origins   []parse.Origin
 	batch     *columnar.Batch // that is being sent
 	sent      int             // rows of batch that were
+	returned  int64           // rows, over all calls
 }
 
 // start runs the query. It may live longer than this call, so that its rows have a context
@@ -323,6 +324,9 @@ func (e *queryExecution) send(ctx context.Context, w pgwire.ResultWriter, maxRow
 		if maxRows > 0 {
 			k = min(k, maxRows-n)
 		}
+		if err := e.returning(k); err != nil {
+			return false, err
+		}
 		if err := e.write(ctx, w, e.sent, e.sent+k); err != nil {
 			return false, err
 		}
@@ -336,6 +340,9 @@ func (e *queryExecution) send(ctx context.Context, w pgwire.ResultWriter, maxRow
 // stream hands over all rows as they are told, in batches.
 func (e *queryExecution) stream(ctx context.Context, write func(*columnar.Batch) error, idle func() error) error {
 	return e.eachIdle(ctx, func(b *columnar.Batch) error {
+		if err := e.returning(b.Len); err != nil {
+			return err
+		}
 		b, err := e.presenter.batch(b)
 		if err != nil {
 			return err

@@ -115,7 +115,7 @@ func (e *setting) kind() (string, string) {
 		return "integer", "kB"
 	case strings.HasSuffix(e.name, "_cost") || e.name == "hash_mem_multiplier":
 		return "real", ""
-	case slices.Contains([]string{"block_size", "extra_float_digits", "server_version_num"}, e.name), strings.HasPrefix(e.name, "max_"), strings.HasSuffix(e.name, "_limit"):
+	case slices.Contains([]string{"block_size", "extra_float_digits", "server_version_num"}, e.name), strings.HasPrefix(e.name, "max_"), e.name == settingMaxRows, strings.HasSuffix(e.name, "_limit"):
 		return "integer", ""
 	case slices.Contains([]string{
 		"bytea_output", "client_min_messages", "constraint_exclusion", "default_transaction_isolation", "IntervalStyle", "plan_cache_mode",

@@ -83,6 +83,7 @@ func settingTable() []setting {
 		{name: "broadsheet.fetch_timeout", initial: "none", check: fetchTimeout, hint: "none, or " + hintTime},
 		{name: settingFreshness, initial: "strict", check: checkFreshness, hint: hintFreshness},
 		{name: settingLastCut},
+		{name: settingMaxRows, initial: "0", check: rowBound, hint: "a number of rows; 0 is no bound"},
 		{name: settingMinCut, check: checkMinCut, hint: "a cut, as SHOW " + settingLastCut + " prints it, or the empty string", most: clock.MaxCutText},
 		{name: "bytea_output", initial: "hex", check: oneOf("hex", "escape"), hint: "hex, escape"},
 		{name: "check_function_bodies", initial: on, check: boolean},

@@ -194,7 +194,7 @@ var errTimeout = &pgwire.Error{Code: "57014", Message: "canceling statement due 
 // withTimeout bounds a call by the session's statement_timeout. It counts from the statement's first call: its parsing, its binding, or
 // what an execution goes on with.
 func (s *session) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
-	d := s.settings.timeout()
+	d := s.gateway.cfg.Limits.timeout(s.settings.timeout())
 	if d == 0 {
 		return ctx, func() {}
 	}

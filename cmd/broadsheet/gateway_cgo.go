@@ -252,9 +252,15 @@ func (r *gatewayRole) openGateway(ctx context.Context) error {
 		return err
 	}
 	r.closing(func() error { _ = engine.Close(); return nil }) // nothing is lost by it
+	limits := r.flags.limits.statements
+	queries := openQueries(memory)
+	if limits.queries > 0 {
+		queries = min(queries, limits.queries)
+	}
 	r.gateway, err = sqlgw.New(sqlgw.Config{
 		Brokers: r.brokers, Catalog: r.tables, Engine: engine, Stores: r.stores, Objects: r.objects, Database: "postgres",
-		Queries: openQueries(memory), Unread: openQueries(memory), HeadCache: r.ceiling / 8, Parsing: r.ceiling / 4, Dir: filepath.Join(r.dir, "proofs"), Logger: r.log,
+		Queries: queries, Unread: openQueries(memory), Limits: sqlgw.Limits{Rows: limits.rows, Timeout: limits.timeout, MaxTimeout: limits.maxTimeout},
+		HeadCache: r.ceiling / 8, Parsing: r.ceiling / 4, Dir: filepath.Join(r.dir, "proofs"), Logger: r.log,
 		Fatal: func(error) { os.Exit(1) }, // it was logged; whoever started this process starts another
 	})
 	return err

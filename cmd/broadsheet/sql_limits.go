@@ -8,11 +8,12 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// sqlLimitFlags bound the connections of the Postgres port.
+// sqlLimitFlags bound the connections of the Postgres port, and their statements.
 type sqlLimitFlags struct {
 	sessions, starting             int
 	perAddress, startingPerAddress int
 	startup                        time.Duration
+	statements                     statementLimitFlags
 }
 
 func (f *sqlLimitFlags) add(p *pflag.FlagSet) {
@@ -21,6 +22,7 @@ func (f *sqlLimitFlags) add(p *pflag.FlagSet) {
 	p.IntVar(&f.perAddress, "sql-max-per-address", 0, "most connections of one address, but for this machine's own; 0 is three quarters of --sql-max-sessions")
 	p.IntVar(&f.startingPerAddress, "sql-max-starting-per-address", 0, "most of them that aren't sessions yet; 0 is half of --sql-max-starting")
 	p.DurationVar(&f.startup, "sql-startup-timeout", 10*time.Second, "how long a connection has until it is a session")
+	f.statements.add(p)
 }
 
 // limits are the numbers by their flags.
@@ -54,7 +56,7 @@ func (f *sqlLimitFlags) validate() error {
 	if f.startup < time.Millisecond || f.startup > maxStartup {
 		return fmt.Errorf("--sql-startup-timeout: %s is out of 1ms to %s", f.startup, maxStartup)
 	}
-	return nil
+	return f.statements.validate()
 }
 
 // args are the flags again, for a process that is started.
@@ -63,5 +65,5 @@ func (f *sqlLimitFlags) args() []string {
 	for _, l := range f.limits() {
 		out = append(out, "--"+l.name, strconv.FormatInt(l.value, 10))
 	}
-	return out
+	return append(out, f.statements.args()...)
 }
