@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Why an operation is rejected. It is then as if it weren't in the log; but for ErrNotTracked, with which it takes its
@@ -66,7 +67,7 @@ func validatePath(p string) error {
 	switch {
 	case !strings.HasPrefix(p, "/"):
 		return fmt.Errorf("path %q doesn't begin with a slash", p)
-	case p == "/" || path.Clean(p) != p || strings.ContainsRune(p, 0):
+	case p == "/" || path.Clean(p) != p || strings.ContainsRune(p, 0) || !utf8.ValidString(p):
 		return fmt.Errorf("path %q isn't one of a file in its shortest form", p)
 	case p == "/"+stagingDir || strings.HasPrefix(p, "/"+stagingDir+"/"):
 		return fmt.Errorf("path %q is where files are staged", p)
@@ -130,8 +131,8 @@ func (f *FSM) Next() (int64, uint32) { return f.next, f.sum }
 func (f *FSM) Unused() bool { return len(f.segments) != 0 }
 
 // Fnode of the file at a path.
-func (f *FSM) Fnode(path string) (int64, bool) {
-	node, ok := f.links[path]
+func (f *FSM) Fnode(at string) (int64, bool) {
+	node, ok := f.links[at]
 	return node, ok
 }
 
@@ -220,32 +221,32 @@ func checkForm(op *RecordedOp) error {
 	return nil
 }
 
-func (f *FSM) create(op *RecordedOp, path string) error {
+func (f *FSM) create(op *RecordedOp, at string) error {
 	hinted := len(f.hinted) != 0 && f.hinted[0] == op.GetSeqNo()
 	if !hinted && len(f.segments) != 0 {
-		return reject(op, ErrNotTracked, "%s is none of the hints", path)
+		return reject(op, ErrNotTracked, "%s is none of the hints", at)
 	}
-	if err := f.checkFree(op, path); err != nil {
+	if err := f.checkFree(op, at); err != nil {
 		return err
 	}
-	node := &fnode{links: map[string]struct{}{path: {}}}
+	node := &fnode{links: map[string]struct{}{at: {}}}
 	if err := f.extend(node, op); err != nil {
 		return err
 	}
 	if hinted {
 		f.hinted = f.hinted[1:]
 	}
-	f.nodes[op.GetSeqNo()], f.links[path] = node, op.GetSeqNo()
+	f.nodes[op.GetSeqNo()], f.links[at] = node, op.GetSeqNo()
 	return nil
 }
 
 // checkFree that a path has neither file nor property.
-func (f *FSM) checkFree(op *RecordedOp, path string) error {
-	if node, ok := f.links[path]; ok {
-		return reject(op, ErrLinkExists, "%s is file %d", path, node)
+func (f *FSM) checkFree(op *RecordedOp, at string) error {
+	if node, ok := f.links[at]; ok {
+		return reject(op, ErrLinkExists, "%s is file %d", at, node)
 	}
-	if _, ok := f.properties[path]; ok {
-		return reject(op, ErrPropertyExists, "%s", path)
+	if _, ok := f.properties[at]; ok {
+		return reject(op, ErrPropertyExists, "%s", at)
 	}
 	return nil
 }

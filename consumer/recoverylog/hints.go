@@ -34,7 +34,7 @@ func (x *FSMHints) Validate() error {
 			return &protocol.ValidationError{Path: at, Reason: err.Error()}
 		}
 		if paths[p.GetPath()] {
-			return &protocol.ValidationError{Path: at, Reason: fmt.Sprintf("%s is twice", p.GetPath())}
+			return &protocol.ValidationError{Path: at, Reason: p.GetPath() + " is twice"}
 		}
 		paths[p.GetPath()] = true
 	}
@@ -55,8 +55,7 @@ func (x *FnodeSegments) validate(at string) error {
 	for i, s := range x.GetSegments() {
 		at := fmt.Sprintf("%s.Segments[%d]", at, i)
 		if err := s.Validate(); err != nil {
-			var v *protocol.ValidationError
-			if errors.As(err, &v) {
+			if v, ok := errors.AsType[*protocol.ValidationError](err); ok {
 				return &protocol.ValidationError{Path: at + "." + v.Path, Reason: v.Reason}
 			}
 			return &protocol.ValidationError{Path: at, Reason: err.Error()}
@@ -87,9 +86,9 @@ func (x *FSMHints) segments() (segmentSet, error) {
 // The form of hints in etcd: fields, their order and what is left out are those of Gazette's.
 type (
 	jsonHints struct {
-		Log        string          `json:"log,omitempty"`
-		LiveNodes  []jsonFnode     `json:"live_nodes"`
-		Properties []jsonProperty  `json:"properties"`
+		Log        string         `json:"log,omitempty"`
+		LiveNodes  []jsonFnode    `json:"live_nodes"`
+		Properties []jsonProperty `json:"properties"`
 	}
 	jsonFnode struct {
 		Fnode    int64         `json:"fnode,omitempty"`

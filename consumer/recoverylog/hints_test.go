@@ -110,7 +110,7 @@ func TestHintsAreRefused(t *testing.T) {
 		}
 	}
 	require.NoError(t, good().Validate())
-	second := func(x *FSMHints) *Segment { return x.LiveNodes[1].Segments[1] }
+	second := func(x *FSMHints) *Segment { return x.GetLiveNodes()[1].GetSegments()[1] }
 	for name, c := range map[string]struct {
 		change func(*FSMHints)
 		want   string
@@ -133,7 +133,7 @@ func TestHintsAreRefused(t *testing.T) {
 		"other log":       {func(x *FSMHints) { x.LiveNodes[0].Segments[0].Log = "recovery/old" }, "and overlaps one in recovery/old from operation 3"},
 		"offsets descend": {func(x *FSMHints) { second(x).FirstOffset = 5 }, "begins at offset 5, before that of operation 3 at 10"},
 		"property's path": {func(x *FSMHints) { x.Properties[0].Path = "IDENTITY" }, `Properties[0].Path: path "IDENTITY" doesn't begin with a slash`},
-		"property twice":  {func(x *FSMHints) { x.Properties = append(x.Properties, x.Properties[0]) }, "Properties[1].Path: /IDENTITY is twice"},
+		"property twice":  {func(x *FSMHints) { x.Properties = append(x.Properties, x.GetProperties()[0]) }, "Properties[1].Path: /IDENTITY is twice"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := good()
