@@ -48,7 +48,7 @@ const (
 	Acknowledge
 	// Finish the transaction that was acknowledged: it is over.
 	Finish
-	// Stop: there is nothing left to do. The error is that of Fail.
+	// Stop for good: there is nothing left to do. The error is that of Fail.
 	Stop
 )
 
