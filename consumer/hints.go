@@ -1,0 +1,128 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"broadsheet.dev/broadsheet/consumer/recoverylog"
+	"broadsheet.dev/broadsheet/consumer/shards"
+)
+
+// savedHints are the hints of a shard in etcd: nil where there are none.
+type savedHints struct {
+	primary *recoverylog.FSMHints
+	backups []*recoverylog.FSMHints
+}
+
+// fetchHints of a shard.
+func (h *Host) fetchHints(ctx context.Context, spec *shards.ShardSpec) (savedHints, error) {
+	out := savedHints{backups: make([]*recoverylog.FSMHints, spec.GetHintBackups())}
+	if spec.PrimaryHintsKey() == "" {
+		return out, nil
+	}
+	keys := append([]string{spec.PrimaryHintsKey()}, spec.BackupHintsKeys()...)
+	gets := make([]clientv3.Op, 0, len(keys))
+	for _, key := range keys {
+		gets = append(gets, clientv3.OpGet(key))
+	}
+	txn, err := h.cfg.Etcd.Txn(ctx).Then(gets...).Commit()
+	if err != nil {
+		return out, fmt.Errorf("hints of shard %s: %w", spec.GetId(), err)
+	}
+	for i, r := range txn.Responses {
+		for _, kv := range r.GetResponseRange().GetKvs() {
+			hints, err := h.decodeHints(spec, kv.GetValue())
+			if err != nil {
+				return out, fmt.Errorf("hints at %s: %w", keys[i], err)
+			}
+			if i == 0 {
+				out.primary = hints
+			} else {
+				out.backups[i-1] = hints
+			}
+		}
+	}
+	return out, nil
+}
+
+func (h *Host) decodeHints(spec *shards.ShardSpec, value []byte) (*recoverylog.FSMHints, error) {
+	if h.cfg.RecoveryLogs == nil {
+		return nil, errNoLogs
+	}
+	hints, err := h.cfg.RecoveryLogs.DecodeHints(value)
+	if err != nil {
+		return nil, err
+	}
+	if hints.GetLog() != spec.RecoveryLog() {
+		return nil, fmt.Errorf("they are of log %q, and the shard's is %q", hints.GetLog(), spec.RecoveryLog())
+	}
+	return hints, nil
+}
+
+// pick hints to recover by: the primary's, or else the newest backup, or else none: the log from its begin.
+func (s savedHints) pick(log string) *recoverylog.FSMHints {
+	if s.primary != nil {
+		return s.primary
+	}
+	for _, b := range s.backups {
+		if b != nil {
+			return b
+		}
+	}
+	return &recoverylog.FSMHints{Log: log}
+}
+
+// rotateHints puts those of a recovery that succeeded before the backups of earlier ones.
+func (h *Host) rotateHints(ctx context.Context, spec *shards.ShardSpec, recovered *recoverylog.FSMHints) error {
+	keys := spec.BackupHintsKeys()
+	if len(keys) == 0 {
+		return nil
+	}
+	value, err := h.cfg.RecoveryLogs.EncodeHints(recovered)
+	if err != nil {
+		return fmt.Errorf("hints of shard %s: %w", spec.GetId(), err)
+	}
+	gets := make([]clientv3.Op, 0, len(keys))
+	for _, key := range keys {
+		gets = append(gets, clientv3.OpGet(key))
+	}
+	txn, err := h.cfg.Etcd.Txn(ctx).Then(gets...).Commit()
+	if err != nil {
+		return fmt.Errorf("hints of shard %s: %w", spec.GetId(), err)
+	}
+	puts := []clientv3.Op{clientv3.OpPut(keys[0], string(value))}
+	var same []clientv3.Cmp
+	for i, r := range txn.Responses {
+		revision := int64(0)
+		for _, kv := range r.GetResponseRange().GetKvs() {
+			revision = kv.GetModRevision()
+			if i+1 < len(keys) {
+				puts = append(puts, clientv3.OpPut(keys[i+1], string(kv.GetValue())))
+			}
+		}
+		same = append(same, clientv3.Compare(clientv3.ModRevision(keys[i]), "=", revision))
+	}
+	// If somebody else rotates them at the same time, theirs do as well.
+	if _, err := h.cfg.Etcd.Txn(ctx).If(same...).Then(puts...).Commit(); err != nil {
+		return fmt.Errorf("rotate hints of shard %s: %w", spec.GetId(), err)
+	}
+	return nil
+}
+
+// writeHints of the primary, if its assignment is still the one that it knows.
+func (h *Host) writeHints(ctx context.Context, a *assignment, spec *shards.ShardSpec, hints *recoverylog.FSMHints) error {
+	if a == nil {
+		return nil
+	}
+	value, err := h.cfg.RecoveryLogs.EncodeHints(hints)
+	if err != nil {
+		return err
+	}
+	_, err = h.cfg.Etcd.Txn(ctx).
+		If(clientv3.Compare(clientv3.CreateRevision(a.key.Key), "=", a.key.CreateRevision)).
+		Then(clientv3.OpPut(spec.PrimaryHintsKey(), string(value))).
+		Commit()
+	return err
+}

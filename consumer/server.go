@@ -1,0 +1,143 @@
+package consumer
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"broadsheet.dev/broadsheet/consumer/shards"
+	"broadsheet.dev/broadsheet/internal/calls"
+	"broadsheet.dev/broadsheet/internal/portmux"
+	"broadsheet.dev/broadsheet/internal/task"
+	"broadsheet.dev/broadsheet/protocol/auth"
+)
+
+const (
+	// headerTimeout bounds how long a client may take to send a request's header, headerLimit how many bytes of it,
+	// keepOpen how long a connection may be idle.
+	headerTimeout = 10 * time.Second
+	headerLimit   = 64 << 10
+	keepOpen      = 2 * time.Minute
+	// pingAfter is when a silent connection is asked whether its client is there, and pingOften how often a client
+	// may ask us.
+	pingAfter, pingWait, pingOften = time.Minute, 20 * time.Second, 5 * time.Second
+)
+
+// servers are what listens: one gRPC and one HTTP server over all listeners.
+type servers struct {
+	host  *Host
+	group *task.Group
+	grpc  *grpc.Server
+	http  *http.Server
+}
+
+func newServers(h *Host) *servers {
+	recorder := calls.New()
+	g := grpc.NewServer(append(append(recorder.ServerOptions(), h.door.interceptors()...),
+		grpc.MaxHeaderListSize(headerLimit),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingWait}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingOften, PermitWithoutStream: true}),
+		grpc.WaitForHandlers(true),
+	)...)
+	service := &service{host: h}
+	shards.RegisterShardServer(g, service)
+	if h.cfg.Register != nil {
+		h.cfg.Register(g)
+	}
+	mux := http.NewServeMux()
+	mux.Handle(jsonPrefix, &jsonGateway{host: h, service: service})
+	mux.HandleFunc("GET /debug/ready", h.serveReady)
+	if h.cfg.Gatherer != nil {
+		mux.Handle("GET /debug/metrics", h.guarded(promhttp.HandlerFor(h.cfg.Gatherer, promhttp.HandlerOpts{})))
+	}
+	return &servers{host: h, grpc: g, http: &http.Server{
+		Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: keepOpen, MaxHeaderBytes: headerLimit,
+		ErrorLog: slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
+	}}
+}
+
+// guarded asks for a token that allows LIST of all shards: labels of metrics name them.
+func (h *Host) guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel, err := h.door.admit(r.Context(), r.Header.Values(auth.Header), auth.List)
+		if err != nil {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, status.Convert(err).Message(), http.StatusUnauthorized)
+			return
+		}
+		defer cancel()
+		if claims, ok := auth.FromContext(ctx); ok && !claims.Unscoped() {
+			http.Error(w, "the Authorization token isn't for all shards", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// serveReady answers 200 once the host is announced.
+func (h *Host) serveReady(w http.ResponseWriter, _ *http.Request) {
+	if !isClosed(h.ready) || isClosed(h.leaving) {
+		http.Error(w, "the consumer isn't announced", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = w.Write([]byte("ready\n"))
+}
+
+// start serves the listeners until stop.
+func (s *servers) start(ctx context.Context) {
+	s.group = task.New(context.WithoutCancel(ctx), "servers")
+	for _, ln := range s.host.cfg.Listeners {
+		address := ln.Addr().String()
+		if s.host.cfg.TLS != nil && ln.Addr().Network() != "unix" {
+			ln = tls.NewListener(ln, s.host.cfg.TLS)
+		}
+		mux := portmux.New(ln, portmux.Config{Logger: s.host.log})
+		s.group.Go("mux "+address, mux.Serve)
+		s.group.Go("grpc "+address, func(context.Context) error {
+			if err := s.grpc.Serve(mux.HTTP2()); err != nil && !errors.Is(err, grpc.ErrServerStopped) && !errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("serve gRPC: %w", err)
+			}
+			return nil
+		})
+		s.group.Go("http "+address, func(context.Context) error {
+			if err := s.http.Serve(mux.HTTP1()); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("serve HTTP: %w", err)
+			}
+			return nil
+		})
+		s.host.log.LogAttrs(ctx, slog.LevelInfo, "consumer is listening", slog.String("address", address))
+	}
+}
+
+// stop ends both servers: at once for what is idle, and after grace for requests that still run.
+func (s *servers) stop(grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	var g errgroup.Group
+	g.Go(func() error {
+		cut := context.AfterFunc(ctx, s.grpc.Stop)
+		defer cut()
+		s.grpc.GracefulStop()
+		return nil
+	})
+	g.Go(func() error {
+		if err := s.http.Shutdown(ctx); err != nil {
+			return s.http.Close()
+		}
+		return nil
+	})
+	err := g.Wait()
+	s.group.Cancel()
+	return errors.Join(err, s.group.Wait())
+}
