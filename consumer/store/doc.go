@@ -11,6 +11,8 @@
 //	store/sqlite     SQLite, by a module of its own
 //	store/remote     a SQL database elsewhere, fenced by a row
 //
+// Who writes another one has Commits for what a commit waits for, and storetest to put the store to.
+//
 // # Invariants
 //
 //   - State and checkpoint are of one transaction, always: after a crash at any instant, a store that is opened anew has
@@ -22,7 +24,7 @@
 //
 // # Goroutines
 //
-// None of its own. Those of stores are named in their packages.
+// One for each commit of Commits: it ends with their Close, which waits for it. Those of stores are named in their packages.
 //
 // # Testing
 //
