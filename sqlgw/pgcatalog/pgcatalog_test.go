@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"broadsheet.dev/broadsheet/catalog"
+	"broadsheet.dev/broadsheet/sqlgw/duck"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 	"broadsheet.dev/broadsheet/sqlgw/pgcatalog"
 )
@@ -72,6 +73,9 @@ func (e *engine) result(ctx context.Context, sql string, args ...string) (string
 	a, err := e.query(ctx, sql, args...)
 	if refused, ok := errors.AsType[*parse.Error](err); ok {
 		return "", fmt.Sprintf("%s: %s\n", refused.Code, refused.Message)
+	}
+	if failed, ok := errors.AsType[*duck.Error](err); ok && failed.SQLSTATE != "" {
+		return "", fmt.Sprintf("%s: %s\n", failed.SQLSTATE, failed.Message)
 	}
 	if err != nil {
 		message, _, _ := strings.Cut(err.Error(), "\n") // the query follows
