@@ -32,7 +32,7 @@ type Config struct {
 func (c *Config) Validate() error {
 	switch {
 	case c.Dir == "":
-		return errors.New("Dir isn't set")
+		return errors.New("no Dir")
 	case c.CacheSize < 0:
 		return fmt.Errorf("CacheSize is negative (%d)", c.CacheSize)
 	case c.MemTableSize < 0 || c.MemTableSize > 1<<30:

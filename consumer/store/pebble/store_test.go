@@ -236,7 +236,7 @@ func (f *noReuse) ReuseForWrite(oldname, newname string, category vfs.DiskWriteC
 
 func TestConfig(t *testing.T) {
 	for want, cfg := range map[string]Config{
-		"Dir isn't set":                              {},
+		"no Dir":                                     {},
 		"CacheSize is negative (-1)":                 {Dir: "d", CacheSize: -1},
 		"MemTableSize isn't of 0 to 1 GiB (-1)":      {Dir: "d", MemTableSize: -1},
 		"MaxTransaction isn't of 0 to 2 GiB (1<<32)": {Dir: "d", MaxTransaction: 1 << 32},

@@ -39,14 +39,15 @@ func (f *fake) Driver() driver.Driver { return nil }
 
 // say a statement. The caller holds the mutex.
 func (f *fake) say(query string, args []driver.NamedValue) error {
+	said := []string{query}
 	for _, a := range args {
 		if b, ok := a.Value.([]byte); ok {
-			query += fmt.Sprintf(" | %d bytes", len(b))
+			said = append(said, fmt.Sprintf("%d bytes", len(b)))
 		} else {
-			query += fmt.Sprint(" | ", a.Value)
+			said = append(said, fmt.Sprint(a.Value))
 		}
 	}
-	f.said = append(f.said, query)
+	f.said = append(f.said, strings.Join(said, " | "))
 	if len(f.said) == f.failAt {
 		return errInjected
 	}

@@ -20,7 +20,7 @@ import (
 func postgres(t *testing.T) *sql.DB {
 	t.Helper()
 	programs := filepath.Dir(testenv.Program(t, "initdb"))
-	dir, err := os.MkdirTemp("", "broadsheet-store-") // nobody can't reach into what is root's
+	dir, err := os.MkdirTemp("", "broadsheet-store-") //nolint:usetesting // nobody can't reach into what is root's
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	attr := new(syscall.SysProcAttr)

@@ -34,11 +34,11 @@ func (c *Config) Validate() error {
 	case c.DB == nil:
 		return errors.New("DB isn't set")
 	case c.Dialect < PostgreSQL || c.Dialect > SQLite:
-		return fmt.Errorf("Dialect isn't known (%s)", c.Dialect)
+		return fmt.Errorf("unknown Dialect (%s)", c.Dialect)
 	case c.ShardFQN == "":
 		return errors.New("ShardFQN isn't set")
 	case c.Table != "" && !tableName.MatchString(c.Table):
-		return fmt.Errorf("Table isn't a name (%q)", c.Table)
+		return fmt.Errorf("no name of a Table: %q", c.Table)
 	}
 	return nil
 }

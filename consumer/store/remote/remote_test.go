@@ -248,10 +248,10 @@ func TestAnyStatementFails(t *testing.T) {
 func TestConfig(t *testing.T) {
 	db := new(fake).open(t)
 	for want, cfg := range map[string]Config{
-		"DB isn't set":                     {ShardFQN: "x"},
-		"ShardFQN isn't set":               {DB: db},
-		"Dialect isn't known (dialect 9)":  {DB: db, ShardFQN: "x", Dialect: 9},
-		`Table isn't a name ("t; DROP t")`: {DB: db, ShardFQN: "x", Table: "t; DROP t"},
+		"DB isn't set":                    {ShardFQN: "x"},
+		"ShardFQN isn't set":              {DB: db},
+		"unknown Dialect (dialect 9)":     {DB: db, ShardFQN: "x", Dialect: 9},
+		`no name of a Table: "t; DROP t"`: {DB: db, ShardFQN: "x", Table: "t; DROP t"},
 	} {
 		_, err := New(cfg)
 		require.EqualError(t, err, "remote store: "+want)
