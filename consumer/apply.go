@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"broadsheet.dev/broadsheet/allocator"
+	"broadsheet.dev/broadsheet/consumer/recoverylog"
 	"broadsheet.dev/broadsheet/consumer/shards"
 	"broadsheet.dev/broadsheet/protocol"
 )
@@ -35,7 +36,7 @@ func (h *Host) apply(ctx context.Context, req *shards.ApplyRequest) (*shards.App
 		if rev := c.GetExpectModRevision(); rev != -1 {
 			compares = append(compares, clientv3.Compare(clientv3.ModRevision(key), "=", rev))
 		}
-		puts, err := h.opsOf(c, key)
+		puts, err := opsOf(c, key)
 		if err != nil {
 			return nil, err
 		}
@@ -56,7 +57,7 @@ func (h *Host) apply(ctx context.Context, req *shards.ApplyRequest) (*shards.App
 }
 
 // opsOf a change: of the shard's key, and of its hints if it has any with it.
-func (h *Host) opsOf(c *shards.ApplyRequest_Change, key string) ([]clientv3.Op, error) {
+func opsOf(c *shards.ApplyRequest_Change, key string) ([]clientv3.Op, error) {
 	spec := c.GetUpsert()
 	if spec == nil {
 		return []clientv3.Op{clientv3.OpDelete(key)}, nil
@@ -72,10 +73,7 @@ func (h *Host) opsOf(c *shards.ApplyRequest_Change, key string) ([]clientv3.Op, 
 	if c.GetPrimaryHints() == nil {
 		return ops, nil
 	}
-	if h.cfg.RecoveryLogs == nil {
-		return nil, fmt.Errorf("hints of shard %s: %w", spec.GetId(), errNoLogs)
-	}
-	hints, err := h.cfg.RecoveryLogs.EncodeHints(c.GetPrimaryHints())
+	hints, err := recoverylog.EncodeHints(c.GetPrimaryHints())
 	if err != nil {
 		return nil, fmt.Errorf("hints of shard %s: %w", spec.GetId(), err)
 	}

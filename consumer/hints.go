@@ -33,7 +33,7 @@ func (h *Host) fetchHints(ctx context.Context, spec *shards.ShardSpec) (savedHin
 	}
 	for i, r := range txn.Responses {
 		for _, kv := range r.GetResponseRange().GetKvs() {
-			hints, err := h.decodeHints(spec, kv.GetValue())
+			hints, err := decodeHints(spec, kv.GetValue())
 			if err != nil {
 				return out, fmt.Errorf("hints at %s: %w", keys[i], err)
 			}
@@ -47,11 +47,9 @@ func (h *Host) fetchHints(ctx context.Context, spec *shards.ShardSpec) (savedHin
 	return out, nil
 }
 
-func (h *Host) decodeHints(spec *shards.ShardSpec, value []byte) (*recoverylog.FSMHints, error) {
-	if h.cfg.RecoveryLogs == nil {
-		return nil, errNoLogs
-	}
-	hints, err := h.cfg.RecoveryLogs.DecodeHints(value)
+// decodeHints, which have to be of the shard's recovery log.
+func decodeHints(spec *shards.ShardSpec, value []byte) (*recoverylog.FSMHints, error) {
+	hints, err := recoverylog.DecodeHints(value)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +78,7 @@ func (h *Host) rotateHints(ctx context.Context, spec *shards.ShardSpec, recovere
 	if len(keys) == 0 {
 		return nil
 	}
-	value, err := h.cfg.RecoveryLogs.EncodeHints(recovered)
+	value, err := recoverylog.EncodeHints(recovered)
 	if err != nil {
 		return fmt.Errorf("hints of shard %s: %w", spec.GetId(), err)
 	}
@@ -116,7 +114,7 @@ func (h *Host) writeHints(ctx context.Context, a *assignment, spec *shards.Shard
 	if a == nil {
 		return nil
 	}
-	value, err := h.cfg.RecoveryLogs.EncodeHints(hints)
+	value, err := recoverylog.EncodeHints(hints)
 	if err != nil {
 		return err
 	}

@@ -14,9 +14,6 @@ type RecoveryLogs interface {
 	// NewPlayer returns a player of a log into a directory, from hints on; they have the log's name, if nothing
 	// else.
 	NewPlayer(hints *recoverylog.FSMHints, dir string) (Player, error)
-	// EncodeHints and DecodeHints are their form in etcd.
-	EncodeHints(hints *recoverylog.FSMHints) ([]byte, error)
-	DecodeHints(b []byte) (*recoverylog.FSMHints, error)
 }
 
 // Player of a recovery log.

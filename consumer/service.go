@@ -113,9 +113,6 @@ func (h *Host) stat(ctx context.Context, req *shards.StatRequest) (*shards.StatR
 	return r, nil
 }
 
-// errNoLogs is of hints that can't be read.
-var errNoLogs = errors.New("this process was configured without recovery logs")
-
 // getHints of a shard, as etcd has them.
 func (h *Host) getHints(ctx context.Context, req *shards.GetHintsRequest) (*shards.GetHintsResponse, error) {
 	if err := req.Validate(); err != nil {

@@ -102,12 +102,12 @@ func (x *ApplyRequest_Change) validateHints() error {
 	return within("PrimaryHints", validateHints(hints))
 }
 
-// validateHints that are there.
+// validateHints, if there are any.
 func validateHints(hints *recoverylog.FSMHints) error {
-	if v, ok := any(hints).(interface{ Validate() error }); ok && hints != nil {
-		return v.Validate()
+	if hints == nil {
+		return nil
 	}
-	return nil
+	return hints.Validate()
 }
 
 // Validate the status and the header.
