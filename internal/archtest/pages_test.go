@@ -48,7 +48,7 @@ var states = regexp.MustCompile(`^(works|works, pinned, not run against Gazette|
 // TestCompatibilityPage: each capability has a row, each row a state of those there are, and what is there
 // names tests that exist. So does what deviates from Gazette or was seen there: [Q], [V] and [W].
 func TestCompatibilityPage(t *testing.T) {
-	rows := rowsOf(t, "compatibility.md", regexp.MustCompile(`^([0-3](\.[0-9]+)+|[JBSAL][0-9]+)[a-z]?$`))
+	rows := rowsOf(t, "compatibility.md", regexp.MustCompile(`^([0-3](\.[0-9]+)+|[JBSALC][0-9]+)[a-z]?$`))
 	for _, r := range rows {
 		require.Regexp(t, states, r.state, r.line)
 		require.False(t, !strings.HasPrefix(r.state, "missing") && len(r.shown) == 0, "nothing shows: %s", r.line)
