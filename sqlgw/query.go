@@ -2,6 +2,7 @@ package sqlgw
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"broadsheet.dev/broadsheet/catalog"
@@ -154,7 +155,7 @@ func (q *query) describe(ctx context.Context, snap *catalog.Snapshot, declared [
 			declared[a.Param-1] = columnar.Type{Kind: map[bool]columnar.Kind{true: columnar.Text, false: columnar.TimestampTZ}[a.Cut]}
 		}
 	}
-	stmtParams, err := q.ask(ctx, snap, declared)
+	stmtParams, err := q.ask(ctx, snap, declared, false)
 	q.tellParams(declared)
 	if err != nil {
 		return err
@@ -170,7 +171,15 @@ func (q *query) describe(ctx context.Context, snap *catalog.Snapshot, declared [
 	}
 	q.params = declared
 	if unknown || q.columns == nil {
-		_, err = q.ask(ctx, snap, declared)
+		_, err = q.ask(ctx, snap, declared, false)
+	}
+	if err != nil || q.columns != nil {
+		return err
+	}
+	// Some of DuckDB's functions don't say what they return while they depend on a parameter, whatever its type.
+	_, err = q.ask(ctx, snap, declared, true)
+	if _, refused := errors.AsType[*duck.Error](err); refused { // it may take a value all the same
+		return nil
 	}
 	return err
 }
@@ -204,8 +213,8 @@ func (x source) place(out *pgwire.Column, column int) {
 }
 
 // ask prepares the query over empty relations, notes what the engine says of its columns, and
-// returns what it says of its parameters.
-func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []columnar.Type) ([]columnar.Type, error) {
+// returns what it says of its parameters. With nulls they are NULLs of their types.
+func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []columnar.Type, nulls bool) ([]columnar.Type, error) {
 	g := q.session.gateway
 	var held heldByQuery
 	var left <-chan struct{}
@@ -227,6 +236,9 @@ func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []column
 		return nil, err
 	}
 	conn := held.conn
+	if nulls {
+		printed.SQL = parse.WithNulls(printed.SQL)
+	}
 	var stmt *duck.Stmt
 	left, err = g.inEngine(ctx, func() error {
 		var err error

@@ -155,7 +155,7 @@ func arrayFunctions() map[string]*function {
 		"array_to_string":     {duck: "array_to_string", min: 2, max: 3, rewrite: shownNulls},
 		"array_replace":       {duck: "bs_array_replace", min: 3, max: 3, returns: argumentsType},
 		"array_positions":     renamed("bs_array_positions", 2, 2),
-		"array_dims":          renamed("bs_array_dims", 1, 1),
+		"array_dims":          typed(renamed("bs_array_dims", 1, 1), "text"),
 		"array_ndims":         renamed("bs_array_ndims", 1, 1),
 		"trim_array":          {duck: "bs_trim_array", min: 2, max: 2, returns: argumentsType},
 		"unnest":              {duck: "unnest", kind: setFunction, min: 1, max: 1, table: true},

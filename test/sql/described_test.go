@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/stretchr/testify/require"
 )
 
@@ -35,4 +36,34 @@ func TestDescribed(t *testing.T) {
 	simple, err := conn.PgConn().Exec(t.Context(), query).ReadAll()
 	require.NoError(t, err)
 	require.Equal(t, want, places(simple[0].FieldDescriptions))
+}
+
+// TestDescribedBeforeValues: what a statement returns is told before its parameters have values, also where the engine doesn't say
+// until it has them.
+func TestDescribedBeforeValues(t *testing.T) {
+	conn := connect(t)
+	for query, want := range map[string]uint32{
+		"SELECT array_length($1::int[], 1)":                                      pgtype.Int4OID,
+		"SELECT cardinality($1::int[]) + 1":                                      pgtype.Int4OID,
+		"SELECT array_to_string($1::int[], ',')":                                 pgtype.TextOID,
+		"SELECT max(x) FROM unnest($1::int[]) x":                                 pgtype.Int4OID,
+		"SELECT count(*) FROM (SELECT cardinality($1::int[])) x":                 pgtype.Int8OID,
+		"SELECT 1 WHERE cardinality($1::int[]) > 0 OR true":                      pgtype.Int4OID,
+		"SELECT to_jsonb($1::int[])":                                             pgtype.JSONBOID,
+		"SELECT array_dims($1::int[])":                                           pgtype.TextOID,
+		"SELECT json_build_object('a', $1::int[])":                               pgtype.JSONOID,
+		"SELECT count(*) FROM generate_series(1, ($1::int[])[1])":                pgtype.Int8OID,
+		"SELECT array_agg(x) FROM unnest($1::int[]) WITH ORDINALITY AS x (x, n)": pgtype.Int4ArrayOID,
+	} {
+		prepared, err := conn.Prepare(t.Context(), "", query)
+		require.NoError(t, err, query)
+		require.Len(t, prepared.Fields, 1, query)
+		require.Equal(t, want, prepared.Fields[0].DataTypeOID, query)
+		for _, value := range [][]byte{[]byte("{1,2}"), nil} {
+			r := conn.PgConn().ExecParams(t.Context(), query, [][]byte{value}, nil, nil, nil).Read()
+			require.NoError(t, r.Err, query)
+			require.Len(t, r.FieldDescriptions, 1, query)
+			require.Equal(t, want, r.FieldDescriptions[0].DataTypeOID, query)
+		}
+	}
 }
