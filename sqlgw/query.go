@@ -257,6 +257,9 @@ func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []column
 	return stmt.Params(), nil
 }
 
+// perListed is about how many bytes printing takes for each element of an array that is written as text, which is one token.
+const perListed = 1200
+
 // print gives the engine's text of the query, its names led by b to what the engine has. The end of ctx ends it at once.
 func (q *query) print(ctx context.Context, params []columnar.Type, b parse.Binding) (parse.Printed, error) {
 	names := make([]string, len(params))
@@ -268,6 +271,17 @@ func (q *query) print(ctx context.Context, params []columnar.Type, b parse.Bindi
 	b.ParamTypes = names
 	b.Check = func() error { return ended(ctx) }
 	b.Apart = func(call func()) error { return apart(ctx, call, q.session.gateway.breakDown) }
+	var listed int64
+	memory := q.session.gateway.parsing
+	defer func() { memory.memory.Release(listed) }()
+	b.Listed = func(elements int) error {
+		n := int64(elements) * perListed
+		if err := memory.take(ctx, n); err != nil {
+			return err
+		}
+		listed += n
+		return nil
+	}
 	printed, err := q.parsed.Print(b)
 	if err != nil {
 		return printed, parseError(err)

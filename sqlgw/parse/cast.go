@@ -201,6 +201,11 @@ func (b *binder) cast(n *pg.Node, c *pg.TypeCast, sc *scope) error {
 			return err
 		}
 	}
+	if text, ok := stringConst(c.GetArg()); ok && d.dimensions > 0 {
+		if err := b.listed(text); err != nil {
+			return err
+		}
+	}
 	made, err := b.castValue(c.GetArg(), d)
 	if err != nil {
 		return b.src.at(b.src.at(err, c.GetArg().GetAConst().GetLocation()), c.GetTypeName().GetLocation())
@@ -477,6 +482,14 @@ func oneFieldInterval(c *pg.TypeCast, t *typeName) {
 	}
 	c.Arg = textConst(text + unit)
 	t.mods = nil
+}
+
+// listed tells of an array that is written as text.
+func (b *binder) listed(text string) error {
+	if !b.knows() || b.binding.Listed == nil {
+		return nil
+	}
+	return b.binding.Listed(strings.Count(text, ",") + 1)
 }
 
 // arrayConst is an array written as text: '{1,2}'.

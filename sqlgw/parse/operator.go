@@ -347,6 +347,9 @@ func (b *binder) arrayOperator(n *pg.Node, e *pg.A_Expr) error {
 // textArray handles x = ANY ('{a,b}') and x <> ALL ('{a,b}'), whose elements have the type of x:
 // as a list of IN they have it in DuckDB too.
 func (b *binder) textArray(n *pg.Node, e *pg.A_Expr, op, text string) error {
+	if err := b.listed(text); err != nil {
+		return err
+	}
 	elements, ok := columnar.SplitArray(text)
 	location := e.GetRexpr().GetAConst().GetLocation()
 	if !ok {

@@ -120,6 +120,9 @@ type Binding struct {
 	// Apart runs a call that nothing can interrupt, and that touches nothing but a tree that never changes, or that nobody else has.
 	// Its error, which is returned, tells that it didn't wait for the call's end. Nil runs calls here.
 	Apart func(call func()) error
+	// Listed is told of an array that is written as text, as '{1,2}', before there is a node for each of its elements, of which it
+	// has at most so many. Its error ends the printing, and is returned. Nil is never called.
+	Listed func(elements int) error
 }
 
 // apart runs a call as the binding says.

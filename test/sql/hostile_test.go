@@ -86,6 +86,7 @@ func heavy() []string {
 		"CREATE TABLE hostile_wide (a0 INT"+repeat(", a INT", 2000)+")", "VALUES (1)"+repeat(", (2)", 100_000), "SELECT '"+repeat("x", 10<<20)+"'",
 		"SELECT "+repeat("sum(1) OVER (ORDER BY random()), ", 300)+"1 FROM generate_series(1, 100000)", repeat("SELECT 1;", 20_000), "SELECT '"+repeat("[", 100_000)+"'::jsonb",
 		"INSERT INTO hostile (v) VALUES ('"+repeat("x", 15<<20)+"')", "SELECT "+repeat("1,", 1_100_000)+"1",
+		"SELECT array_length('{1"+repeat(",1", 8_000_000)+"}'::int[], 1)", "SELECT 1 = ANY ('{1"+repeat(",1", 8_000_000)+"}')",
 	)
 }
 
