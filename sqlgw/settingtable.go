@@ -113,6 +113,7 @@ func settingTable() []setting {
 		{name: "max_function_args", initial: "100"},
 		{name: "max_identifier_length", initial: "63"},
 		{name: "max_index_keys", initial: "32"},
+		{name: "password_encryption", initial: "scram-sha-256", check: only("scram-sha-256"), hint: "scram-sha-256"}, // psql's \password asks
 		{name: "quote_all_identifiers", initial: off, check: only(off, "false", "no", "0"), hint: off},
 		{name: "role", initial: "none", check: only("none"), hint: "none"},
 		{name: "row_security", initial: on, check: boolean},
