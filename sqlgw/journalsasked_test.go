@@ -28,9 +28,10 @@ func counted(a asked) (holdings, *[]string) {
 			said = append(said, l.GetName()+"="+l.GetValue())
 		}
 		for _, name := range slices.Concat(names("db/x/"), names("db/y/")) {
-			spec := &protocol.JournalSpec{Name: name}
-			if s.Validate() == nil && s.Matches(spec.SelectableLabels()) {
-				out = append(out, &protocol.ListResponse_Journal{Spec: spec})
+			if slices.ContainsFunc(s.GetInclude().GetLabels(), func(l *protocol.Label) bool {
+				return l.GetName() == protocol.MetaLabelName && l.GetValue() == name || l.GetName() == protocol.MetaLabelPrefix && strings.HasPrefix(name, l.GetValue())
+			}) {
+				out = append(out, &protocol.ListResponse_Journal{Spec: &protocol.JournalSpec{Name: name}})
 			}
 		}
 		*calls = append(*calls, "list "+strings.Join(said, " "))
