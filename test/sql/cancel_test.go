@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -215,7 +216,7 @@ func TestCancelInTheQueue(t *testing.T) {
 		}()
 	}
 	require.Eventually(t, func() bool {
-		return rows(t, setup, "SELECT count(*) FROM bs_catalog.sessions WHERE state = 'active' AND query LIKE 'SELECT count(*) FROM "+name+",%'")[0] == fmt.Sprint(crowd)
+		return rows(t, setup, "SELECT count(*) FROM bs_catalog.sessions WHERE state = 'active' AND query LIKE 'SELECT count(*) FROM "+name+",%'")[0] == strconv.Itoa(crowd)
 	}, time.Minute, 10*time.Millisecond)
 	waiting := connect(t).PgConn()
 	code, status := cancelled(t, waiting, long, 0)

@@ -48,7 +48,7 @@ func TestEveryErrorHasItsState(t *testing.T) {
 			require.NoError(t, err)
 			s.postgres = dial(t, strings.Replace(postgres, "/postgres?", "/"+name+"?", 1))
 		}
-		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string { return s.run(t, d) })
+		datadriven.RunTest(t, path, s.run)
 		count += s.count
 	})
 	require.Greater(t, count, 600)
