@@ -32,7 +32,7 @@ type Config struct {
 	Application Application
 	// Brokers that journals are read and appended by. The caller closes it after Serve has returned.
 	Brokers *client.Client
-	// RecoveryLogs plays them; nil refuses shards that have one.
+	// RecoveryLogs plays them; nil has those that are journals of the Brokers.
 	RecoveryLogs RecoveryLogs
 
 	// Etcd client. The caller closes it after Serve has returned.

@@ -11,6 +11,7 @@
 //	read.go                 messages of the sources
 //	deadletter.go           messages that are skipped
 //	recovery.go, hints.go   what is asked of a recovery log, and its hints in etcd
+//	logs.go                 recovery logs that are journals
 //	resolve.go, stat.go     who has a shard, and how far it is
 //	service.go, apply.go    the RPCs; http.go, json.go the gateway
 //

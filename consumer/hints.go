@@ -33,7 +33,7 @@ func (h *Host) fetchHints(ctx context.Context, spec *shards.ShardSpec) (savedHin
 	}
 	for i, r := range txn.Responses {
 		for _, kv := range r.GetResponseRange().GetKvs() {
-			hints, err := decodeHints(spec, kv.GetValue())
+			hints, err := recoverylog.DecodeHints(kv.GetValue())
 			if err != nil {
 				return out, fmt.Errorf("hints at %s: %w", keys[i], err)
 			}
@@ -47,29 +47,19 @@ func (h *Host) fetchHints(ctx context.Context, spec *shards.ShardSpec) (savedHin
 	return out, nil
 }
 
-// decodeHints, which have to be of the shard's recovery log.
-func decodeHints(spec *shards.ShardSpec, value []byte) (*recoverylog.FSMHints, error) {
-	hints, err := recoverylog.DecodeHints(value)
-	if err != nil {
-		return nil, err
-	}
-	if hints.GetLog() != spec.RecoveryLog() {
-		return nil, fmt.Errorf("they are of log %q, and the shard's is %q", hints.GetLog(), spec.RecoveryLog())
-	}
-	return hints, nil
-}
-
-// pick hints to recover by: the primary's, or else the newest backup, or else none: the log from its begin.
-func (s savedHints) pick(log string) *recoverylog.FSMHints {
-	if s.primary != nil {
-		return s.primary
-	}
-	for _, b := range s.backups {
-		if b != nil {
-			return b
+// pick hints to recover by: the primary's, or else the newest backup, or else none: the log from its begin. Backups may
+// be of a log that the shard had before, and say nothing of the one it has: it isn't begun anew for that.
+func (s savedHints) pick(spec *shards.ShardSpec) (*recoverylog.FSMHints, error) {
+	for _, hints := range append([]*recoverylog.FSMHints{s.primary}, s.backups...) {
+		switch {
+		case hints == nil:
+		case hints.GetLog() != spec.RecoveryLog():
+			return nil, fmt.Errorf("hints of shard %s are of log %q, and the shard's is %q", spec.GetId(), hints.GetLog(), spec.RecoveryLog())
+		default:
+			return hints, nil
 		}
 	}
-	return &recoverylog.FSMHints{Log: log}
+	return &recoverylog.FSMHints{Log: spec.RecoveryLog()}, nil
 }
 
 // rotateHints puts those of a recovery that succeeded before the backups of earlier ones.

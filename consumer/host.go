@@ -15,6 +15,7 @@ import (
 
 	"broadsheet.dev/broadsheet/allocator"
 	"broadsheet.dev/broadsheet/client/async"
+	"broadsheet.dev/broadsheet/consumer/recoverylog"
 	"broadsheet.dev/broadsheet/consumer/shards"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/keyspace"
@@ -41,6 +42,7 @@ type Host struct {
 	keys      *keyspace.KeySpace   // set by Serve before anything is served
 	allocator *allocator.Allocator // as above
 	appends   *async.Service       // as above
+	logs      RecoveryLogs         // as above
 	peers     *peers
 
 	lease    atomic.Pointer[allocator.Lease] // nil while there is none
@@ -130,6 +132,9 @@ func (h *Host) open(ctx context.Context) error {
 		return err
 	}
 	h.appends, err = async.New(context.WithoutCancel(ctx), h.cfg.Brokers, async.Config{Dir: h.cfg.Dir, Metrics: h.cfg.Registerer})
+	if h.logs = h.cfg.RecoveryLogs; h.logs == nil {
+		h.logs = &brokerLogs{journals: recoverylog.Brokers(h.cfg.Brokers), appends: h.appends, log: h.log}
+	}
 	return err
 }
 

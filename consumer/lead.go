@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -18,14 +19,26 @@ import (
 )
 
 // lead runs the shard as its primary, until it isn't any more, its spec is edited or something fails.
-func (r *replica) lead(ctx context.Context, recorder Recorder, edits int) error {
+func (r *replica) lead(ctx context.Context, player Player, edits int) error {
 	g := task.New(ctx, "primary of "+r.id)
-	err := r.leadIn(g, recorder, edits)
+	err := r.leadBy(g, player, edits)
 	g.Cancel()
 	if failed := g.Wait(); failed != nil {
 		return failed
 	}
 	return err
+}
+
+// leadBy what the player has recovered; nil is of a shard without a log. The log is recorded to until the group ends.
+func (r *replica) leadBy(g *task.Group, player Player, edits int) error {
+	if player == nil {
+		return r.leadIn(g, nil, edits)
+	}
+	recorder, err := player.Recorder(g.Context())
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.leadIn(g, recorder, edits), recorder.Close())
 }
 
 func (r *replica) leadIn(g *task.Group, recorder Recorder, edits int) error {
@@ -48,6 +61,7 @@ func (r *replica) leadIn(g *task.Group, recorder Recorder, edits int) error {
 	}
 	p := &primary{r: r, shard: shard, store: st, run: run, began: make(map[string]int64), phase: phases{metrics: r.metrics}}
 	err = p.recoverAndRun(g, edits)
+	g.Cancel() // A commit that waits for its log would hold up the end of the store.
 	if closing := st.Close(); err == nil && closing != nil {
 		err = fmt.Errorf("close the store: %w", closing)
 	}

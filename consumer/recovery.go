@@ -23,9 +23,10 @@ type Player interface {
 	// CaughtUp is closed once all that was in the log when Play began is played.
 	CaughtUp() <-chan struct{}
 	// TakeOver fences off whoever records the log, and ends Play behind all that they have recorded.
-	TakeOver()
-	// Recorder of the log from then on, once Play has returned nil.
-	Recorder() (Recorder, error)
+	TakeOver() error
+	// Recorder of the log from then on, once Play has returned nil. It records until the context ends: whoever waits
+	// for the log then, waits no more.
+	Recorder(ctx context.Context) (Recorder, error)
 }
 
 // Recorder of a recovery log: what is done to files by its FS is in the log, in the order in which it is done.

@@ -61,9 +61,12 @@ func (p *player) Play(ctx context.Context) error {
 	return nil
 }
 
-func (p *player) CaughtUp() <-chan struct{}            { return p.caughtUp }
-func (p *player) TakeOver()                            { close(p.take) }
-func (p *player) Recorder() (consumer.Recorder, error) { return &recorder{p}, nil }
+func (p *player) CaughtUp() <-chan struct{} { return p.caughtUp }
+func (p *player) TakeOver() error {
+	close(p.take)
+	return nil
+}
+func (p *player) Recorder(context.Context) (consumer.Recorder, error) { return &recorder{p}, nil }
 
 // recorder whose hints tell which taker of its log it is of.
 type recorder struct{ *player }

@@ -249,12 +249,9 @@ func (r *replica) attempt(ctx context.Context, edits int) error {
 		return err
 	})
 	standby := &standby{r: r, dir: dir, group: g, edited: edited}
-	recorder, err := standby.run(g.Context())
+	player, err := standby.run(g.Context())
 	if err == nil && !isClosed(edited) {
-		err = r.lead(g.Context(), recorder, edits)
-	}
-	if recorder != nil {
-		err = errors.Join(err, recorder.Close())
+		err = r.lead(g.Context(), player, edits)
 	}
 	g.Cancel()
 	if failed := g.Wait(); failed != nil {
@@ -299,8 +296,9 @@ type standby struct {
 	err    error           // of Play, then
 }
 
-// run until the replica is to be primary, or its spec is edited. It returns the recorder of its log, if it has one.
-func (s *standby) run(ctx context.Context) (Recorder, error) {
+// run until the replica is to be primary, or its spec is edited. It returns the player that has taken its log over, if it
+// has one.
+func (s *standby) run(ctx context.Context) (Player, error) {
 	lead := make(chan struct{})
 	s.group.Go("lead", func(ctx context.Context) error {
 		err := s.r.awaitState(ctx, isPrimary)
@@ -322,16 +320,15 @@ func (s *standby) run(ctx context.Context) (Recorder, error) {
 	if ok, err := s.await(ctx, lead, nil); !ok || player == nil {
 		return nil, err
 	}
-	player.TakeOver()
+	if err := player.TakeOver(); err != nil {
+		return nil, err
+	}
 	select {
 	case <-s.played:
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	if s.err != nil {
-		return nil, s.err
-	}
-	return player.Recorder()
+	return player, s.err
 }
 
 // await one of two things. It is false if something else came before.
@@ -354,18 +351,19 @@ var errPlayed = errors.New("the recovery log is played no more")
 
 // play the log; there is no player if there is no log.
 func (s *standby) play(ctx context.Context) (Player, error) {
-	spec, logs := s.r.spec.Load(), s.r.host.cfg.RecoveryLogs
+	spec := s.r.spec.Load()
 	if spec.RecoveryLog() == "" {
 		return nil, nil //nolint:nilnil // as above
-	}
-	if logs == nil {
-		return nil, fmt.Errorf("recovery log %s: this process was configured without recovery logs", spec.RecoveryLog())
 	}
 	hints, err := s.r.host.fetchHints(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
-	player, err := logs.NewPlayer(hints.pick(spec.RecoveryLog()), s.dir)
+	from, err := hints.pick(spec)
+	if err != nil {
+		return nil, err
+	}
+	player, err := s.r.host.logs.NewPlayer(from, s.dir)
 	if err != nil {
 		return nil, fmt.Errorf("recovery log %s: %w", spec.RecoveryLog(), err)
 	}

@@ -3,6 +3,7 @@ package consumertest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"broadsheet.dev/broadsheet/allocator"
 	"broadsheet.dev/broadsheet/client"
 	"broadsheet.dev/broadsheet/consumer"
 	"broadsheet.dev/broadsheet/consumer/shards"
@@ -56,6 +58,7 @@ type Host struct {
 	Metrics *prometheus.Registry
 
 	tb      testing.TB
+	id      *protocol.ProcessSpec_ID
 	address string
 	conn    *grpc.ClientConn
 	running *task.Group // nil once it was stopped
@@ -92,6 +95,7 @@ func New(tb testing.TB, cfg Config) *Host {
 	if cfg.Adjust != nil {
 		cfg.Adjust(&c)
 	}
+	h.id = c.ID
 	h.Host, err = consumer.New(c)
 	require.NoError(tb, err)
 	h.running = task.New(context.WithoutCancel(tb.Context()), "consumertest")
@@ -133,6 +137,23 @@ func (h *Host) Stop() {
 		require.NoError(h.tb, h.running.Wait())
 		h.running = nil
 	}
+}
+
+// Kill ends the host by force, if it runs: its lease is revoked, whoever has its shards as their standby takes them at once, and
+// what it does is cancelled after its Grace, whatever that is. It may be called on any goroutine.
+func (h *Host) Kill(ctx context.Context) error {
+	running := h.running
+	if running == nil {
+		return nil
+	}
+	h.running = nil
+	key := allocator.MemberKey(Prefix, h.id.GetZone(), h.id.GetSuffix())
+	r, err := h.Etcd.Get(ctx, key)
+	if err == nil && len(r.Kvs) == 1 {
+		_, err = h.Etcd.Revoke(ctx, clientv3.LeaseID(r.Kvs[0].GetLease()))
+	}
+	running.Cancel()
+	return errors.Join(err, running.Wait())
 }
 
 // Spec of a shard that reads journals, in short transactions.

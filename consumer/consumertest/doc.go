@@ -3,7 +3,7 @@
 // # What
 //
 // New starts a consumer.Host over an etcd and the brokers of a test, which broker/brokertest starts, and returns once it is
-// announced. Apply makes shards, Await waits for what their replicas tell, Stop stops the host in order.
+// announced. Apply makes shards, Await waits for what their replicas tell, Stop stops the host in order, Kill by force.
 //
 // # Invariants
 //
