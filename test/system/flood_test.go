@@ -114,10 +114,10 @@ func floodPipeline(t *testing.T, s *system.Server) {
 			require.NoError(t, err)
 		}
 	}
-	sent := make(chan struct{})
+	sent := make(chan error, 1)
 	go func() {
-		defer close(sent)
-		_, _ = r.Write(b) // it may be cut short
+		_, err := r.Write(b)
+		sent <- err
 	}()
 	for ready := 0; ready < pipelined+1; {
 		kind, err := r.next()
