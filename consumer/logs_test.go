@@ -29,7 +29,10 @@ const recorded = "recovery/logs/a-shard"
 // keeper is an application that counts in Pebble, in a recovery log, how often each entry came, and publishes it to the
 // journal out.
 type keeper struct {
-	out string
+	out   string
+	quiet bool // it publishes nothing
+	// consume is called before an entry is counted; nil does nothing.
+	consume func(ctx context.Context, e *entry) error
 	// finalize is called as a transaction ends; nil does nothing.
 	finalize func(ctx context.Context)
 
@@ -68,6 +71,11 @@ func (k *keeper) ConsumeMessage(ctx context.Context, shard *consumer.Shard, st s
 	if e.UUID.Flags() == message.AckTxn {
 		return nil
 	}
+	if k.consume != nil {
+		if err := k.consume(ctx, e); err != nil {
+			return err
+		}
+	}
 	kept := st.(*keptStore)
 	key := strconv.AppendInt(nil, int64(e.N), 10)
 	value, _, err := kept.Get(key)
@@ -77,7 +85,9 @@ func (k *keeper) ConsumeMessage(ctx context.Context, shard *consumer.Shard, st s
 	if err = kept.Set(key, append(value, '|')); err != nil {
 		return err
 	}
-	_, err = shard.Publish(ctx, to(k.out), &entry{N: e.N})
+	if !k.quiet {
+		_, err = shard.Publish(ctx, to(k.out), &entry{N: e.N})
+	}
 	return err
 }
 
@@ -92,13 +102,18 @@ func (k *keeper) FinalizeTxn(ctx context.Context, _ *consumer.Shard, _ store.Sto
 func newLoggedWorld(t *testing.T, logs ...string) *world {
 	t.Helper()
 	w := newWorld(t, "some/in", "some/out")
+	w.createLogs(logs...)
+	return w
+}
+
+func (w *world) createLogs(logs ...string) {
+	w.t.Helper()
 	for _, name := range logs {
 		spec := brokertest.Spec(name)
 		spec.Labels = protocol.MustLabelSet("content-type", "application/x-gazette-recoverylog")
 		spec.Fragment.Length = 32 << 10
 		w.broker.Create(spec)
 	}
-	return w
 }
 
 func loggedSpec() *shards.ShardSpec {
@@ -129,10 +144,10 @@ func (w *world) played(hints *recoverylog.FSMHints) (vfs.FS, *recoverylog.Recove
 	return files, r
 }
 
-// requireKept checks that a log has each entry in [0, n) once, whoever plays it, and the output too.
-func (w *world) requireKept(n int, hints *recoverylog.FSMHints) {
+// kept returns how often each entry is in what a log says.
+func (w *world) kept(hints *recoverylog.FSMHints) (*recoverylog.Recovered, map[int]int) {
 	w.t.Helper()
-	files, _ := w.played(hints)
+	files, r := w.played(hints)
 	s, err := pebblestore.Open(pebblestore.Config{FS: files, Dir: "/played"})
 	require.NoError(w.t, err)
 	seen := make(map[int]int)
@@ -142,6 +157,13 @@ func (w *world) requireKept(n int, hints *recoverylog.FSMHints) {
 		return err
 	}))
 	require.NoError(w.t, s.Close())
+	return r, seen
+}
+
+// requireKept checks that a log has each entry in [0, n) once, whoever plays it, and the output too.
+func (w *world) requireKept(n int, hints *recoverylog.FSMHints) {
+	w.t.Helper()
+	_, seen := w.kept(hints)
 	requireOnce(w.t, n, seen)
 	requireList(w.t, n, w.committed("some/out"))
 }
