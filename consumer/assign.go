@@ -64,7 +64,7 @@ func (a *assigner) adopt(now directory) {
 		switch {
 		case !ok: // It is deleted, and its assignments are about to be.
 		case next[id] != nil:
-			next[id].update(s.Spec, &assigned)
+			next[id].update(s, &assigned)
 		default:
 			next[id] = a.begin(s, assigned)
 		}
@@ -91,7 +91,7 @@ func (a *assigner) begin(s shardItem, assigned assignment) *replica {
 // giveUp a replica: it ends its transactions, if it can do so in time, and itself.
 func (a *assigner) giveUp(id string, r *replica) {
 	a.ending[id] = r
-	r.update(nil, nil)
+	r.update(shardItem{}, nil)
 	a.group.Go("leave "+id, func(context.Context) error {
 		timer := time.NewTimer(a.host.cfg.Grace)
 		defer timer.Stop()

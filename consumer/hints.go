@@ -6,6 +6,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"broadsheet.dev/broadsheet/allocator"
 	"broadsheet.dev/broadsheet/consumer/recoverylog"
 	"broadsheet.dev/broadsheet/consumer/shards"
 )
@@ -99,17 +100,22 @@ func (h *Host) rotateHints(ctx context.Context, spec *shards.ShardSpec, recovere
 	return nil
 }
 
-// writeHints of the primary, if its assignment is still the one that it knows.
-func (h *Host) writeHints(ctx context.Context, a *assignment, spec *shards.ShardSpec, hints *recoverylog.FSMHints) error {
-	if a == nil {
+// writeHints of the primary, if its assignment and its shard are still those that it knows. Whoever changes a shard may put
+// hints with it, of another log too: those aren't replaced before the replica has seen the change.
+func (r *replica) writeHints(ctx context.Context, hints *recoverylog.FSMHints) error {
+	a, _, _, _ := r.now()
+	revision, spec := r.revised()
+	if a == nil || hints.GetLog() != spec.RecoveryLog() {
 		return nil
 	}
 	value, err := recoverylog.EncodeHints(hints)
 	if err != nil {
 		return err
 	}
-	_, err = h.cfg.Etcd.Txn(ctx).
-		If(clientv3.Compare(clientv3.CreateRevision(a.key.Key), "=", a.key.CreateRevision)).
+	key := allocator.ItemKey(r.host.cfg.Prefix, r.id)
+	_, err = r.host.cfg.Etcd.Txn(ctx).
+		If(clientv3.Compare(clientv3.CreateRevision(a.key.Key), "=", a.key.CreateRevision),
+			clientv3.Compare(clientv3.ModRevision(key), "=", revision)).
 		Then(clientv3.OpPut(spec.PrimaryHintsKey(), string(value))).
 		Commit()
 	return err

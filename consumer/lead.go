@@ -152,8 +152,7 @@ func (p *primary) writeHints(ctx context.Context) error {
 		}
 		hints, err := p.shard.recorder.Hints(ctx)
 		if err == nil {
-			a, _, _, _ := p.r.now()
-			err = p.r.host.writeHints(ctx, a, p.shard.Spec(), hints)
+			err = p.r.writeHints(ctx, hints)
 		}
 		if err != nil && ctx.Err() == nil {
 			p.r.log.LogAttrs(ctx, slog.LevelWarn, "hints not written", slog.Any("error", err))

@@ -1,8 +1,10 @@
 package consumer_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -100,11 +102,24 @@ func TestLogThatIsNotThere(t *testing.T) {
 	w.requireKept(10, &recoverylog.FSMHints{Log: recorded})
 }
 
-// TestForkToANewLog: a shard that was disabled is given hints by which it goes on in another log. Those that it had before are no
-// hints of that one; what they are of is needed as before.
+// forkedTo returns hints of a log's end, by which a shard goes on in another.
+func (w *world) forkedTo(log string, hints *recoverylog.FSMHints) *recoverylog.FSMHints {
+	w.t.Helper()
+	_, r := w.played(hints)
+	out := r.FSM.BuildHints()
+	for _, node := range out.GetLiveNodes() {
+		for _, s := range node.GetSegments() {
+			s.Log = cmp.Or(s.GetLog(), out.GetLog())
+		}
+	}
+	out.Log = log
+	return out
+}
+
+// TestForkToANewLog: a shard without transactions under way is given hints by which it goes on in another log. Those that it had
+// before are no hints of that one, and its primary doesn't put such hints there any more.
 func TestForkToANewLog(t *testing.T) {
-	const forked = "recovery/forked/a-shard"
-	w := newLoggedWorld(t, recorded, forked)
+	w := newLoggedWorld(t, recorded)
 	spec := loggedSpec()
 	h := w.keeps(0, new(keeper), time.Minute)
 	h.Apply(spec)
@@ -113,34 +128,39 @@ func TestForkToANewLog(t *testing.T) {
 	awaitHints(t, h, "/hints/a-shard.primary", `"live_nodes":[{`)
 
 	// Hints of the log that it had are none of the one that it is to have.
-	spec.RecoveryLogPrefix = "recovery/forked"
+	spec.RecoveryLogPrefix = "recovery/fork-0"
+	w.createLogs(spec.RecoveryLog())
 	h.Apply(spec)
 	text := h.AwaitCode("a-shard", shards.ReplicaStatus_FAILED).GetErrors()[0]
-	require.Contains(t, text, `are of log "recovery/logs/a-shard", and the shard's is "recovery/forked/a-shard"`)
-
-	// All that it did is in its log: it has no primary now.
-	_, r := w.played(&recoverylog.FSMHints{Log: recorded})
-	hints := r.FSM.BuildHints()
-	for _, node := range hints.GetLiveNodes() {
-		for _, s := range node.GetSegments() {
-			s.Log = recorded
+	require.Contains(t, text, `are of log "recovery/logs/a-shard", and the shard's is "recovery/fork-0/a-shard"`)
+	hints, n := &recoverylog.FSMHints{Log: recorded}, 300
+	for i := range 4 {
+		spec.RecoveryLogPrefix = fmt.Sprintf("recovery/fork-%d", i)
+		if i > 0 {
+			w.createLogs(spec.RecoveryLog())
 		}
+		hints = w.forkedTo(spec.RecoveryLog(), hints)
+		spec.Disable = true // until whoever has it now, and would consume more, is gone
+		applied, err := h.Client().Apply(t.Context(), &shards.ApplyRequest{Changes: []*shards.ApplyRequest_Change{
+			{Upsert: spec, ExpectModRevision: -1, PrimaryHints: hints},
+		}})
+		require.NoError(t, err)
+		require.Equal(t, shards.Status_OK, applied.GetStatus())
+		h.Await("a-shard", func(s *shards.ListResponse_Shard) bool { return len(s.GetRoute().GetMembers()) == 0 })
+		spec.Disable = false
+		h.Apply(spec)
+		readThrough(t, h, "a-shard", "some/in", w.publish("some/in", n, n+100))
+		n += 100
 	}
-	hints.Log = forked
-	applied, err := h.Client().Apply(t.Context(), &shards.ApplyRequest{Changes: []*shards.ApplyRequest_Change{
-		{Upsert: spec, ExpectModRevision: -1, PrimaryHints: hints},
-	}})
-	require.NoError(t, err)
-	require.Equal(t, shards.Status_OK, applied.GetStatus())
-	readThrough(t, h, "a-shard", "some/in", w.publish("some/in", 300, 600))
 	require.NoError(t, h.Kill(t.Context()))
 	h = w.keeps(1, new(keeper), time.Nanosecond)
-	readThrough(t, h, "a-shard", "some/in", w.publish("some/in", 600, 900))
+	readThrough(t, h, "a-shard", "some/in", w.publish("some/in", n, n+100))
+	n += 100
 	h.Stop()
 	now := w.primaryHints()
-	require.Equal(t, forked, now.GetLog())
-	w.requireKept(900, now)
-	w.requireKept(900, hints)
+	require.Equal(t, spec.RecoveryLog(), now.GetLog())
+	w.requireKept(n, now)
+	w.requireKept(n, hints)
 	_, seen := w.kept(&recoverylog.FSMHints{Log: recorded})
 	requireOnce(t, 300, seen)
 }

@@ -50,6 +50,7 @@ type replica struct {
 	assigned *assignment           // as etcd has it now; nil once it was taken away
 	status   *shards.ReplicaStatus // to be told
 	edits    int                   // of the spec, that an attempt doesn't survive
+	revision int64                 // of the shard's key that has the spec
 	changed  chan struct{}         // closed when one of those is changed
 }
 
@@ -57,7 +58,7 @@ func newReplica(h *Host, s shardItem, a assignment, after <-chan struct{}) *repl
 	r := &replica{
 		host: h, id: s.Spec.GetId(), created: s.createRevision, after: after, metrics: h.metrics.of(s.Spec.GetId()),
 		log: h.log.With(slog.String("shard", s.Spec.GetId())), done: make(chan struct{}), assigned: &a,
-		status: new(shards.ReplicaStatus), changed: make(chan struct{}),
+		status: new(shards.ReplicaStatus), changed: make(chan struct{}), revision: s.modRevision,
 	}
 	r.spec.Store(s.Spec)
 	return r
@@ -88,8 +89,9 @@ func (r *replica) change(fn func()) {
 	r.changed = make(chan struct{})
 }
 
-// update tells what etcd says: the spec, and the assignment, nil if it is gone.
-func (r *replica) update(spec *shards.ShardSpec, a *assignment) {
+// update tells what etcd says: the spec, and the assignment, nil if it is gone. Then the spec doesn't matter.
+func (r *replica) update(s shardItem, a *assignment) {
+	spec := s.Spec
 	r.mu.Lock()
 	same := a != nil && r.assigned != nil && a.key.ModRevision == r.assigned.key.ModRevision && a.key.Key == r.assigned.key.Key
 	same = same || a == nil && r.assigned == nil
@@ -104,6 +106,7 @@ func (r *replica) update(spec *shards.ShardSpec, a *assignment) {
 				r.edits++
 			}
 			r.spec.Store(spec)
+			r.revision = s.modRevision
 		}
 	})
 }
@@ -113,6 +116,13 @@ func survives(old, next *shards.ShardSpec) bool {
 	next = proto.CloneOf(next)
 	next.HotStandbys, next.HintBackups = old.GetHotStandbys(), old.GetHintBackups()
 	return proto.Equal(old, next)
+}
+
+// revised returns the revision of the shard's key, and the spec that it has.
+func (r *replica) revised() (int64, *shards.ShardSpec) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.revision, r.spec.Load()
 }
 
 // now returns what is set at present, and a channel that is closed when that changes.
