@@ -264,7 +264,9 @@ func TestZombie(t *testing.T) {
 	<-frozen
 	killed := task.New(t.Context(), "kill")
 	killed.Go("kill", one.Kill)
-	two.Await("a-shard", func(s *shards.ListResponse_Shard) bool { return len(s.GetRoute().GetMembers()) == 1 && hasPrimary(s) })
+	two.Await("a-shard", func(s *shards.ListResponse_Shard) bool {
+		return hasPrimary(s) && s.GetRoute().GetMembers()[s.GetRoute().GetPrimary()].GetSuffix() == "consumer-2"
+	})
 	readThrough(t, two, "a-shard", "some/in", head)
 	close(thaw)
 	require.NoError(t, killed.Wait())

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -147,12 +148,15 @@ func (h *Host) Kill(ctx context.Context) error {
 		return nil
 	}
 	h.running = nil
+	running.Cancel() // It may be announced again then, but as one that leaves.
 	key := allocator.MemberKey(Prefix, h.id.GetZone(), h.id.GetSuffix())
 	r, err := h.Etcd.Get(ctx, key)
 	if err == nil && len(r.Kvs) == 1 {
 		_, err = h.Etcd.Revoke(ctx, clientv3.LeaseID(r.Kvs[0].GetLease()))
 	}
-	running.Cancel()
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		err = nil // The host has ended it already.
+	}
 	return errors.Join(err, running.Wait())
 }
 
