@@ -11,6 +11,7 @@ import (
 	"broadsheet.dev/broadsheet/allocator"
 	"broadsheet.dev/broadsheet/client/async"
 	"broadsheet.dev/broadsheet/client/publish"
+	"broadsheet.dev/broadsheet/consumer/recoverylog"
 	"broadsheet.dev/broadsheet/consumer/shards"
 	"broadsheet.dev/broadsheet/consumer/store"
 	"broadsheet.dev/broadsheet/consumer/txn"
@@ -153,6 +154,9 @@ func (p *primary) writeHints(ctx context.Context) error {
 		hints, err := p.shard.recorder.Hints(ctx)
 		if err == nil {
 			err = p.r.writeHints(ctx, hints)
+		}
+		if errors.Is(err, recoverylog.ErrFenced) {
+			return err // An idle shard would never know by itself.
 		}
 		if err != nil && ctx.Err() == nil {
 			p.r.log.LogAttrs(ctx, slog.LevelWarn, "hints not written", slog.Any("error", err))

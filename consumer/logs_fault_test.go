@@ -29,9 +29,9 @@ func TestLogWithoutItsRegisters(t *testing.T) {
 	require.NoError(t, err)
 	_, err = w.client.Append(t.Context(), client.AppendParams{Journal: recorded, Subtract: b.Registers}, strings.NewReader("garbage"))
 	require.NoError(t, err)
-	head := w.publish("some/in", 100, 200)
-	failed := h.AwaitCode("a-shard", shards.ReplicaStatus_FAILED)
+	failed := h.AwaitCode("a-shard", shards.ReplicaStatus_FAILED) // idle as it is
 	require.Contains(t, failed.GetErrors()[0], "the journal lost its registers")
+	head := w.publish("some/in", 100, 200)
 	readThrough(t, h, "a-shard", "some/in", head)
 	h.Stop()
 	w.requireKept(200, &recoverylog.FSMHints{Log: recorded})

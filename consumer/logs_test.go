@@ -1,6 +1,7 @@
 package consumer_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -31,6 +32,8 @@ const recorded = "recovery/logs/a-shard"
 type keeper struct {
 	out   string
 	quiet bool // it publishes nothing
+	// hints is how often they are written; 0 is often.
+	hints time.Duration
 	// consume is called before an entry is counted; nil does nothing.
 	consume func(ctx context.Context, e *entry) error
 	// finalize is called as a transaction ends; nil does nothing.
@@ -128,7 +131,7 @@ func (w *world) keeps(i int, app *keeper, grace time.Duration) *consumertest.Hos
 	app.out = "some/out"
 	return w.host(app, func(c *consumertest.Config) {
 		c.Suffix = fmt.Sprintf("consumer-%d", i)
-		c.Adjust = func(c *consumer.Config) { c.HintsInterval, c.Grace = time.Millisecond, grace }
+		c.Adjust = func(c *consumer.Config) { c.HintsInterval, c.Grace = cmp.Or(app.hints, time.Millisecond), grace }
 	})
 }
 
@@ -245,7 +248,7 @@ func TestZombie(t *testing.T) {
 	frozen, thaw := make(chan struct{}), make(chan struct{})
 	var freeze sync.Once
 	armed := make(chan struct{})
-	zombie := &keeper{finalize: func(context.Context) {
+	zombie := &keeper{hints: time.Hour, finalize: func(context.Context) {
 		select {
 		case <-armed:
 			freeze.Do(func() { close(frozen) })
