@@ -95,7 +95,7 @@ func macros() []string {
 		"CREATE MACRO bs_array_replace(a, x, y) AS list_transform(a, lambda bs_e: CASE WHEN bs_e IS NOT DISTINCT FROM x THEN y ELSE bs_e END)",
 		"CREATE MACRO bs_array_positions(a, x) AS list_filter(list_transform(a, lambda bs_e, bs_n:" +
 			" CASE WHEN bs_e IS NOT DISTINCT FROM x THEN CAST(bs_n AS INTEGER) END), lambda bs_n: bs_n IS NOT NULL)",
-		"CREATE MACRO bs_array_dims(a) AS CASE WHEN len(a) > 0 THEN '[1:' || len(a) || ']' END",
+		"CREATE MACRO bs_array_dims(a) AS CAST(CASE WHEN len(a) > 0 THEN '[1:' || len(a) || ']' END AS VARCHAR)",
 		"CREATE MACRO bs_array_ndims(a) AS CASE WHEN len(a) > 0 THEN 1 END",
 		"CREATE MACRO bs_trim_array(a, n) AS a[1:len(a) - n]",
 		"CREATE MACRO bs_privilege(a, b, c, d) AS {'grantor': a, 'grantee': b, 'privilege_type': c, 'is_grantable': d}",
