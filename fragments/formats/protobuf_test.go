@@ -127,10 +127,11 @@ func named(t require.TestingT, declared string) []columnar.Column {
 }
 
 // encoded is a message from its text form.
+// The fields of dynamic messages are in any order, which changes from run to run, unless they are asked to be in theirs.
 func encoded(t require.TestingT, m protoreflect.MessageDescriptor, text string) []byte {
 	x := dynamicpb.NewMessage(m)
 	require.NoError(t, prototext.Unmarshal([]byte(text), x))
-	b, err := proto.MarshalOptions{AllowPartial: true}.Marshal(x)
+	b, err := proto.MarshalOptions{AllowPartial: true, Deterministic: true}.Marshal(x)
 	require.NoError(t, err)
 	return b
 }
