@@ -7,13 +7,13 @@
 //	host.go, session.go     a process among those of the application: what it announces, and keeps
 //	directory.go, assign.go what etcd says: shards, members, assignments; and which replicas to run by it
 //	replica.go              the life of a replica: IDLE, BACKFILL, STANDBY, PRIMARY, FAILED, and again
-//	primary.go, commit.go   transactions, as package txn's machine says
+//	lead.go, primary.go, commit.go  a life as primary: transactions, as package txn's machine says
 //	read.go                 messages of the sources
 //	deadletter.go           messages that are skipped
 //	recovery.go, hints.go   what is asked of a recovery log, and its hints in etcd
 //	logs.go                 recovery logs that are journals
-//	resolve.go, stat.go     who has a shard, and how far it is
-//	service.go, apply.go    the RPCs; http.go, json.go the gateway
+//	resolve.go, shard.go    who has a shard, and what its application sees of it
+//	server.go, service.go, apply.go  the RPCs; json.go is the gateway
 //
 // Package txn decides when transactions begin and end, shards has the protocol, store is what state is kept in, and
 // recoverylog rebuilds its files.
