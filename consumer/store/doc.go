@@ -8,6 +8,7 @@
 //
 //	store/jsonfile   one value of the application, as a file of JSON
 //	store/pebble     Pebble: ordered keys, in RocksDB's place
+//	store/sqlite     SQLite, its pages in Pebble: a module of its own
 //	store/remote     a SQL database elsewhere, fenced by a row
 //
 // Who writes another one has Commits for what a commit waits for, and storetest to put the store to.
