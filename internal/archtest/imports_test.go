@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -91,26 +92,40 @@ func atHome(p string) bool {
 	return slices.ContainsFunc(cgoHomes, func(h string) bool { return match(h+"/...", p) })
 }
 
-// load lists our packages, and which packages at all use cgo.
+// load lists our packages, those of nested modules too, and which packages at all use cgo.
 func load(t *testing.T) ([]pkg, map[string]bool) {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Doc,Dir,Imports,Deps,CgoFiles", "./...")
-	cmd.Dir, cmd.Env = "../..", append(cmd.Environ(), "CGO_ENABLED=1")
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	require.NoError(t, err, "go list")
 	var ours []pkg
 	cgo := map[string]bool{}
+	for _, dir := range append([]string{"."}, modules(t)...) {
+		for _, p := range list(t, dir) {
+			_, seen := cgo[p.ImportPath]
+			cgo[p.ImportPath] = !p.Standard && len(p.CgoFiles) > 0 && !slices.Contains(cgoIfThereIs, p.ImportPath)
+			if !seen && strings.HasPrefix(p.ImportPath, module) {
+				ours = append(ours, p)
+			}
+		}
+	}
+	return ours, cgo
+}
+
+// list the packages of a module, with those that they are built of.
+func list(t *testing.T, dir string) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Doc,Dir,Imports,Deps,CgoFiles", "./...")
+	cmd.Dir = filepath.Join("../..", dir)
+	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=1")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, "go list in %s", dir)
+	var all []pkg
 	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
 		var p pkg
 		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
-			return ours, cgo
+			return all
 		}
 		require.NoError(t, err)
-		cgo[p.ImportPath] = !p.Standard && len(p.CgoFiles) > 0 && !slices.Contains(cgoIfThereIs, p.ImportPath)
-		if strings.HasPrefix(p.ImportPath, module) {
-			ours = append(ours, p)
-		}
+		all = append(all, p)
 	}
 }
 

@@ -324,3 +324,20 @@ func TestReadsThatFail(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, model, got)
 }
+
+// FuzzUnseal: a value that is taken for that of a key is the one that was sealed for it.
+func FuzzUnseal(f *testing.F) {
+	f.Add([]byte(sizeKey), seal([]byte(sizeKey), make([]byte, 8)))
+	f.Add(pageKey(7), seal(pageKey(7), make([]byte, pageSize)))
+	f.Add(pageKey(7), []byte(nil))
+	f.Fuzz(func(t *testing.T, key, sealed []byte) {
+		for _, length := range []int{8, pageSize} {
+			value, err := unseal(key, sealed, length)
+			if err != nil {
+				require.ErrorIs(t, err, ErrCorrupt)
+				continue
+			}
+			require.Equal(t, sealed, seal(key, value))
+		}
+	})
+}
