@@ -104,6 +104,16 @@ type MessageProducer interface {
 	ReadThrough(ctx context.Context, shard *Shard, st store.Store, asked map[string]int64) (map[string]int64, error)
 }
 
+// ErrLeave is of a FinalizeTxn that gives its transaction up because the shard is to leave, as Shard.Leaving tells: nothing of
+// the transaction has happened, and it is no failure.
+var ErrLeave = errors.New("the shard leaves")
+
+// Teller is an Application that tells more of a shard than Stat does by itself.
+type Teller interface {
+	// Tell returns what a Stat answers as its extension. It is called at any time while the shard is served.
+	Tell(ctx context.Context, shard *Shard, st store.Store, asked []byte) ([]byte, error)
+}
+
 // Labels of shards that have a meaning here.
 const (
 	// LabelSkip has messages that aren't to be consumed: <journal>=<offset>.

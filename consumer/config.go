@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,6 +60,8 @@ type Config struct {
 	// each of their methods; those that it doesn't name are refused while Keys are set.
 	Register     func(s grpc.ServiceRegistrar)
 	Capabilities map[string]auth.Capability
+	// Handlers are what the application serves over HTTP.
+	Handlers []Handler
 	// Keys that tokens are signed and verified with. Nil demands no token.
 	Keys *auth.Keyring
 	// TLS of the listeners, but of unix sockets; PeerTLS of connections to other hosts. Nil is none, and that of the
@@ -76,6 +79,17 @@ type Config struct {
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil is none
 	Gatherer   prometheus.Gatherer   // served at /debug/metrics; nil is none
+}
+
+// Handler of the application's own requests over HTTP. It is called with the context of a request that was let in, and
+// pages of the AllowOrigins may use it.
+type Handler struct {
+	http.Handler
+
+	// Method and Path of its requests.
+	Method, Path string
+	// Wants is what a token must allow.
+	Wants auth.Capability
 }
 
 // Defaults of a Config.

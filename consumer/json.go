@@ -36,7 +36,7 @@ type jsonGateway struct {
 
 // ServeHTTP as of http.Handler.
 func (g *jsonGateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	g.allowOrigin(w, r)
+	g.host.allowOrigin(w, r, http.MethodPost)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	var want auth.Capability
 	var run func(ctx context.Context, body []byte) (proto.Message, error)
@@ -76,22 +76,49 @@ func (g *jsonGateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // allowOrigin says which pages may read the answer, and how they may ask.
-func (g *jsonGateway) allowOrigin(w http.ResponseWriter, r *http.Request) {
-	origins, origin := g.host.cfg.AllowOrigins, r.Header.Get("Origin")
+func (h *Host) allowOrigin(w http.ResponseWriter, r *http.Request, method string) {
+	origins, origin := h.cfg.AllowOrigins, r.Header.Get("Origin")
 	if len(origins) == 0 {
 		return
 	}
-	h := w.Header()
-	h.Add("Vary", "Origin")
+	out := w.Header()
+	out.Add("Vary", "Origin")
 	if origin == "" || !slices.Contains(origins, origin) && !slices.Contains(origins, "*") {
 		return
 	}
-	h.Set("Access-Control-Allow-Origin", origin)
+	out.Set("Access-Control-Allow-Origin", origin)
 	if r.Method == http.MethodOptions {
-		h.Set("Access-Control-Allow-Methods", http.MethodPost)
-		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
-		h.Set("Access-Control-Max-Age", "600")
+		out.Set("Access-Control-Allow-Methods", method)
+		out.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+		out.Set("Access-Control-Max-Age", "600")
 	}
+}
+
+// admitted lets a request of the application's own in.
+func (h *Host) admitted(own Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.allowOrigin(w, r, own.Method)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		switch r.Method {
+		case own.Method:
+		case http.MethodOptions:
+			w.WriteHeader(http.StatusNoContent)
+			return
+		default:
+			w.Header().Set("Allow", "OPTIONS, "+own.Method)
+			writeJSONError(w, http.StatusMethodNotAllowed,
+				status.Newf(codes.Unimplemented, "method %s is not supported: use %s", r.Method, own.Method))
+			return
+		}
+		ctx, cancel, err := h.door.admit(r.Context(), r.Header.Values(auth.Header), own.Wants)
+		if err != nil {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			finishJSON(w, nil, err)
+			return
+		}
+		defer cancel()
+		own.ServeHTTP(w, r.WithContext(ctx))
+	})
 }
 
 func (g *jsonGateway) list(ctx context.Context, body []byte) (proto.Message, error) {

@@ -48,7 +48,7 @@ func (r *replica) leadIn(g *task.Group, recorder Recorder, edits int) error {
 	shard := &Shard{
 		ctx: ctx, fqn: allocator.ItemKey(h.cfg.Prefix, r.id), spec: &r.spec, client: h.cfg.Brokers,
 		publisher: publish.New(run, publish.Config{}), recorder: recorder, progress: newProgress(nil),
-		now: make(map[string]async.Operation),
+		now: make(map[string]async.Operation), leaving: make(chan struct{}),
 	}
 	if recorder != nil {
 		var err error
@@ -96,15 +96,14 @@ func (p *primary) recoverAndRun(g *task.Group, edits int) error {
 	serving := &serving{shard: p.shard, store: p.store, idle: make(chan struct{})}
 	r.serving.Store(serving)
 	r.reach(shards.ReplicaStatus_PRIMARY)
-	drain := make(chan struct{})
 	g.Go("drain", func(ctx context.Context) error {
 		err := r.awaitState(ctx, func(a *assignment, now int) bool { return !isPrimary(a, now) || now != edits })
 		if err == nil {
-			close(drain)
+			close(p.shard.leaving)
 		}
 		return err
 	})
-	err = p.transact(ctx, read, drain)
+	err = p.transact(ctx, read, p.shard.leaving)
 	r.serving.Store(nil)
 	g.Cancel() // Who uses the store knows by its context that it has to let go.
 	r.change(func() {})

@@ -51,7 +51,10 @@ func (p *primary) transact(ctx context.Context, read map[string]message.JournalS
 	readers.Cancel()
 	p.endReplay()
 	failed := readers.Wait()
-	if err == nil || errors.Is(err, errReaders) {
+	switch {
+	case errors.Is(err, ErrLeave):
+		return nil
+	case err == nil || errors.Is(err, errReaders):
 		return failed
 	}
 	return err

@@ -57,6 +57,9 @@ func newServers(h *Host) *servers {
 	}
 	mux := http.NewServeMux()
 	mux.Handle(jsonPrefix, &jsonGateway{host: h, service: service})
+	for _, own := range h.cfg.Handlers {
+		mux.Handle(own.Path, h.admitted(own))
+	}
 	mux.HandleFunc("GET /debug/ready", h.serveReady)
 	if h.cfg.Gatherer != nil {
 		mux.Handle("GET /debug/metrics", h.guarded(promhttp.HandlerFor(h.cfg.Gatherer, promhttp.HandlerOpts{})))

@@ -109,6 +109,11 @@ func (h *Host) stat(ctx context.Context, req *shards.StatRequest) (*shards.StatR
 	if res.Shard != nil {
 		now := res.Shard.Progress()
 		r.ReadThrough, r.PublishAt = now.ReadThrough, now.PublishAt
+		if teller, ok := h.cfg.Application.(Teller); ok {
+			if r.Extension, err = teller.Tell(ctx, res.Shard, res.Store, req.GetExtension()); err != nil {
+				return nil, inApplication("Tell", err)
+			}
+		}
 	}
 	return r, nil
 }

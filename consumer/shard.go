@@ -27,6 +27,7 @@ type Shard struct {
 	recorder  Recorder
 	recovered *recoverylog.FSMHints
 	progress  *progress
+	leaving   chan struct{}
 
 	mu  sync.Mutex
 	now map[string]async.Operation // by journal, what PublishNow has under way, and the next commit waits for
@@ -34,6 +35,10 @@ type Shard struct {
 
 // Context ends when the process isn't the shard's primary any more.
 func (s *Shard) Context() context.Context { return s.ctx }
+
+// Leaving is closed once the shard is to end in order: another host is to have it, or its specification was edited. The
+// transaction that was begun is finished, which must not take for ever; none follows.
+func (s *Shard) Leaving() <-chan struct{} { return s.leaving }
 
 // Spec of the shard, as it is now.
 func (s *Shard) Spec() *shards.ShardSpec { return s.spec.Load() }
