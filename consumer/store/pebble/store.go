@@ -26,6 +26,9 @@ var (
 	ErrTooLarge = errors.New("the transaction is too large")
 )
 
+// Reserved tells whether a key is one that the store has for itself.
+func Reserved(key []byte) bool { return string(key) == checkpointKey }
+
 // Store is the state of a shard in Pebble. It is a store.Store.
 type Store struct {
 	db      *pebble.DB
