@@ -85,7 +85,7 @@ func (d *desk) look() view {
 	}
 	v := view{wake: d.wake, committing: d.committing != "", last: d.last}
 	if t := d.txn; t != nil {
-		v.token, v.messages, v.whole = t.token, t.messages[:len(t.messages):len(t.messages)], t.whole
+		v.token, v.messages, v.whole = t.token, slices.Clip(t.messages), t.whole
 	}
 	return v
 }

@@ -27,7 +27,7 @@ const (
 type document interface {
 	message.Message
 
-	bytes() []byte
+	content() []byte
 }
 
 // newDocument of a journal.
@@ -81,7 +81,7 @@ func (l *line) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-func (l *line) bytes() []byte {
+func (l *line) content() []byte {
 	if l.raw == nil {
 		return []byte("null") // For null UnmarshalJSON isn't called.
 	}
@@ -115,7 +115,7 @@ func (r *row) UnmarshalCSV(fields []string) error {
 	return err
 }
 
-func (r *row) bytes() []byte { return r.text }
+func (r *row) content() []byte { return r.text }
 
 func csvText(fields []string) ([]byte, error) {
 	var out bytes.Buffer

@@ -166,7 +166,7 @@ func (a *App) ConsumeMessage(_ context.Context, _ *consumer.Shard, st store.Stor
 		return nil
 	}
 	m := &shardv1.Message{
-		Journal: env.Journal, Begin: env.Begin, End: env.End, Document: doc.bytes(),
+		Journal: env.Journal, Begin: env.Begin, End: env.End, Document: doc.content(),
 		ContentType: env.Spec.GetLabels().ValueOf("content-type"),
 	}
 	if len(m.GetDocument()) > maxDocument {

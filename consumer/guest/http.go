@@ -162,6 +162,7 @@ func httpCode(c codes.Code) (int, string) {
 		return http.StatusServiceUnavailable, "try again in a moment: the shard moves or is begun anew; see `broadsheet shards list`"
 	case codes.ResourceExhausted:
 		return http.StatusTooManyRequests, "send less at once"
+	default:
+		return http.StatusInternalServerError, "see the log of the host"
 	}
-	return http.StatusInternalServerError, "see the log of the host"
 }
