@@ -150,7 +150,8 @@ func DecodeHints(b []byte) (*FSMHints, error) {
 func decodeHints(b []byte) (*FSMHints, error) {
 	x := new(FSMHints)
 	if len(b) == 0 || b[0] != '{' {
-		return x, proto.Unmarshal(b, x)
+		// What a newer writer added has no place in the JSON that is written back.
+		return x, proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(b, x)
 	}
 	var in jsonHints
 	d := json.NewDecoder(bytes.NewReader(b))
