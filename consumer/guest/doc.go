@@ -29,6 +29,6 @@
 //
 // # Testing
 //
-// Desks by themselves, with a fake clock; programs over gRPC and HTTP against hosts with a real broker, etcd and recovery log,
-// which are killed at random; JSON shapes by a golden file, and its decoders by fuzzing.
+// Programs over gRPC and HTTP against hosts with a real broker, etcd and recovery log, one of which is ended by force; the JSON decoder
+// by fuzzing.
 package guest

@@ -41,6 +41,6 @@
 //
 // # Testing
 //
-// storetest: kill at any operation, fail at any operation, recover from a recovery log. A model of a file for the pages, golden bytes of
+// storetest: kill at any operation, fail at any operation, recover from what was recorded. A model of a file for the pages, golden bytes of
 // keys and values, and bytes that are damaged: in values, and in files.
 package sqlite
