@@ -49,6 +49,6 @@ func rootCommand() *cobra.Command {
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return withHint(err, "run '"+c.CommandPath()+" --help' to see its flags")
 	})
-	cmd.AddCommand(serveCommand(), brokerCommand(), gatewayCommand(), journals.Command(), attach.Command(), sql.Command(), sql.TablesCommand(), settings.Command())
+	cmd.AddCommand(serveCommand(), brokerCommand(), consumerCommand(), gatewayCommand(), journals.Command(), attach.Command(), sql.Command(), sql.TablesCommand(), settings.Command())
 	return cmd
 }
