@@ -139,7 +139,7 @@ func (s source) expressionText(n *pg.Node) (string, error) {
 	query := queryOf(target(n, ""))
 	text, err := pg.Deparse(&pg.ParseResult{Version: grammarVersion, Stmts: []*pg.RawStmt{{Stmt: selectNode(query)}}})
 	if err != nil {
-		return "", s.atStart(errorf(CodeTooComplex, "expression can't be printed: %v", err))
+		return "", s.atStart(notPrinted("expression", err))
 	}
 	return strings.TrimPrefix(text, "SELECT "), nil
 }

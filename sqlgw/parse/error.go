@@ -29,6 +29,7 @@ const (
 	CodeBadEncoding            = "22021" // character_not_in_repertoire
 	CodeLimit                  = "54000" // program_limit_exceeded
 	CodeTooComplex             = "54001" // statement_too_complex
+	CodeOutOfMemory            = "53200" // out_of_memory
 )
 
 // Error is why a statement isn't run, as PostgreSQL words and codes it where
@@ -61,6 +62,15 @@ func refuseAll(names string) *Error {
 // forbid names a thing that no user may do.
 func forbid(name string) *Error {
 	return &Error{Code: CodeForbidden, Message: "permission denied for " + name}
+}
+
+// notPrinted says why the grammar couldn't write a tree. It is given the tree as bytes that were made just before; that it can't
+// read those is how it says that it has no memory for them.
+func notPrinted(what string, err error) *Error {
+	if strings.Contains(err.Error(), "could not unpack protobuf parse tree") {
+		return errorf(CodeOutOfMemory, "out of memory: the %s can't be printed", what)
+	}
+	return errorf(CodeTooComplex, "%s can't be printed: %v", what, err)
 }
 
 func (e *Error) hinted(hint string) *Error {

@@ -26,7 +26,7 @@ func (b *binder) print(tree *pg.Node) (string, error) {
 		return "", left
 	}
 	if err != nil {
-		return "", b.src.atStart(errorf(CodeTooComplex, "statement can't be printed: %v", err))
+		return "", b.src.atStart(notPrinted("statement", err))
 	}
 	prefix := b.placeholder(0)
 	prefix = prefix[:len(prefix)-1]

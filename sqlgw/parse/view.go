@@ -242,7 +242,7 @@ func (q *Select) Resolve(b Binding) (Resolved, error) {
 	}
 	text, err := pg.Deparse(&pg.ParseResult{Version: grammarVersion, Stmts: []*pg.RawStmt{{Stmt: tree}}})
 	if err != nil {
-		return Resolved{}, q.src.atStart(errorf(CodeTooComplex, "query can't be printed: %v", err))
+		return Resolved{}, q.src.atStart(notPrinted("query", err))
 	}
 	return Resolved{Text: text, Columns: cols.names, Origins: cols.origins}, nil
 }

@@ -287,7 +287,7 @@ func (d *definition) expr(n *pg.Node) string {
 func (d *definition) sql(q *pg.SelectStmt) string {
 	text, err := pg.Deparse(&pg.ParseResult{Version: grammarVersion, Stmts: []*pg.RawStmt{{Stmt: selectNode(q)}}})
 	if err != nil && d.err == nil {
-		d.err = d.src.atStart(errorf(CodeTooComplex, "query can't be printed: %v", err))
+		d.err = d.src.atStart(notPrinted("query", err))
 	}
 	return text
 }
