@@ -40,7 +40,7 @@ deps: ## install the outside programs that some tests need: psql, PostgreSQL (De
 test: ## everything that needs no special machine
 	@mkdir -p .cache
 	@status=0; $(GO) test -v $$($(GO) list ./... | grep -v /test/) > $(TEST_LOG) 2>&1 || status=$$?; \
-	$(GO) test -v -count=1 ./test/... >> $(TEST_LOG) 2>&1 || status=$$?; \
+	$(GO) test -v -p 3 -count=1 ./test/... >> $(TEST_LOG) 2>&1 || status=$$?; \
 	for m in $(MODULES); do $(GO) test -C $$m -v ./... >> $(TEST_LOG) 2>&1 || status=$$?; done; \
 	grep -aE '^(ok|FAIL|---[ ]FAIL|panic:|\?)[[:space:]:]' $(TEST_LOG) | grep -v 'no test files'; \
 	if [ $$status -ne 0 ]; then echo; echo "What failed (all of it is in $(TEST_LOG)):"; internal/testenv/failures.awk $(TEST_LOG); fi; \
