@@ -175,8 +175,9 @@ func newPatientSource(stream grpc.ClientStreamingServer[protocol.AppendRequest, 
 	return s
 }
 
-// errIdle ends a request of which nothing was received for too long.
-var errIdle = errors.New("nothing was received for too long")
+// errIdle ends a request of which nothing was received for too long. Whoever answers with it, be it gRPC or who finds it as the
+// cause, answers with the same code.
+var errIdle = status.Error(codes.DeadlineExceeded, "nothing was received for too long")
 
 // look whether the patience has ended, or else when to look again.
 func (s *patientSource) look(end context.CancelCauseFunc) {
