@@ -148,6 +148,18 @@ func (h *headTest) hasNumbered(table string, to int64) {
 	}
 }
 
+// hasCached: of a head that was just read nothing is read again, unless it begins earlier than it did: a broker that has taken
+// over may not list the newest stored fragments yet.
+func (h *headTest) hasCached(table string) {
+	h.Helper()
+	last := h.explain(h.conn, table)
+	for last.read > 0 {
+		now := h.explain(h.conn, table)
+		require.True(h, now.read == 0 || now.head > last.head, "read twice: %+v, then %+v", last, now)
+		last = now
+	}
+}
+
 // TestHeadOfJournalMadeAgain: of a journal that is removed and made again under its name nothing is answered from what is
 // remembered of the old one, though all offsets are the same.
 func TestHeadOfJournalMadeAgain(t *testing.T) {
@@ -243,8 +255,7 @@ func TestHeadIsRightUnderReassignment(t *testing.T) {
 			}
 			h.hasNumbered("moving", rows)
 			more()
-			told := h.explain(h.conn, "moving")
-			require.Zero(t, told.read, "%+v", told)
+			h.hasCached("moving")
 			if !slices.EqualFunc(before, members(), func(a, b *protocol.ProcessSpec_ID) bool { return a.GetZone() == b.GetZone() }) {
 				moves++
 			}
