@@ -45,6 +45,9 @@ func (c *Catalog) AlterTable(ctx context.Context, table Table, alter func(*Alter
 		if !a.was.sameRows(a.Table) {
 			a.Table.Version = a.next()
 		}
+		if err := a.keepsMaterialized(); err != nil {
+			return Altered{}, err
+		}
 		if err := a.validate(); err != nil {
 			return Altered{}, err
 		}

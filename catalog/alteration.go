@@ -429,3 +429,22 @@ func (t Table) sameRows(as Table) bool {
 		return x == y
 	})
 }
+
+// keepsMaterialized refuses a change after which lines mean other rows to a materialized view, which has those of before.
+func (a *Alteration) keepsMaterialized() error {
+	same := slices.EqualFunc(a.was.Columns, a.Table.Columns, func(x, y Column) bool {
+		return x.ID == y.ID && x.Type == y.Type && x.NotNull == y.NotNull && x.lineKey() == y.lineKey() && x.Missing == y.Missing
+	})
+	if same {
+		return nil
+	}
+	for _, v := range a.Views {
+		if v.View.Materialized != nil && !slices.ContainsFunc(a.DropViews, func(o Object) bool { return o.ID == v.ID }) {
+			return &Error{
+				Code: ErrUnsupported, Kind: "table", Name: a.was.Name, Detail: fmt.Sprintf("such a change while materialized view %q reads it", v.Name),
+				Hint: "Drop the materialized view, and make it again.",
+			}
+		}
+	}
+	return nil
+}

@@ -12,6 +12,9 @@
 //
 // A view is a query that is kept (View). The catalog knows which relations it reads, by their ids, and nothing else of it.
 //
+// A materialized view is an entry of the same kind that says of itself that its rows are kept. Whoever keeps them follows the entries:
+// what is there is to be kept, what isn't any more is to be forgotten. A table that one reads keeps the meaning of its lines.
+//
 // # Making and dropping a table
 //
 // The entry and its journals live in different places, so a record in etcd ties

@@ -118,13 +118,13 @@ func (x *doomed) dependents() []Dependent {
 		for _, v := range views {
 			if !seen[v.ID] && slices.ContainsFunc(v.View.Reads, func(r Read) bool { return r.ID == on.ID }) {
 				seen[v.ID] = true
-				follow("view", Read{ID: v.ID, Schema: v.Schema, Name: v.Name})
+				follow(v.KindName(), Read{ID: v.ID, Schema: v.Schema, Name: v.Name})
 				out = append(out, Dependent{View: v, Kind: kind, On: on})
 			}
 		}
 	}
 	for _, o := range slices.Backward(x.views) {
-		follow("view", Read{ID: o.ID, Schema: o.Schema, Name: o.Name})
+		follow(o.KindName(), Read{ID: o.ID, Schema: o.Schema, Name: o.Name})
 	}
 	for _, t := range slices.Backward(x.tables) {
 		follow("table", Read{ID: t.ID, Schema: t.Schema, Name: t.Name})

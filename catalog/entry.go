@@ -20,6 +20,9 @@ const entryFormat = 1
 // lines of JSON.
 const alteredFormat = 2
 
+// materializedFormat is that of materialized views: a program that doesn't know them would change one and lose that it is.
+const materializedFormat = 3
+
 // errFormat says that a value is of a format that this program doesn't know.
 var errFormat = errors.New("unknown format")
 

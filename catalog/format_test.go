@@ -121,6 +121,18 @@ func goldenView() Object {
 	}
 }
 
+func goldenMaterialized() Object {
+	return Object{
+		ID: 16406, Kind: ViewObject, Schema: "public", Name: "sums",
+		View: &View{
+			Query:   "SELECT c.user_id, sum(c.price) AS sum FROM public.clicks c GROUP BY c.user_id",
+			Reads:   []Read{{ID: 16386, Schema: "public", Name: "clicks"}},
+			Columns: []ViewColumn{{Name: "user_id", Type: "int8", TypMod: -1}, {Name: "sum", Type: "numeric", TypMod: -1}},
+			Owner:   SuperuserID, Materialized: &Materialized{Standbys: 1},
+		},
+	}
+}
+
 // goldenAltered is a table that was altered, a view from before, and the record of the change.
 func goldenAltered() (Table, Object, record) {
 	spec := TableSpec{Schema: "public", Name: "parts", Columns: []Column{
@@ -184,6 +196,7 @@ func TestFormatDocument(t *testing.T) {
 		{k.object("postgres", "public", SequenceObject, "numbers"), encode(objectEntry{Format: entryFormat, Object: numbers})},
 		{k.object("postgres", "public", FunctionObject, twice.key()), encode(objectEntry{Format: entryFormat, Object: twice})},
 		{k.object("postgres", "public", ViewObject, "dear"), encode(objectEntry{Format: entryFormat, Object: goldenView()})},
+		{k.object("postgres", "public", ViewObject, "sums"), new(goldenMaterialized()).encode()},
 		{k.role("alice"), goldenRole().encode()},
 		{k.secret(), encode(secretEntry{Format: entryFormat, Secret: "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"})},
 		{k.schema("postgres", "sales"), encode(goldenSchema())},
@@ -211,6 +224,7 @@ func TestDocumentedEntriesAreRead(t *testing.T) {
 		k.object("postgres", "public", SequenceObject, "numbers"):   numbers,
 		k.object("postgres", "public", FunctionObject, twice.key()): twice,
 		k.object("postgres", "public", ViewObject, "dear"):          goldenView(),
+		k.object("postgres", "public", ViewObject, "sums"):          goldenMaterialized(),
 		k.role("alice"):                        goldenRole(),
 		k.secret():                             bookkeeper{},
 		k.schema("postgres", "sales"):          schema(goldenSchema()),

@@ -77,17 +77,21 @@ func (o *Object) key() string {
 	return o.Name + "(" + strings.Join(types, ",") + ")"
 }
 
-// encode is of the format of altered tables for a view of one, so that no program reads it that doesn't know what its names mean.
+// encode is of the format of altered tables for a view of one, so that no program reads it that doesn't know what its names mean,
+// and of that of materialized views.
 func (o *Object) encode() string {
 	format := entryFormat
 	if o.View != nil && slices.ContainsFunc(o.View.Reads, func(r Read) bool { return len(r.Columns) > 0 }) {
 		format = alteredFormat
 	}
+	if o.View != nil && o.View.Materialized != nil {
+		format = materializedFormat
+	}
 	return encode(objectEntry{Format: format, Object: *o})
 }
 
 func decodeObject(value []byte) (Object, error) {
-	e, err := decodeUpTo[objectEntry](value, alteredFormat)
+	e, err := decodeUpTo[objectEntry](value, materializedFormat)
 	if err != nil {
 		return Object{}, err
 	}

@@ -23,6 +23,25 @@ type View struct {
 	SecurityInvoker bool    `json:"security_invoker,omitempty"`
 	Owner           int64   `json:"owner"`
 	Grants          []Grant `json:"grants,omitempty"`
+	// Materialized is set if the view's rows are kept: its query is one over a table then.
+	Materialized *Materialized `json:"materialized,omitempty"`
+}
+
+// Materialized is how the rows of a view are kept. The entry says that they are to be: whoever keeps them follows it.
+type Materialized struct {
+	// Standbys are the processes that follow the one which has the rows, to take over from it.
+	Standbys int `json:"standbys"`
+}
+
+// MaxStandbys is the most that a materialized view may have.
+const MaxStandbys = 3
+
+// KindName is what statements call the object.
+func (o *Object) KindName() string {
+	if o.View != nil && o.View.Materialized != nil {
+		return "materialized view"
+	}
+	return string(o.Kind)
 }
 
 // Read is a relation that a view reads. Schema and Name are those that it had when the view was made. Those that the
@@ -257,7 +276,7 @@ func (c *Catalog) CreateView(ctx context.Context, in Schema, o Object, replace f
 func (c *Catalog) newView(inv *inventory, o Object, replace func(old Object) error) (Object, error) {
 	key, view := c.objectKey(&o), *o.View
 	o.ID = inv.nextID
-	if old, ok := inv.objects[key]; ok && replace != nil {
+	if old, ok := inv.objects[key]; ok && replace != nil && old.View.Materialized == nil && view.Materialized == nil {
 		if err := replace(old); err != nil {
 			return o, err
 		}
@@ -275,6 +294,9 @@ func (c *Catalog) newView(inv *inventory, o Object, replace func(old Object) err
 	for _, r := range view.Reads {
 		if !inv.isThere(r) {
 			return o, &Error{Code: ErrNotFound, Kind: "relation", Name: r.Name}
+		}
+		if view.Materialized != nil && inv.viewByID(r.ID) != nil {
+			return o, &Error{Code: ErrUnsupported, Kind: o.KindName(), Name: o.Name, Detail: fmt.Sprintf("of view %q", r.Name)}
 		}
 	}
 	if inv.reads(&o, o.ID) {
@@ -294,6 +316,16 @@ func (o *Object) validateView() error {
 		if err := validateIdentifier("column", x.Name); err != nil {
 			return err
 		}
+	}
+	m := o.View.Materialized
+	switch {
+	case m == nil:
+	case m.Standbys < 0 || m.Standbys > MaxStandbys:
+		return &Error{Code: ErrInvalid, Kind: o.KindName(), Name: o.Name, Detail: fmt.Sprintf("it has %d standbys, 0 to %d work", m.Standbys, MaxStandbys)}
+	case len(o.View.Reads) != 1 || o.View.Reads[0].ID == 0:
+		return &Error{Code: ErrInvalid, Kind: o.KindName(), Name: o.Name, Detail: "it reads anything but one table"}
+	case o.View.SecurityInvoker:
+		return &Error{Code: ErrInvalid, Kind: o.KindName(), Name: o.Name, Detail: "its rows are the same whoever asks"}
 	}
 	return nil
 }
@@ -363,7 +395,7 @@ func (c *Catalog) putView(inv *inventory, key string, o *Object) ([]clientv3.Op,
 // Dependent is a view that reads something.
 type Dependent struct {
 	View Object
-	// On is what it reads: Kind is table or view.
+	// On is what it reads: Kind is table, view or materialized view.
 	Kind string
 	On   Read
 }
@@ -375,7 +407,7 @@ type DependentsError struct{ Dependents []Dependent }
 func (e *DependentsError) Error() string {
 	var names []string
 	for _, d := range e.Dependents {
-		names = append(names, fmt.Sprintf("view %q depends on %s %q", d.View.Name, d.Kind, d.On.Name))
+		names = append(names, fmt.Sprintf("%s %q depends on %s %q", d.View.KindName(), d.View.Name, d.Kind, d.On.Name))
 	}
 	return "catalog: other objects depend on it: " + strings.Join(names, ", ")
 }

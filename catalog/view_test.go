@@ -127,6 +127,87 @@ func TestViewNeverReadsItself(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotFound)
 }
 
+// sumsOf is a materialized view of a relation.
+func sumsOf(name string, read Read) Object {
+	o := viewOf(name, read)
+	o.View.Materialized = &Materialized{Standbys: 1}
+	return o
+}
+
+// TestMaterializedViewIsKept holds that such a view is made, changed and dropped as others are, and is never one of them.
+func TestMaterializedViewIsKept(t *testing.T) {
+	w := newWorld(t)
+	c := w.run()
+	table, err := c.CreateTable(t.Context(), smallTable("t"))
+	require.NoError(t, err)
+	m, err := c.CreateView(t.Context(), publicSchema(t, c), sumsOf("m", tableRead(table)), nil)
+	require.NoError(t, err)
+	require.Equal(t, "materialized view", m.KindName())
+	got, ok := w.snapshot(c).View("public", "m")
+	require.True(t, ok)
+	require.Equal(t, m, got)
+	v, err := c.CreateView(t.Context(), publicSchema(t, c), viewOf("v", readOf(m)), nil)
+	require.NoError(t, err)
+
+	_, err = c.CreateView(t.Context(), publicSchema(t, c), viewOf("m", tableRead(table)), anyReplaced)
+	require.ErrorIs(t, err, ErrExists, "a view never takes its place")
+	_, err = c.CreateView(t.Context(), publicSchema(t, c), sumsOf("v", tableRead(table)), anyReplaced)
+	require.ErrorIs(t, err, ErrExists, "nor it that of a view")
+	for _, below := range []Object{v, m} {
+		_, err = c.CreateView(t.Context(), publicSchema(t, c), sumsOf("n", readOf(below)), nil)
+		require.ErrorIs(t, err, ErrUnsupported)
+	}
+	for _, bad := range []func(*View){
+		func(v *View) { v.Materialized.Standbys = MaxStandbys + 1 },
+		func(v *View) { v.Materialized.Standbys = -1 },
+		func(v *View) { v.SecurityInvoker = true },
+		func(v *View) { v.Reads = nil },
+		func(v *View) { v.Reads = []Read{{Schema: "pg_catalog", Name: "pg_class"}} },
+	} {
+		o := sumsOf("n", tableRead(table))
+		bad(o.View)
+		_, err = c.CreateView(t.Context(), publicSchema(t, c), o, nil)
+		require.ErrorIs(t, err, ErrInvalid)
+	}
+
+	_, err = c.DropRelations(t.Context(), Drop{Tables: []Read{tableRead(table)}})
+	e, ok := errors.AsType[*DependentsError](err)
+	require.True(t, ok)
+	require.Equal(t, []Dependent{{View: m, Kind: "table", On: tableRead(table)}, {View: v, Kind: "materialized view", On: readOf(m)}}, e.Dependents)
+	gone, err := c.DropRelations(t.Context(), Drop{Tables: []Read{tableRead(table)}, Cascade: true})
+	require.NoError(t, err)
+	require.Len(t, gone, 2)
+	require.Empty(t, w.snapshot(c).Objects())
+	w.clean(c)
+}
+
+// TestMaterializedViewHoldsItsTable holds that a table's lines go on to mean the rows that such a view has of them.
+func TestMaterializedViewHoldsItsTable(t *testing.T) {
+	w := newWorld(t)
+	c := w.run()
+	table, err := c.CreateTable(t.Context(), smallTable("t"))
+	require.NoError(t, err)
+	m, err := c.CreateView(t.Context(), publicSchema(t, c), sumsOf("m", tableRead(table)), nil)
+	require.NoError(t, err)
+	change := func(alter func(*Alteration) error) error {
+		altered, err := c.AlterTable(t.Context(), table, alter)
+		if err == nil {
+			table = altered.Table
+		}
+		return err
+	}
+	note := textColumn("note")
+	require.ErrorIs(t, change(func(a *Alteration) error { return a.AddColumn(note) }), ErrUnsupported)
+	require.NoError(t, change(func(a *Alteration) error { return a.RenameColumn(1, "b") }))
+	o, ok := w.snapshot(c).View("public", "m")
+	require.True(t, ok)
+	read, ok := w.snapshot(c).TableRead(o.View.Reads[0])
+	require.True(t, ok)
+	require.Equal(t, "a", read.Columns[0].Name, "as the view calls it")
+	require.NoError(t, change(func(a *Alteration) error { a.DropViews = []Object{m}; return a.AddColumn(note) }), "the view goes with it")
+	require.Empty(t, w.snapshot(c).Objects())
+}
+
 // TestDropOfWhatViewsRead holds that what is read stays, unless what reads it goes too.
 func TestDropOfWhatViewsRead(t *testing.T) {
 	w := newWorld(t)
