@@ -416,7 +416,7 @@ func (s source) comment(n *pg.CommentStmt) (*Comment, error) {
 	kinds := map[pg.ObjectType]string{
 		pg.ObjectType_OBJECT_TABLE: "table", pg.ObjectType_OBJECT_COLUMN: "column", pg.ObjectType_OBJECT_INDEX: "index",
 		pg.ObjectType_OBJECT_SCHEMA: "schema", pg.ObjectType_OBJECT_SEQUENCE: "sequence", pg.ObjectType_OBJECT_FUNCTION: "function",
-		pg.ObjectType_OBJECT_VIEW: "view",
+		pg.ObjectType_OBJECT_VIEW: "view", pg.ObjectType_OBJECT_MATVIEW: "materialized view",
 	}
 	kind, ok := kinds[n.GetObjtype()]
 	if !ok {

@@ -18,7 +18,7 @@ import (
 //	DECLARE ... CURSOR FOR SUBSCRIBE ...
 //	FETCH ... WITH (timeout = '...')
 //
-// and, to be refused by its name: VERIFY MATERIALIZED VIEW. AS OF CUT and AS OF TIMESTAMP are cut out
+// and VERIFY MATERIALIZED VIEW. AS OF CUT and AS OF TIMESTAMP are cut out
 // before (asof.go).
 //
 // What is ours is overwritten with blanks, byte for byte, and the grammar
@@ -64,7 +64,7 @@ func parseOurs(p Piece) (Statement, error) {
 		}
 	case "verify":
 		if o.word(1) == "materialized" {
-			return nil, o.atStart(refuse("VERIFY MATERIALIZED VIEW"))
+			return asStatement(o.verify())
 		}
 	}
 	return nil, nil

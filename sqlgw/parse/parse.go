@@ -74,6 +74,9 @@ func (s source) statement(node *pg.Node) (Statement, error) {
 	if st, err := s.viewStatement(node); st != nil || err != nil {
 		return st, err
 	}
+	if st, err := s.materializedStatement(node); st != nil || err != nil {
+		return st, err
+	}
 	if st, err := s.declaration(node); st != nil || err != nil {
 		return st, err
 	}

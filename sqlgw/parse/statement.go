@@ -4,7 +4,7 @@ package parse
 // *CopyFrom, *CopyTo, *CreateTable, *DropTable, *CreateSchema, *DropSchema, *ShowTables,
 // *CreateIndex, *AlterTable, *RenameIndex, *RenameSequence, *CreateSequence, *CreateFunction, *Comment, *Drop, *Maintain,
 // *CreateTempAs, *Change, *Truncate,
-// *CreateView, *AlterView, *DropView, *Explain, *Show, *Set, *Reset, *Subscribe; of transactions (transaction.go): *SetTransaction, *Begin, *Commit,
+// *CreateView, *AlterView, *DropView; of materialized views (materialized.go); *Explain, *Show, *Set, *Reset, *Subscribe; of transactions (transaction.go): *SetTransaction, *Begin, *Commit,
 // *Rollback, *Savepoint, *Release, *RollbackTo; and those that name something of the session
 // (named.go): *Prepare, *Execute, *Deallocate, *Discard, *Declare, *Fetch, *CloseCursor, *Listen, *Unlisten, *Notify; and
 // those of roles (roles.go): *CreateRole, *AlterRole, *DropRole, *GrantRole, *Grant.
