@@ -106,7 +106,7 @@ func (s *session) alterViewAsTable(ctx context.Context, w pgwire.ResultWriter, s
 	v := &parse.AlterView{View: p.Table}
 	switch {
 	case len(p.Actions) > 1:
-		return hinted(sqlError("0A000", "ALTER TABLE of several things of view %q at once is not supported", o.Name), "Send one after the other.")
+		return hinted(sqlError("0A000", "ALTER TABLE of several things of %s %q at once is not supported", o.KindName(), o.Name), "Send one after the other.")
 	case a.Kind == parse.RenameTable:
 		v.Rename = a.Name
 	case a.Kind == parse.SetSchema:
@@ -115,7 +115,7 @@ func (s *session) alterViewAsTable(ctx context.Context, w pgwire.ResultWriter, s
 		v.Owner = &a.Owner
 	default:
 		e := sqlError("42809", "ALTER action %s cannot be performed on relation %q", actionWords(a.Kind), o.Name)
-		e.Detail = "This operation is not supported for views."
+		e.Detail = "This operation is not supported for " + o.KindName() + "s."
 		return e
 	}
 	if err := s.ownView(snap, o); err != nil {
@@ -408,12 +408,12 @@ func (x *tableChange) dependentViews(c catalog.Column, cascade bool) error {
 	var lines, drops []string
 	gone := slices.Clone(direct)
 	for _, v := range direct {
-		lines = append(lines, fmt.Sprintf("view %s depends on column %s of table %s", name(v.ID), c.Name, name(t.ID)))
-		drops = append(drops, "drop cascades to view "+name(v.ID))
+		lines = append(lines, fmt.Sprintf("%s %s depends on column %s of table %s", v.KindName(), name(v.ID), c.Name, name(t.ID)))
+		drops = append(drops, "drop cascades to "+v.KindName()+" "+name(v.ID))
 	}
 	for _, d := range x.a.ViewsOf(direct) {
-		lines = append(lines, fmt.Sprintf("view %s depends on view %s", name(d.View.ID), name(d.On.ID)))
-		drops = append(drops, "drop cascades to view "+name(d.View.ID))
+		lines = append(lines, fmt.Sprintf("%s %s depends on %s %s", d.View.KindName(), name(d.View.ID), d.Kind, name(d.On.ID)))
+		drops = append(drops, "drop cascades to "+d.View.KindName()+" "+name(d.View.ID))
 		gone = append(gone, d.View)
 	}
 	if !cascade {

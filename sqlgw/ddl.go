@@ -156,8 +156,8 @@ func (s *session) dropTables(ctx context.Context, w pgwire.ResultWriter, p *pars
 	}
 	var tables []catalog.Table
 	for _, n := range p.Tables { // all are there, or none is dropped
-		if _, ok := s.view(snap, n); ok {
-			return hinted(notTable(n), "Use DROP VIEW to remove a view.")
+		if o, ok := s.view(snap, n); ok {
+			return hinted(notTable(n), dropHint(o))
 		}
 		t, err := s.table(snap, n)
 		if err == nil {

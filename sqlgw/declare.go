@@ -423,11 +423,18 @@ func (s *session) comment(ctx context.Context, w pgwire.ResultWriter, p *parse.C
 		}
 	default:
 		if view, ok := s.view(snap, p.Object); ok && p.Kind != "table" {
+			if p.Kind != "column" {
+				if err := ofKind(view, p.Kind == "materialized view", false); err != nil {
+					return err
+				}
+			}
 			err = s.commentView(ctx, snap, view, p.Member, text)
 			break
 		}
-		if p.Kind == "view" {
-			err = s.notView(snap, p.Object)
+		if p.Kind == "view" || p.Kind == "materialized view" {
+			e := s.notView(snap, p.Object)
+			e.Message = strings.Replace(e.Message, "is not a view", "is not a "+p.Kind, 1)
+			err = e
 			break
 		}
 		err = s.changeTable(ctx, p.Object, func(_ *catalog.Snapshot, t catalog.Table) (catalog.Change, error) {

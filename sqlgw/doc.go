@@ -31,6 +31,13 @@
 // the statement's one cut. Who names the view is asked for it; its owner, or with security_invoker who asks, for what it reads.
 // What views become together is bounded while they are resolved, before any is parsed.
 //
+// # Materialized views
+//
+// A materialized view is an entry of the catalog, and rows that a host keeps (Views). A statement that names one fixes its cut as others do, and
+// asks for a state that has read so far; what it reads beside the view is read where that state is, so that rows of two cuts are never in one answer.
+// What is kept are groups: the last step of the view's query stands in the place of its name. SUBSCRIBE runs that step over what each change
+// has removed and added, and tells the difference. VERIFY is a query of the view and of its table, in one statement.
+//
 // # What is left out
 //
 // Bounds of a WHERE clause on the metadata columns narrow what is read of journals (narrowing), never by more than the engine would
@@ -87,7 +94,7 @@
 //
 // Run proves fragments, forgets idle heads, marks what moved, and settles transactions: one goroutine each, until its context is done.
 // One group per table that sessions listen to: one goroutine that tells them, one for each journal; begun with the first listener, ended and awaited by the last that leaves.
-// One group per running subscription, which reads its journals; ended with it, or with its cursor.
+// One group per running subscription, which reads its journals, or the changes of its view; ended with it, or with its cursor.
 //
 // Each call of the engine is in a goroutine of its own (inEngine), for which its session waits. Where a call goes on a quarter
 // of a second after it was ended, which happens while the engine plans or makes one value, the session goes on without it; another goroutine

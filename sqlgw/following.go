@@ -73,6 +73,15 @@ func (f *following) sent(b *columnar.Batch, from, to int) {
 	f.journals[b.Journal] = followed{reached: b.Ends[to-1], rows: f.journals[b.Journal].rows + int64(to-from)}
 }
 
+// comesTo notes that the rows of a view up to a cut are being sent, so many more; they are told of each of its journals.
+func (f *following) comesTo(at map[string]int64, rows int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for j, offset := range at {
+		f.journals[j] = followed{reached: offset, rows: f.journals[j].rows + rows}
+	}
+}
+
 // asks notes whether the client waits for rows, or they for it: between what it asks for by a cursor or by parts.
 func (f *following) asks(now bool) {
 	f.mu.Lock()

@@ -47,6 +47,8 @@ type Config struct {
 	// Unread bounds those that are open beside them, with as much memory, and wait for their
 	// clients to take rows. Zero is 8.
 	Unread int
+	// Views reads materialized views. Nil: none can be made or read.
+	Views Views
 	// Limits bound each statement.
 	Limits Limits
 	// Parsing bounds the memory of statements that are being parsed, and of those that are prepared or run, in bytes; zero is

@@ -137,13 +137,14 @@ type queryExecution struct {
 	tokens []string
 	staged []*staging.Snapshot // that the scans read
 	marks  map[string]map[string][]clock.Point
-	reach  *reach             // how far back it reads
-	places []map[int64]place  // where each relation's tables are read
-	made   map[string]int64   // revisions of journals of which something is remembered
-	files  []string           // that are read in place
-	pins   []*objectcache.Pin // of those that are copies
-	gone   map[string]bool    // files that vanished
-	notes  *notes             // for EXPLAIN
+	reach  *reach              // how far back it reads
+	places []map[int64]place   // where each relation's tables are read
+	made   map[string]int64    // revisions of journals of which something is remembered
+	files  []string            // that are read in place
+	pins   []*objectcache.Pin  // of those that are copies
+	gone   map[string]bool     // files that vanished
+	views  map[int64]*viewRead // materialized ones that it reads, by their ids
+	notes  *notes              // for EXPLAIN
 	// added, if it is set, is read in the place of the first relation: the rows that an INSERT adds.
 	added  *duck.Scan
 	conn   *duck.Conn
@@ -249,6 +250,10 @@ func (e *queryExecution) close() {
 	}
 	t := e.turn
 	e.turn, e.batch = nil, nil
+	for _, v := range e.views { // before the engine is waited for, which may wait for them
+		v.close()
+	}
+	e.views = nil
 	e.letGo(t)
 }
 

@@ -17,7 +17,7 @@ import (
 func (q *query) targets(ctx context.Context, snap *catalog.Snapshot, e *queryExecution, args *columnar.Batch) ([]parse.Target, error) {
 	if e.places == nil { // it is tried again at the same cut
 		var err error
-		if e.places, err = q.places(ctx, snap, e.added != nil, args); err != nil {
+		if e.places, err = q.places(ctx, snap, e, args); err != nil {
 			return nil, err
 		}
 	}
@@ -46,7 +46,8 @@ func (q *query) targets(ctx context.Context, snap *catalog.Snapshot, e *queryExe
 
 // places are where the tables of each relation are read, by their ids: a view's are all read where the view is. The first
 // relation is nowhere if it is of rows that are added.
-func (q *query) places(ctx context.Context, snap *catalog.Snapshot, added bool, args *columnar.Batch) ([]map[int64]place, error) {
+func (q *query) places(ctx context.Context, snap *catalog.Snapshot, e *queryExecution, args *columnar.Batch) ([]map[int64]place, error) {
+	added := e.added != nil
 	relations := q.parsed.Relations()
 	journals := map[int64][]string{}
 	var all []string
@@ -83,6 +84,9 @@ func (q *query) places(ctx context.Context, snap *catalog.Snapshot, added bool, 
 	}
 	now, err := q.session.cutFor(ctx, snap, all)
 	if err != nil {
+		return nil, err
+	}
+	if err := e.readViews(ctx, now, journals); err != nil {
 		return nil, err
 	}
 	q.session.reads(snap, now, created)

@@ -74,6 +74,9 @@ func (s *session) writable(ctx context.Context, n parse.Name) (catalog.Table, []
 		return catalog.Table{}, nil, err
 	}
 	if o, ok := s.view(snap, n); ok {
+		if o.View.Materialized != nil {
+			return catalog.Table{}, nil, sqlError("42809", "cannot change materialized view %q", o.Name)
+		}
 		return catalog.Table{}, nil, notWritable(o.Name)
 	}
 	t, err := s.table(snap, n)

@@ -386,7 +386,7 @@ func (s *session) things(snap *catalog.Snapshot, p *parse.Grant) ([]catalog.Thin
 	for _, n := range p.Tables {
 		if o, ok := s.view(snap, n); ok {
 			if s.ownView(snap, o) != nil {
-				return nil, denied("view", o.Name)
+				return nil, denied(o.KindName(), o.Name)
 			}
 			out = append(out, catalog.Thing{Schema: o.Schema, View: o.Name, ID: o.ID})
 			continue
@@ -407,7 +407,7 @@ func (s *session) things(snap *catalog.Snapshot, p *parse.Grant) ([]catalog.Thin
 			continue
 		}
 		if s.ownView(snap, o) != nil {
-			return nil, denied("view", o.Name)
+			return nil, denied(o.KindName(), o.Name)
 		}
 		out = append(out, catalog.Thing{Schema: o.Schema, View: o.Name, ID: o.ID})
 	}

@@ -136,6 +136,8 @@ func (s *session) prepareAny(ctx context.Context, p parse.Statement, paramOIDs [
 		return s.copyTo(ctx, p)
 	case *parse.Subscribe:
 		return s.prepareSubscribe(ctx, p)
+	case *parse.VerifyMaterializedView:
+		return s.prepareVerify(ctx, p)
 	case *parse.Show:
 		return s.show(p)
 	case *parse.Set:

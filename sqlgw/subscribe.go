@@ -19,7 +19,12 @@ func (s *session) prepareSubscribe(ctx context.Context, p *parse.Subscribe) (*st
 		e.Position = p.Position()
 		return nil, e
 	}
-	_, t, err := s.subscribedTable(ctx, *p.Table)
+	snap, t, err := s.subscribedTable(ctx, *p.Table)
+	if snap != nil {
+		if o, ok := s.view(snap, *p.Table); ok && o.View.Materialized != nil {
+			return s.prepareFollow(ctx, *p.Table)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +35,8 @@ func (s *session) prepareSubscribe(ctx context.Context, p *parse.Subscribe) (*st
 			if err != nil {
 				return nil, err
 			}
-			e := &subscription{session: s, table: t, from: from, following: newFollowing(t, from)}
+			e := &subscription{session: s, following: newFollowing(t, from), presenter: new(presenter), unused: func() {}}
+			e.begin = func(ctx context.Context) feed { return startTails(ctx, s.gateway.openRange, from, t.RowSchema()) }
 			s.activity.follows(e.following)
 			return e, nil
 		},
@@ -88,32 +94,45 @@ func (s *session) subscriptionStart(ctx context.Context, n parse.Name, t catalog
 // maxSubscriptions is how many subscriptions a session may have open, by cursors and portals.
 const maxSubscriptions = 16
 
+// feed reads what a subscription sends.
+type feed interface {
+	// next returns rows. If there are none it waits, after a call of idle, until ctx ends, or the time of until comes.
+	next(ctx context.Context, until <-chan time.Time, idle func() error) (*columnar.Batch, error)
+	// stop ends the reading, and returns when it has ended.
+	stop()
+}
+
 // subscription is a running SUBSCRIBE.
 type subscription struct {
 	session *session
-	table   catalog.Table
-	from    []position
+	// begin reads on, unused lets go of what begin would have.
+	begin  func(ctx context.Context) feed
+	unused func()
 
-	following *following      // what others are told of it
-	tails     *tails          // that read for it, once it was asked for a number of rows
+	following *following // what others are told of it
+	presenter *presenter
+	feed      feed            // that reads for it, once it was asked for a number of rows
 	batch     *columnar.Batch // that is being sent
 	sent      int             // rows of batch that were
 }
 
 // close ends the reading.
 func (e *subscription) close() {
-	if e.tails != nil {
-		e.tails.stop()
+	switch {
+	case e.feed != nil:
+		e.feed.stop()
 		e.session.subscribed--
+	case e.unused != nil:
+		e.unused()
 	}
-	e.tails, e.batch = nil, nil
+	e.feed, e.batch, e.unused = nil, nil, nil
 	e.session.activity.leaves(e.following)
 }
 
 // run streams rows until ctx ends. With a limit it waits for as many rows: a part with fewer would be
 // taken for the end.
 func (e *subscription) run(ctx context.Context, w pgwire.ResultWriter, maxRows int) (bool, error) {
-	if maxRows == 0 && e.tails == nil {
+	if maxRows == 0 && e.feed == nil {
 		return false, e.stream(ctx, func(b *columnar.Batch) error { return writeRows(w, b, 0, b.Len, e.told()) }, w.Flush)
 	}
 	e.following.asks(true)
@@ -174,14 +193,14 @@ func (e *subscription) fetch(ctx context.Context, w pgwire.ResultWriter, limit i
 
 // start reading, for as long as the subscription lives.
 func (e *subscription) start(ctx context.Context) error {
-	if e.tails != nil {
+	if e.feed != nil {
 		return nil
 	}
 	if e.session.subscribed == maxSubscriptions {
 		return sqlError("54000", "a session can't have more than %d open subscriptions", maxSubscriptions)
 	}
 	e.session.subscribed++
-	e.tails = startTails(context.WithoutCancel(ctx), e.session.gateway.openRange, e.from, e.table.RowSchema())
+	e.feed, e.unused = e.begin(context.WithoutCancel(ctx)), nil
 	return nil
 }
 
@@ -191,7 +210,7 @@ func (e *subscription) more(ctx context.Context, until <-chan time.Time, idle fu
 		return nil
 	}
 	var err error
-	e.batch, err = e.tails.next(ctx, until, idle)
+	e.batch, err = e.feed.next(ctx, until, idle)
 	e.sent = 0
 	return err
 }
@@ -208,7 +227,7 @@ func (e *subscription) send(w pgwire.ResultWriter, most int64) (int, error) {
 	return k, err
 }
 
-func (e *subscription) told() presenter { return presenter{}.in(e.session.settings.style()) }
+func (e *subscription) told() presenter { return e.presenter.in(e.session.settings.style()) }
 
 func (e *subscription) stream(ctx context.Context, write func(*columnar.Batch) error, idle func() error) error {
 	send := func(b *columnar.Batch) error {
@@ -217,5 +236,7 @@ func (e *subscription) stream(ctx context.Context, write func(*columnar.Batch) e
 		return err
 	}
 	flush := func() error { return e.following.write(idle) }
-	return tailAll(ctx, e.session.gateway.openRange, e.from, e.table.RowSchema(), send, flush)
+	t := e.begin(ctx)
+	e.unused = nil
+	return sendAll(ctx, t, send, flush)
 }

@@ -184,8 +184,13 @@ var errNoRows = errors.New("no rows yet")
 // next returns rows. If there are none it waits, after a call of idle, until ctx ends, or the time
 // of until comes; a closed channel is now.
 func (t *tails) next(ctx context.Context, until <-chan time.Time, idle func() error) (*columnar.Batch, error) {
+	return nextBatch(ctx, t.batches, t.group, until, idle)
+}
+
+// nextBatch does so for batches that tasks of a group send.
+func nextBatch(ctx context.Context, batches <-chan *columnar.Batch, group *task.Group, until <-chan time.Time, idle func() error) (*columnar.Batch, error) {
 	select {
-	case b := <-t.batches:
+	case b := <-batches:
 		return b, nil
 	default:
 	}
@@ -193,14 +198,14 @@ func (t *tails) next(ctx context.Context, until <-chan time.Time, idle func() er
 		return nil, err
 	}
 	select {
-	case b := <-t.batches:
+	case b := <-batches:
 		return b, nil
 	case <-until:
 		return nil, errNoRows
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
-	case <-t.group.Context().Done():
-		return nil, cmp.Or(t.group.Wait(), context.Cause(t.group.Context()))
+	case <-group.Context().Done():
+		return nil, cmp.Or(group.Wait(), context.Cause(group.Context()))
 	}
 }
 
@@ -210,11 +215,9 @@ func (t *tails) stop() {
 	_ = t.group.Wait()
 }
 
-// tailAll tails journals together and calls write with their rows, one batch at a time and
-// each journal's in order; idle is called when there are no more rows at the moment. It
-// returns when ctx ends or any of these fails.
-func tailAll(ctx context.Context, open openRange, from []position, schema columnar.Schema, write func(*columnar.Batch) error, idle func() error) error {
-	t := startTails(ctx, open, from, schema)
+// sendAll calls write with the rows of a feed, one batch at a time; idle is called when there are no more rows at the
+// moment. It returns, having stopped the feed, when ctx ends or any of these fails.
+func sendAll(ctx context.Context, t feed, write func(*columnar.Batch) error, idle func() error) error {
 	defer t.stop()
 	for {
 		b, err := t.next(ctx, nil, idle)

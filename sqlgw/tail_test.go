@@ -63,7 +63,7 @@ func TestTailAll(t *testing.T) {
 	}
 	got := map[string][]int64{}
 	rows, idle := 0, 0
-	err := tailAll(ctx, open, []position{{"x", 0}, {"y", 0}}, testSchema(),
+	err := sendAll(ctx, startTails(ctx, open, []position{{"x", 0}, {"y", 0}}, testSchema()),
 		func(b *columnar.Batch) error {
 			got[b.Journal] = append(got[b.Journal], b.Cols[0].I64...)
 			rows += b.Len
@@ -88,7 +88,7 @@ func TestTailAllEndsWithAJournalsError(t *testing.T) {
 		}
 		return io.NopCloser(blockingReader{ctx}), nil
 	}
-	err := tailAll(t.Context(), open, []position{{"x", 0}, {"y", 0}}, testSchema(),
+	err := sendAll(t.Context(), startTails(t.Context(), open, []position{{"x", 0}, {"y", 0}}, testSchema()),
 		func(*columnar.Batch) error { return nil }, func() error { return nil })
 	require.ErrorContains(t, err, "journal y is gone")
 }

@@ -268,6 +268,9 @@ func traitsOf(p parse.Statement) traits {
 	case *parse.DropView:
 		return traits{command: "DROP VIEW", writes: true, alone: true}
 	default:
+		if x, ok := materializedTraits(p); ok {
+			return x
+		}
 		if x, ok := alterTraits(p); ok {
 			return x
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"broadsheet.dev/broadsheet/catalog"
@@ -20,9 +21,10 @@ func (s *session) prepareView(p parse.Statement) *statement {
 	case *parse.AlterView:
 		return s.utility(nil, func(ctx context.Context, w pgwire.ResultWriter) error { return s.alterView(ctx, w, p) })
 	case *parse.DropView:
-		return s.utility(nil, func(ctx context.Context, w pgwire.ResultWriter) error { return s.dropViews(ctx, w, p) })
+		d := viewDrop{views: p.Views, ifExists: p.IfExists, cascade: p.Cascade}
+		return s.utility(nil, func(ctx context.Context, w pgwire.ResultWriter) error { return s.dropViews(ctx, w, d) })
 	}
-	return nil
+	return s.prepareMaterialized(p)
 }
 
 func (s *session) createView(ctx context.Context, w pgwire.ResultWriter, p *parse.CreateView) error {
@@ -275,21 +277,34 @@ func (s *session) noViewToDrop(snap *catalog.Snapshot, n parse.Name) *pgwire.Err
 	return e
 }
 
-func (s *session) dropViews(ctx context.Context, w pgwire.ResultWriter, p *parse.DropView) error {
+// viewDrop is a statement that drops views, which are all materialized or none.
+type viewDrop struct {
+	views                           []parse.Name
+	ifExists, cascade, materialized bool
+}
+
+func (s *session) dropViews(ctx context.Context, w pgwire.ResultWriter, p viewDrop) error {
 	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
 	if err != nil {
 		return err
 	}
-	drop := catalog.Drop{Cascade: p.Cascade}
-	for _, n := range p.Views { // all are there, or none is dropped
+	drop := catalog.Drop{Cascade: p.cascade}
+	for _, n := range p.views { // all are there, or none is dropped
 		o, ok := s.view(snap, n)
 		if !ok {
 			e := s.noViewToDrop(snap, n)
-			if e.Code == "42809" || e.Code == "42501" || !p.IfExists {
+			if p.materialized {
+				e.Message = strings.NewReplacer("view "+strconv.Quote(n.Name)+" does", "materialized view "+strconv.Quote(n.Name)+" does",
+					"is not a view", "is not a materialized view").Replace(e.Message)
+			}
+			if e.Code == "42809" || e.Code == "42501" || !p.ifExists {
 				return e
 			}
 			s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "00000", Message: e.Message + ", skipping"})
 			continue
+		}
+		if err := ofKind(o, p.materialized, true); err != nil {
+			return err
 		}
 		if err := s.mayDropView(snap, o); err != nil {
 			return err
@@ -299,7 +314,11 @@ func (s *session) dropViews(ctx context.Context, w pgwire.ResultWriter, p *parse
 	if err := s.dropRelations(ctx, w, snap, drop); err != nil {
 		return err
 	}
-	w.Complete("DROP VIEW")
+	if p.materialized {
+		w.Complete("DROP MATERIALIZED VIEW")
+	} else {
+		w.Complete("DROP VIEW")
+	}
 	return nil
 }
 
@@ -318,7 +337,7 @@ func (s *session) dropRelations(ctx context.Context, w pgwire.ResultWriter, snap
 	names := s.gateway.pg.Names(s.viewState(snap).catalog)
 	lines := make([]string, len(gone))
 	for i, x := range gone {
-		lines[i] = "drop cascades to view " + names.Name("regclass", x.View.ID)
+		lines[i] = "drop cascades to " + x.View.KindName() + " " + names.Name("regclass", x.View.ID)
 	}
 	notice := &pgwire.Error{Severity: "NOTICE", Code: "00000", Message: lines[0]}
 	if len(lines) > 1 {
@@ -337,11 +356,15 @@ func (s *session) dependents(snap *catalog.Snapshot, d catalog.Drop, list []cata
 	case len(d.Tables) == 1 && len(d.Views) == 0:
 		e.Message = fmt.Sprintf("cannot drop table %s because other objects depend on it", name(d.Tables[0].ID))
 	case len(d.Views) == 1 && len(d.Tables) == 0:
-		e.Message = fmt.Sprintf("cannot drop view %s because other objects depend on it", name(d.Views[0].ID))
+		kind := "view"
+		if len(list) > 0 && list[0].On.ID == d.Views[0].ID {
+			kind = list[0].Kind
+		}
+		e.Message = fmt.Sprintf("cannot drop %s %s because other objects depend on it", kind, name(d.Views[0].ID))
 	}
 	lines := make([]string, len(list))
 	for i, x := range list {
-		lines[i] = fmt.Sprintf("view %s depends on %s %s", name(x.View.ID), x.Kind, name(x.On.ID))
+		lines[i] = fmt.Sprintf("%s %s depends on %s %s", x.View.KindName(), name(x.View.ID), x.Kind, name(x.On.ID))
 	}
 	e.Detail, e.Hint = strings.Join(lines, "\n"), "Use DROP ... CASCADE to drop the dependent objects too."
 	return e
@@ -364,6 +387,9 @@ func (s *session) alterView(ctx context.Context, w pgwire.ResultWriter, p *parse
 		s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "00000", Message: e.Message + ", skipping"})
 		w.Complete("ALTER VIEW")
 		return nil
+	}
+	if err := ofKind(o, false, false); err != nil {
+		return err
 	}
 	if err := s.ownView(snap, o); err != nil {
 		return err

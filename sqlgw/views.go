@@ -53,6 +53,10 @@ func (x *expansion) expand(v *storedView, depth int) error {
 	if !view.SecurityInvoker {
 		reader = actorOf(x.snap, view.Owner)
 	}
+	if view.Materialized != nil && !x.free { // its rows are kept: who may read them needs no right on the table
+		x.free = true
+		defer func() { x.free = false }()
+	}
 	for _, r := range view.Reads {
 		below, err := x.read(r, reader)
 		if err != nil {
@@ -104,7 +108,7 @@ func (x *expansion) read(r catalog.Read, reader catalog.Actor) (source, error) {
 		return source{}, undefinedTable(parse.Name{Schema: r.Schema, Name: r.Name})
 	}
 	if !x.free && !reader.May(o.View.Access(), catalog.Select) {
-		return source{}, denied("view", o.Name)
+		return source{}, denied(o.KindName(), o.Name)
 	}
 	return source{stored: &storedView{object: o}}, nil
 }
@@ -137,7 +141,7 @@ func (s *session) permitView(snap *catalog.Snapshot, o catalog.Object, n parse.N
 		return err
 	}
 	if !s.actor(snap).May(o.View.Access(), catalog.Select) {
-		return denied("view", o.Name)
+		return denied(o.KindName(), o.Name)
 	}
 	return nil
 }
@@ -145,7 +149,7 @@ func (s *session) permitView(snap *catalog.Snapshot, o catalog.Object, n parse.N
 // ownView tells whether the session may change a view: it is its owner.
 func (s *session) ownView(snap *catalog.Snapshot, o catalog.Object) error {
 	if !s.actor(snap).Owns(o.View.Access()) {
-		return sqlError("42501", "must be owner of view %s", o.Name)
+		return sqlError("42501", "must be owner of %s %s", o.KindName(), o.Name)
 	}
 	return nil
 }
@@ -249,6 +253,8 @@ func notWritable(name string) *pgwire.Error {
 // targetOf is what the engine reads for a relation of any kind, its tables where places says.
 func (e *queryExecution) targetOf(ctx context.Context, x source, meta []string, places map[int64]place) (parse.Target, error) {
 	switch {
+	case x.stored != nil && x.stored.object.View.Materialized != nil:
+		return e.materializedTarget(x.stored)
 	case x.stored != nil:
 		return x.stored.target(func(below source, meta []string) (parse.Target, error) { return e.targetOf(ctx, below, meta, places) })
 	case x.view != nil:

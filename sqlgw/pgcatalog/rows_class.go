@@ -17,6 +17,7 @@ func rowMakers() map[string]func(context.Context, *snapshot, *writer) error {
 		"pg_catalog.pg_namespace":     namespaceRows,
 		"pg_catalog.pg_tables":        tableRows,
 		"pg_catalog.pg_views":         viewRows,
+		"pg_catalog.pg_matviews":      materializedRows,
 		"pg_catalog.pg_type":          typeRows,
 		"pg_catalog.pg_collation":     collationRows,
 		"pg_catalog.pg_am":            accessMethodRows,
@@ -124,6 +125,10 @@ func classRows(_ context.Context, s *snapshot, w *writer) error {
 			w.number("relam", s.method(c.index.Method))
 		case c.view != nil:
 			w.truth("relhasrules", true)
+			if c.materialized() {
+				w.number("relam", oidJournalAM)
+				w.text("relreplident", "d")
+			}
 			if options := viewOptions(c.view.View); options != "" {
 				w.text("reloptions", options)
 			}

@@ -137,6 +137,23 @@ func viewRows(_ context.Context, s *snapshot, w *writer) error {
 	return nil
 }
 
+// materializedRows are those of pg_matviews.
+func materializedRows(_ context.Context, s *snapshot, w *writer) error {
+	name := s.roleName()
+	return s.eachView(func(c *class) error {
+		if !c.materialized() {
+			return nil
+		}
+		w.text("schemaname", c.schema)
+		w.text("matviewname", c.name)
+		w.text("matviewowner", name(c.owner()))
+		w.truth("hasindexes", false)
+		w.truth("ispopulated", true)
+		w.text("definition", s.definition(c.view))
+		return w.end()
+	})
+}
+
 func informationViewRows(_ context.Context, s *snapshot, w *writer) error {
 	all, to := s.all(), s.informed()
 	for i := range all {
@@ -165,6 +182,9 @@ func informationViewRows(_ context.Context, s *snapshot, w *writer) error {
 func viewTableRows(_ context.Context, s *snapshot, w *writer) error {
 	to := s.informed()
 	return s.eachView(func(c *class) error {
+		if c.materialized() {
+			return nil
+		}
 		return s.eachRead(c, func(below *class) error {
 			if !to.ofClass(below, onlyOwners) {
 				return nil

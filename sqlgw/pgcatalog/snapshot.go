@@ -37,6 +37,8 @@ type class struct {
 // kind is relkind.
 func (c *class) kind() string {
 	switch {
+	case c.materialized():
+		return "m"
 	case c.relation != nil && c.relation.view, c.view != nil:
 		return "v"
 	case c.index != nil:
@@ -46,6 +48,9 @@ func (c *class) kind() string {
 	}
 	return "r"
 }
+
+// materialized tells of a view whose rows are kept.
+func (c *class) materialized() bool { return c.view != nil && c.view.View.Materialized != nil }
 
 // schemas are all, in the order of their names.
 func (s *snapshot) schemas() []schema {
