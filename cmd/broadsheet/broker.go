@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -11,29 +10,18 @@ import (
 	"os"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 
 	"broadsheet.dev/broadsheet/broker"
 	"broadsheet.dev/broadsheet/fragments/store"
 	"broadsheet.dev/broadsheet/fragments/store/cloud"
-	"broadsheet.dev/broadsheet/internal/certs"
 	"broadsheet.dev/broadsheet/internal/datadir"
+	"broadsheet.dev/broadsheet/internal/roles"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/keyspace"
 	"broadsheet.dev/broadsheet/protocol"
-)
-
-const (
-	// etcdPatience bounds how long etcd may take to answer for the first time.
-	etcdPatience = 20 * time.Second
-	// etcdPing is when a silent member of etcd is asked whether it is there, and etcdPong
-	// how long it may take to say so before another is asked instead.
-	etcdPing, etcdPong = 5 * time.Second, 3 * time.Second
 )
 
 func brokerCommand() *cobra.Command {
@@ -50,7 +38,7 @@ it at once, which loses nothing either.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runBroker(cmd.Context(), &f, cmd.OutOrStdout()) },
 	}
 	f.add(cmd.Flags())
-	bindEnv(cmd, brokerVariables)
+	roles.BindEnv(cmd, roles.MemberVariables)
 	return cmd
 }
 
@@ -67,7 +55,7 @@ type member struct {
 }
 
 func runBroker(ctx context.Context, f *brokerFlags, out io.Writer) error {
-	log, err := f.log.logger(os.Stderr)
+	log, err := f.log.Logger(os.Stderr)
 	if err != nil {
 		return err
 	}
@@ -152,7 +140,7 @@ func (m *member) closeListeners() {
 
 // run the broker until ctx is done.
 func (m *member) run(ctx context.Context, security broker.Security) error {
-	etcd, err := m.flags.etcd.dial(ctx, m.log)
+	etcd, err := m.flags.etcd.Dial(ctx, m.log)
 	if err != nil {
 		return err
 	}
@@ -247,7 +235,7 @@ func (m *member) config(security broker.Security) (broker.Config, error) {
 	return broker.Config{
 		ID:       &protocol.ProcessSpec_ID{Zone: f.zone, Suffix: suffix},
 		Endpoint: endpoint, Listeners: []net.Listener{m.listener},
-		Prefix: f.etcd.prefix, MaxTxnOps: f.etcd.maxTxnOps, LeaseTTL: f.etcd.lease, WatchDelay: f.watchDelay,
+		Prefix: f.etcd.Prefix, MaxTxnOps: f.etcd.MaxTxnOps, LeaseTTL: f.etcd.Lease, WatchDelay: f.watchDelay,
 		JournalLimit: f.limits.journals, OpenFiles: files, MaxReplication: f.limits.replication, MaxMessage: f.limits.message, MaxUploads: f.limits.uploads,
 		MaxAppendRate: f.limits.maxRate, MinAppendRate: f.limits.minRate, AutoSuspend: f.autoSuspend,
 		Dir: dir, Mode: mode, Stores: m.stores, GatherTotal: memory, IdleTimeout: f.limits.idle, Grace: f.grace, Drain: f.drain,
@@ -274,32 +262,4 @@ func (m *member) announce(ctx context.Context, b *broker.Broker) error {
 	case <-ctx.Done():
 		return nil
 	}
-}
-
-// dial returns a client of etcd, which has answered.
-func (e *etcdFlags) dial(ctx context.Context, log *slog.Logger) (*clientv3.Client, error) {
-	cfg := clientv3.Config{
-		Endpoints: e.addresses, Logger: zap.NewNop(),
-		DialKeepAliveTime: etcdPing, DialKeepAliveTimeout: etcdPong, PermitWithoutStream: true,
-	}
-	named := strings.Join(e.addresses, ", ")
-	if !e.files.IsZero() {
-		source, err := certs.Load(e.files, log)
-		if err != nil {
-			return nil, fmt.Errorf("etcd: %w", err)
-		}
-		cfg.TLS = source.Client()
-	} else if strings.HasPrefix(e.addresses[0], "https://") {
-		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	c, err := clientv3.New(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("etcd %s: %w", named, err)
-	}
-	bound, cancel := context.WithTimeout(ctx, etcdPatience)
-	defer cancel()
-	if _, err := c.Get(bound, e.prefix, clientv3.WithCountOnly()); err != nil {
-		return nil, withHint(errors.Join(fmt.Errorf("etcd %s: %w", named, err), c.Close()), "say where etcd is with --etcd.address")
-	}
-	return c, nil
 }

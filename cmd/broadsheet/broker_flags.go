@@ -11,8 +11,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"broadsheet.dev/broadsheet/broker"
-	"broadsheet.dev/broadsheet/cmd/broadsheet/settings"
 	"broadsheet.dev/broadsheet/internal/certs"
+	"broadsheet.dev/broadsheet/internal/roles"
+	"broadsheet.dev/broadsheet/internal/settings"
 	"broadsheet.dev/broadsheet/protocol/auth"
 )
 
@@ -32,9 +33,9 @@ type brokerFlags struct {
 	limits                     brokerLimits
 	watchDelay, drain, grace   time.Duration
 
-	etcd  etcdFlags
+	etcd  roles.Etcd
 	debug debugFlags
-	log   logFlags
+	log   roles.Log
 }
 
 // brokerLimits are what a broker takes.
@@ -43,15 +44,6 @@ type brokerLimits struct {
 	maxRate, minRate                        int64
 	appendMemory                            string
 	idle                                    time.Duration
-}
-
-// etcdFlags say which etcd coordinates.
-type etcdFlags struct {
-	addresses []string
-	files     certs.Files
-	lease     time.Duration
-	prefix    string
-	maxTxnOps int
 }
 
 // debugFlags say where diagnostics are.
@@ -89,11 +81,11 @@ func (f *brokerFlags) add(p *pflag.FlagSet) {
 	p.DurationVar(&f.drain, "broker.drain", 5*time.Minute, "how long a broker that is stopped may serve on to hand its journals over; 0 is not at all")
 	p.DurationVar(&f.grace, "broker.grace", 15*time.Second, "how long requests may go on after that")
 	f.limits.add(p)
-	f.etcd.add(p)
+	f.etcd.AddMember(p, roles.Member{Kind: "broker", Has: "journals", Prefix: defaultBrokerPrefix})
 	p.StringVar(&f.debug.port, "debug.port", "", "a port of its own for diagnostics, which asks nobody who they are, on 127.0.0.1; or host:port, for which others have to be let in by --broker.insecure")
 	p.BoolVar(&f.debug.private, "debug.private", false, "serve diagnostics at that port only")
 	p.BoolVar(&f.debug.profiling, "debug.profiling", false, "serve profiles at the broker's port too")
-	f.log.add(p)
+	f.log.Add(p)
 }
 
 func (l *brokerLimits) add(p *pflag.FlagSet) {
@@ -105,21 +97,6 @@ func (l *brokerLimits) add(p *pflag.FlagSet) {
 	p.Int64Var(&l.minRate, "broker.min-append-rate", 0, "bytes a second that a client has to send of an append; 0 asks for none")
 	p.StringVar(&l.appendMemory, "broker.append-memory", "64MiB", "most memory of all appends that are being received; beyond it they are in files")
 	p.DurationVar(&l.idle, "broker.idle-timeout", time.Minute, "how long an append may send nothing before it is ended")
-}
-
-// addConnection adds those that say how etcd is reached.
-func (e *etcdFlags) addConnection(p *pflag.FlagSet, addresses []string) {
-	p.StringSliceVar(&e.addresses, "etcd.address", addresses, "addresses of etcd's members")
-	p.StringVar(&e.files.Cert, "etcd.cert-file", "", "file of the certificate that etcd is shown")
-	p.StringVar(&e.files.Key, "etcd.cert-key-file", "", "file of that certificate's key")
-	p.StringVar(&e.files.CA, "etcd.trusted-ca-file", "", "file of the authorities that etcd's certificates are of")
-}
-
-func (e *etcdFlags) add(p *pflag.FlagSet) {
-	e.addConnection(p, []string{"http://localhost:2379"})
-	p.DurationVar(&e.lease, "etcd.lease", 20*time.Second, "how long a broker that died keeps its journals")
-	p.StringVar(&e.prefix, "etcd.prefix", defaultBrokerPrefix, "prefix of the brokers' keys")
-	p.IntVar(&e.maxTxnOps, "etcd.max-txn-ops", 0, "etcd's --max-txn-ops; 0 is its default")
 }
 
 // security of the broker.
@@ -179,11 +156,8 @@ func (f *brokerFlags) validate() error {
 			return fmt.Errorf("--%s: %d is negative", name, n)
 		}
 	}
-	if f.etcd.lease < time.Second || f.etcd.lease%time.Second != 0 {
-		return fmt.Errorf("--etcd.lease: %s isn't a number of whole seconds", f.etcd.lease)
-	}
-	if len(f.etcd.addresses) == 0 {
-		return errors.New("--etcd.address is empty")
+	if err := f.etcd.ValidateMember(); err != nil {
+		return err
 	}
 	if f.fileOnly && f.fileRoot == "" {
 		return withHint(errors.New("--broker.file-only: there is no root for file stores"), "give one with --broker.file-root")

@@ -23,6 +23,7 @@ import (
 	"broadsheet.dev/broadsheet/consumer/guest"
 	"broadsheet.dev/broadsheet/internal/certs"
 	"broadsheet.dev/broadsheet/internal/datadir"
+	"broadsheet.dev/broadsheet/internal/roles"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/protocol"
 )
@@ -43,7 +44,7 @@ once: what wasn't committed is consumed again by who has the shard next.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runConsumer(cmd.Context(), &f, cmd.OutOrStdout()) },
 	}
 	f.add(cmd.Flags())
-	bindEnv(cmd, brokerVariables)
+	roles.BindEnv(cmd, roles.MemberVariables)
 	return cmd
 }
 
@@ -61,7 +62,7 @@ type hostRole struct {
 }
 
 func runConsumer(ctx context.Context, f *consumerFlags, out io.Writer) error {
-	log, err := f.log.logger(os.Stderr)
+	log, err := f.log.Logger(os.Stderr)
 	if err != nil {
 		return err
 	}
@@ -102,12 +103,12 @@ func (r *hostRole) listen() error {
 // run the host until ctx is done.
 func (r *hostRole) run(ctx context.Context) error {
 	var err error
-	if r.etcd, err = r.flags.etcd.dial(ctx, r.log); err != nil {
+	if r.etcd, err = r.flags.etcd.Dial(ctx, r.log); err != nil {
 		return err
 	}
 	defer func() { _ = r.etcd.Close() }() // Its error is that of a context.
 	metrics := prometheus.NewRegistry()
-	brokers, err := r.flags.broker.config(r.log)
+	brokers, err := r.flags.broker.Config(r.log)
 	if err != nil {
 		return err
 	}
@@ -136,16 +137,16 @@ func (r *hostRole) run(ctx context.Context) error {
 
 // serve until ctx is done, in order then, or the announcement has failed.
 func (r *hostRole) serve(ctx context.Context, host *consumer.Host) error {
-	roles := task.New(context.WithoutCancel(ctx), "consumer")
+	tasks := task.New(context.WithoutCancel(ctx), "consumer")
 	serving, end := context.WithCancel(ctx)
 	defer end()
-	defer context.AfterFunc(roles.Context(), end)()
-	roles.Go("serve", func(context.Context) error {
-		defer roles.Cancel()
+	defer context.AfterFunc(tasks.Context(), end)()
+	tasks.Go("serve", func(context.Context) error {
+		defer tasks.Cancel()
 		return etcdHint(host.Serve(serving))
 	})
-	roles.Go("announce", func(ctx context.Context) error { return r.announce(ctx, host) })
-	return roles.Wait()
+	tasks.Go("announce", func(ctx context.Context) error { return r.announce(ctx, host) })
+	return tasks.Wait()
 }
 
 // announce prints where the consumer is, and that it is given shards once it is.
@@ -184,7 +185,7 @@ func (r *hostRole) config(metrics *prometheus.Registry) (consumer.Config, error)
 	}
 	return consumer.Config{
 		ID: id, Endpoint: endpoint, Listeners: []net.Listener{r.listener}, Brokers: r.brokers,
-		Etcd: r.etcd, Prefix: f.etcd.prefix, MaxTxnOps: f.etcd.maxTxnOps, LeaseTTL: f.etcd.lease, WatchDelay: f.watchDelay,
+		Etcd: r.etcd, Prefix: f.etcd.Prefix, MaxTxnOps: f.etcd.MaxTxnOps, LeaseTTL: f.etcd.Lease, WatchDelay: f.watchDelay,
 		ShardLimit: f.limit, MaxHotStandbys: cmp.Or(f.hotStandbys, -1), HintsInterval: f.hintsInterval, Dir: dir,
 		Keys: r.security.Keys, TLS: server, PeerTLS: peer, AllowOrigins: f.allowOrigins, Grace: f.grace, Drain: f.drain,
 		Logger: log, Registerer: metrics, Gatherer: metrics,

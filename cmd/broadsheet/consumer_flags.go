@@ -11,8 +11,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"broadsheet.dev/broadsheet/broker"
-	"broadsheet.dev/broadsheet/cmd/broadsheet/settings"
+	clientflags "broadsheet.dev/broadsheet/client/flags"
 	"broadsheet.dev/broadsheet/internal/certs"
+	"broadsheet.dev/broadsheet/internal/roles"
+	"broadsheet.dev/broadsheet/internal/settings"
 	"broadsheet.dev/broadsheet/protocol/auth"
 )
 
@@ -33,9 +35,9 @@ type consumerFlags struct {
 	hintsInterval              time.Duration
 	watchDelay, drain, grace   time.Duration
 
-	etcd   etcdFlags
-	broker brokerClientFlags
-	log    logFlags
+	etcd   roles.Etcd
+	broker clientflags.Brokers
+	log    roles.Log
 }
 
 func (f *consumerFlags) add(p *pflag.FlagSet) {
@@ -62,12 +64,12 @@ func (f *consumerFlags) add(p *pflag.FlagSet) {
 	p.DurationVar(&f.watchDelay, "consumer.watch-delay", 30*time.Millisecond, "how long a change in etcd may wait for others")
 	p.DurationVar(&f.drain, "consumer.drain", 5*time.Minute, "how long a consumer that is stopped may go on to hand its shards over; 0 is not at all")
 	p.DurationVar(&f.grace, "consumer.grace", 15*time.Second, "how long transactions and requests may go on after that")
-	f.etcd.addConnection(p, []string{"http://localhost:2379"})
-	p.DurationVar(&f.etcd.lease, "etcd.lease", 20*time.Second, "how long a consumer that died keeps its shards")
-	p.StringVar(&f.etcd.prefix, "etcd.prefix", defaultConsumerPrefix, "prefix of the application's keys: its consumers have it in common")
-	p.IntVar(&f.etcd.maxTxnOps, "etcd.max-txn-ops", 0, "etcd's --max-txn-ops; 0 is its default")
-	f.broker.add(p)
-	f.log.add(p)
+	f.etcd.AddConnection(p, []string{"http://localhost:2379"})
+	p.DurationVar(&f.etcd.Lease, "etcd.lease", 20*time.Second, "how long a consumer that died keeps its shards")
+	p.StringVar(&f.etcd.Prefix, "etcd.prefix", defaultConsumerPrefix, "prefix of the application's keys: its consumers have it in common")
+	p.IntVar(&f.etcd.MaxTxnOps, "etcd.max-txn-ops", 0, "etcd's --max-txn-ops; 0 is its default")
+	f.broker.Add(p, "")
+	f.log.Add(p)
 }
 
 // security of the consumer, which is that of a broker: who is asked for what.
@@ -117,10 +119,10 @@ func (f *consumerFlags) endpointAt(port, scheme string) (string, error) {
 
 // validate all that can be told before anything is touched.
 func (f *consumerFlags) validate() error {
-	if len(f.etcd.addresses) == 0 {
+	if len(f.etcd.Addresses) == 0 {
 		return errors.New("--etcd.address is empty")
 	}
-	if f.broker.address == "" {
+	if f.broker.Address == "" {
 		return withHint(errors.New("consumer: --broker.address is missing"), "say where the brokers of its journals are")
 	}
 	if f.limit < 1 {
@@ -137,8 +139,8 @@ func (f *consumerFlags) validate() error {
 	if f.hintsInterval <= 0 {
 		return fmt.Errorf("--consumer.hints-interval: %s isn't positive", f.hintsInterval)
 	}
-	if f.etcd.lease < time.Second || f.etcd.lease%time.Second != 0 {
-		return fmt.Errorf("--etcd.lease: %s isn't a number of whole seconds", f.etcd.lease)
+	if f.etcd.Lease < time.Second || f.etcd.Lease%time.Second != 0 {
+		return fmt.Errorf("--etcd.lease: %s isn't a number of whole seconds", f.etcd.Lease)
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ import (
 	"broadsheet.dev/broadsheet/fragments/store"
 	"broadsheet.dev/broadsheet/fragments/store/cloud"
 	"broadsheet.dev/broadsheet/internal/datadir"
+	"broadsheet.dev/broadsheet/internal/roles"
 	"broadsheet.dev/broadsheet/internal/supervise"
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw"
@@ -48,7 +49,7 @@ It prints its address; "ready" follows once it serves. SIGTERM or Ctrl-C stops i
 		RunE: func(cmd *cobra.Command, _ []string) error { return runGateway(cmd.Context(), &f, cmd.OutOrStdout()) },
 	}
 	f.add(cmd.Flags())
-	bindEnv(cmd, ourVariable)
+	roles.BindEnv(cmd, roles.OurVariable)
 	return cmd
 }
 
@@ -57,7 +58,7 @@ func runGateway(ctx context.Context, f *gatewayFlags, out io.Writer) error {
 	if err := f.validate(); err != nil {
 		return err
 	}
-	log, err := f.log.logger(os.Stderr)
+	log, err := f.log.Logger(os.Stderr)
 	if err != nil {
 		return err
 	}
@@ -171,7 +172,7 @@ func (r *gatewayRole) openDir(context.Context) error {
 
 func (r *gatewayRole) openEtcd(ctx context.Context) error {
 	var err error
-	if r.etcd, err = r.flags.etcd.dial(ctx, r.log); err != nil {
+	if r.etcd, err = r.flags.etcd.Dial(ctx, r.log); err != nil {
 		return err
 	}
 	r.closing(func() error { _ = r.etcd.Close(); return nil }) // its error is that of a context
@@ -179,7 +180,7 @@ func (r *gatewayRole) openEtcd(ctx context.Context) error {
 }
 
 func (r *gatewayRole) openBrokers(ctx context.Context) error {
-	cfg, err := r.flags.broker.config(r.log)
+	cfg, err := r.flags.broker.Config(r.log)
 	if err != nil {
 		return err
 	}
@@ -232,7 +233,7 @@ func (r *gatewayRole) openTables(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.tables, err = catalog.Open(ctx, catalog.Config{Etcd: r.etcd, Prefix: r.flags.etcd.prefix, Journals: r.brokers, Stores: defaults, Logger: r.log})
+	r.tables, err = catalog.Open(ctx, catalog.Config{Etcd: r.etcd, Prefix: r.flags.etcd.Prefix, Journals: r.brokers, Stores: defaults, Logger: r.log})
 	return err
 }
 

@@ -10,12 +10,15 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"broadsheet.dev/broadsheet/client/flags"
+	"broadsheet.dev/broadsheet/internal/roles"
 )
 
 // gatewayFlags are the flags of the gateway role.
 type gatewayFlags struct {
-	etcd   etcdFlags // its connection and prefix
-	broker brokerClientFlags
+	etcd   roles.Etcd // its connection and prefix
+	broker flags.Brokers
 
 	listen    string
 	fileRoot  string
@@ -31,13 +34,13 @@ type gatewayFlags struct {
 
 	auth   sqlAuthFlags
 	limits sqlLimitFlags
-	log    logFlags
+	log    roles.Log
 }
 
 func (f *gatewayFlags) add(p *pflag.FlagSet) {
-	f.etcd.addConnection(p, nil)
-	p.StringVar(&f.etcd.prefix, "etcd.prefix", defaultCatalogPrefix, "prefix of the catalog's keys in etcd")
-	f.broker.add(p)
+	f.etcd.AddConnection(p, nil)
+	p.StringVar(&f.etcd.Prefix, "etcd.prefix", defaultCatalogPrefix, "prefix of the catalog's keys in etcd")
+	f.broker.Add(p, "")
 	p.StringVar(&f.listen, "sql-listen", "127.0.0.1:5433", "address for Postgres clients, or fd:N for a listener that was handed down")
 	p.StringVar(&f.fileRoot, "file-root", "", "directory that file:/// stores are rooted at; by default there are none, and what is in them is read through the brokers")
 	p.StringVar(&f.stores, "stores", "", "file that says which other stores fragments are read from, as brokers have it, and what stores' names stand for; what is in others is read through the brokers")
@@ -51,15 +54,15 @@ func (f *gatewayFlags) add(p *pflag.FlagSet) {
 	p.StringVar(&f.debugPort, "debug.port", "", "a port for diagnostics, which asks nobody who they are, on 127.0.0.1; or another address of loopback with its port")
 	f.auth.add(p)
 	f.limits.add(p)
-	f.log.add(p)
+	f.log.Add(p)
 }
 
 func (f *gatewayFlags) validate() error {
 	missing := ""
 	switch {
-	case len(f.etcd.addresses) == 0:
+	case len(f.etcd.Addresses) == 0:
 		missing = "etcd.address"
-	case f.broker.address == "":
+	case f.broker.Address == "":
 		missing = "broker.address"
 	}
 	if missing != "" {

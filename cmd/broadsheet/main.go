@@ -13,9 +13,9 @@ import (
 
 	"broadsheet.dev/broadsheet/cmd/broadsheet/attach"
 	"broadsheet.dev/broadsheet/cmd/broadsheet/journals"
-	"broadsheet.dev/broadsheet/cmd/broadsheet/settings"
-	"broadsheet.dev/broadsheet/cmd/broadsheet/speech"
 	"broadsheet.dev/broadsheet/cmd/broadsheet/sql"
+	"broadsheet.dev/broadsheet/internal/settings"
+	"broadsheet.dev/broadsheet/internal/speech"
 )
 
 // commit is set by the linker.
@@ -27,7 +27,7 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	cmd := rootCommand()
 	if err := cmd.ExecuteContext(ctx); err != nil {
-		speech.Say(os.Stderr, err)
+		speech.Say(os.Stderr, "broadsheet", err)
 		os.Exit(1) //nolint:gocritic // nothing is left to stop
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"broadsheet.dev/broadsheet/fragments/store"
 	"broadsheet.dev/broadsheet/internal/datadir"
 	"broadsheet.dev/broadsheet/internal/embedetcd"
+	"broadsheet.dev/broadsheet/internal/roles"
 	"broadsheet.dev/broadsheet/internal/supervise"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/protocol"
@@ -37,7 +38,7 @@ type serveFlags struct {
 	broker                     servedBrokerFlags
 	auth                       sqlAuthFlags
 	limits                     sqlLimitFlags
-	log                        logFlags
+	log                        roles.Log
 }
 
 func serveCommand() *cobra.Command {
@@ -63,8 +64,8 @@ It opens two TCP ports, gRPC and HTTP on one, Postgres on the other, and prints 
 	f.broker.add(p)
 	f.auth.add(p)
 	f.limits.add(p)
-	f.log.add(p)
-	bindEnv(cmd, ourVariable)
+	f.log.Add(p)
+	roles.BindEnv(cmd, roles.OurVariable)
 	return cmd
 }
 
@@ -94,7 +95,7 @@ func serve(ctx context.Context, f *serveFlags, out io.Writer) error {
 	if !canServeSQL {
 		return withHint(errors.New("serve needs the SQL gateway, and this binary was built without it"), "build it with CGO_ENABLED=1: 'make build'")
 	}
-	log, err := f.log.logger(os.Stderr)
+	log, err := f.log.Logger(os.Stderr)
 	if err != nil {
 		return err
 	}
@@ -323,7 +324,7 @@ func (n *node) superviseGateway(ctx context.Context) error {
 			"--etcd.address", n.etcd.Endpoint(), "--etcd.prefix", defaultCatalogPrefix,
 			"--broker.address", "unix://" + n.brokerSocket(),
 			"--file-root", filepath.Join(n.dir.Path(), "fragments"), "--temp-dir", temp,
-			"--memory", n.flags.gatewayMemory, "--grace", "0s", "--log.level", n.flags.log.level, "--log.format", n.flags.log.format,
+			"--memory", n.flags.gatewayMemory, "--grace", "0s", "--log.level", n.flags.log.Level, "--log.format", n.flags.log.Format,
 		}, slices.Concat(n.flags.broker.args(), n.flags.auth.args(), n.flags.limits.args())...),
 		OnExit: func(int) { n.gatewayReady.Store(false) },
 		OnReady: func(pid int) {

@@ -13,10 +13,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"broadsheet.dev/broadsheet/broker"
-	"broadsheet.dev/broadsheet/cmd/broadsheet/settings"
 	"broadsheet.dev/broadsheet/fragments/store"
 	"broadsheet.dev/broadsheet/fragments/store/cloud"
 	"broadsheet.dev/broadsheet/internal/certs"
+	"broadsheet.dev/broadsheet/internal/settings"
 	"broadsheet.dev/broadsheet/protocol/auth"
 )
 

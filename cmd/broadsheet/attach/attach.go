@@ -15,8 +15,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"broadsheet.dev/broadsheet/cmd/broadsheet/settings"
-	"broadsheet.dev/broadsheet/cmd/broadsheet/speech"
+	"broadsheet.dev/broadsheet/internal/settings"
+	"broadsheet.dev/broadsheet/internal/speech"
 	"broadsheet.dev/broadsheet/message"
 )
 

@@ -16,7 +16,7 @@ import (
 
 	"broadsheet.dev/broadsheet/client"
 	"broadsheet.dev/broadsheet/client/mapping"
-	"broadsheet.dev/broadsheet/cmd/broadsheet/speech"
+	"broadsheet.dev/broadsheet/internal/speech"
 	"broadsheet.dev/broadsheet/message"
 )
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"broadsheet.dev/broadsheet/cmd/broadsheet/speech"
+	"broadsheet.dev/broadsheet/internal/speech"
 	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/protocol/journalspace"
 )

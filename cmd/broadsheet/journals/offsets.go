@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"broadsheet.dev/broadsheet/cmd/broadsheet/speech"
+	"broadsheet.dev/broadsheet/internal/speech"
 	"broadsheet.dev/broadsheet/protocol"
 )
 

@@ -11,9 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"broadsheet.dev/broadsheet/cmd/broadsheet/speech"
 	"broadsheet.dev/broadsheet/fragments"
 	"broadsheet.dev/broadsheet/fragments/store"
+	"broadsheet.dev/broadsheet/internal/speech"
 	"broadsheet.dev/broadsheet/message"
 	"broadsheet.dev/broadsheet/protocol"
 )

@@ -20,8 +20,8 @@ import (
 	"broadsheet.dev/broadsheet/broker/brokertest"
 	"broadsheet.dev/broadsheet/cmd/broadsheet/attach"
 	"broadsheet.dev/broadsheet/cmd/broadsheet/journals"
-	"broadsheet.dev/broadsheet/cmd/broadsheet/settings"
-	"broadsheet.dev/broadsheet/cmd/broadsheet/speech"
+	"broadsheet.dev/broadsheet/internal/settings"
+	"broadsheet.dev/broadsheet/internal/speech"
 )
 
 // root is the program, without what needs cgo.
@@ -39,7 +39,7 @@ func program() {
 	err := root().ExecuteContext(ctx)
 	stop()
 	if err != nil {
-		speech.Say(os.Stderr, err)
+		speech.Say(os.Stderr, "broadsheet", err)
 		os.Exit(1)
 	}
 }

@@ -19,9 +19,9 @@ import (
 
 	"broadsheet.dev/broadsheet/client"
 	"broadsheet.dev/broadsheet/client/direct"
-	"broadsheet.dev/broadsheet/cmd/broadsheet/settings"
-	"broadsheet.dev/broadsheet/cmd/broadsheet/speech"
-	"broadsheet.dev/broadsheet/cmd/broadsheet/tokens"
+	"broadsheet.dev/broadsheet/client/flags"
+	"broadsheet.dev/broadsheet/internal/settings"
+	"broadsheet.dev/broadsheet/internal/speech"
 	"broadsheet.dev/broadsheet/protocol"
 )
 
@@ -120,7 +120,7 @@ func (s *shared) logger(w io.Writer) (*slog.Logger, error) {
 func (s *shared) clientConfig(log *slog.Logger) (client.Config, error) {
 	cfg := client.Config{Endpoint: s.address, Logger: log}
 	var err error
-	if cfg.Credentials, err = tokens.Credentials(s.authKeys, s.authToken); err != nil {
+	if cfg.Credentials, err = flags.Credentials(s.authKeys, s.authToken); err != nil {
 		return cfg, err
 	}
 	if s.cacheSize != 0 {

@@ -6,9 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"broadsheet.dev/broadsheet/cmd/broadsheet/speech"
 	"broadsheet.dev/broadsheet/fragments/store"
 	"broadsheet.dev/broadsheet/fragments/store/cloud"
+	"broadsheet.dev/broadsheet/internal/speech"
 	"broadsheet.dev/broadsheet/protocol/journalspace"
 )
 

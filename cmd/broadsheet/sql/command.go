@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"broadsheet.dev/broadsheet/cmd/broadsheet/speech"
+	"broadsheet.dev/broadsheet/internal/speech"
 )
 
 // options of the command.
@@ -174,7 +174,7 @@ func interact(ctx context.Context, s *session, from *script) error {
 			return err
 		}
 		if err != nil {
-			speech.Say(s.err, advise(err))
+			speech.Say(s.err, "broadsheet", advise(err))
 		}
 	}
 }

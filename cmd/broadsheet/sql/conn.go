@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/spf13/pflag"
 
-	"broadsheet.dev/broadsheet/cmd/broadsheet/speech"
+	"broadsheet.dev/broadsheet/internal/speech"
 	"broadsheet.dev/broadsheet/internal/task"
 )
 

@@ -1,22 +1,4 @@
-// Package tokens makes the credentials that brokers are shown, of what the flags of their clients say.
-//
-// # What
-//
-// Either a token that was given, or keys of the brokers' by which a token is signed for each request.
-//
-// # Invariants
-//
-//   - A signed token allows what its request asks for, of its journal alone, and not for long.
-//   - No error tells a key or a token.
-//
-// # Goroutines
-//
-// None.
-//
-// # Testing
-//
-// tokens_test.go.
-package tokens
+package flags
 
 import (
 	"context"
@@ -25,7 +7,7 @@ import (
 	"time"
 
 	"broadsheet.dev/broadsheet/client"
-	"broadsheet.dev/broadsheet/cmd/broadsheet/speech"
+	"broadsheet.dev/broadsheet/internal/speech"
 	"broadsheet.dev/broadsheet/protocol/auth"
 )
 
