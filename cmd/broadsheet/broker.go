@@ -159,17 +159,17 @@ func (m *member) run(ctx context.Context, security broker.Security) error {
 		return err
 	}
 	// The broker serves until ctx is done, in order then, or another role has failed.
-	roles := task.New(context.WithoutCancel(ctx), "broker")
+	tasks := task.New(context.WithoutCancel(ctx), "broker")
 	serving, end := context.WithCancel(ctx)
 	defer end()
-	defer context.AfterFunc(roles.Context(), end)()
-	roles.Go("serve", func(context.Context) error {
-		defer roles.Cancel()
+	defer context.AfterFunc(tasks.Context(), end)()
+	tasks.Go("serve", func(context.Context) error {
+		defer tasks.Cancel()
 		return etcdHint(b.Serve(serving))
 	})
-	roles.Go("sweep", func(ctx context.Context) error { return sweepStores(ctx, m.stores, m.log) })
-	roles.Go("announce", func(ctx context.Context) error { return m.announce(ctx, b) })
-	return roles.Wait()
+	tasks.Go("sweep", func(ctx context.Context) error { return sweepStores(ctx, m.stores, m.log) })
+	tasks.Go("announce", func(ctx context.Context) error { return m.announce(ctx, b) })
+	return tasks.Wait()
 }
 
 // etcdHint says what to do about an etcd that is refused.

@@ -175,11 +175,11 @@ func (n *node) serveRoles(ctx context.Context) error {
 	}
 	defer closeBroker()
 	// The broker outlives ctx until the gateway has ended.
-	roles := task.New(context.WithoutCancel(ctx), "serve")
+	tasks := task.New(context.WithoutCancel(ctx), "serve")
 	gateways := task.New(ctx, "serve")
-	context.AfterFunc(roles.Context(), gateways.Cancel)
-	roles.Go("broker", b.Serve)
-	roles.Go("sweep", func(ctx context.Context) error { return sweepStores(ctx, n.stores, n.log) })
+	context.AfterFunc(tasks.Context(), gateways.Cancel)
+	tasks.Go("broker", b.Serve)
+	tasks.Go("sweep", func(ctx context.Context) error { return sweepStores(ctx, n.stores, n.log) })
 	gateways.Go("gateway", func(ctx context.Context) error {
 		select {
 		case <-b.Ready():
@@ -190,8 +190,8 @@ func (n *node) serveRoles(ctx context.Context) error {
 	})
 	gateways.Go("announce", func(ctx context.Context) error { return n.announce(ctx) })
 	err = gateways.Wait()
-	roles.Cancel()
-	return errors.Join(err, roles.Wait())
+	tasks.Cancel()
+	return errors.Join(err, tasks.Wait())
 }
 
 // announce prints the addresses, and that everything serves once it does.
