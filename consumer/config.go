@@ -53,6 +53,9 @@ type Config struct {
 	// HintsInterval is how often a primary writes its hints. Default: 5 minutes.
 	HintsInterval time.Duration
 
+	// MaxMessage is the most bytes that a gRPC message to us may have. Default: 4 MiB.
+	MaxMessage int
+
 	// Dir is the host's directory: files of shards while they run, and its lease. One process has it at a time.
 	Dir string
 
@@ -99,6 +102,7 @@ const (
 	defaultStandbys   = 3
 	defaultHints      = 5 * time.Minute
 	defaultGrace      = 15 * time.Second
+	defaultMaxMessage = 4 << 20
 )
 
 func (c Config) withDefaults() Config {
@@ -108,6 +112,7 @@ func (c Config) withDefaults() Config {
 	c.MaxHotStandbys = max(0, cmp.Or(c.MaxHotStandbys, defaultStandbys))
 	c.HintsInterval = cmp.Or(c.HintsInterval, defaultHints)
 	c.Grace = cmp.Or(c.Grace, defaultGrace)
+	c.MaxMessage = cmp.Or(c.MaxMessage, defaultMaxMessage)
 	return c
 }
 
@@ -130,6 +135,8 @@ func (c Config) Validate() error {
 		return errors.New("consumer: Logger is missing")
 	case c.ShardLimit < 0:
 		return fmt.Errorf("consumer: ShardLimit: %d is negative", c.ShardLimit)
+	case c.MaxMessage < 0:
+		return fmt.Errorf("consumer: MaxMessage: %d is negative", c.MaxMessage)
 	case c.HintsInterval < 0 || c.Grace < 0 || c.Drain < 0:
 		return fmt.Errorf("consumer: HintsInterval, Grace, Drain: %v, %v or %v is negative", c.HintsInterval, c.Grace, c.Drain)
 	}

@@ -207,3 +207,20 @@ func TestJSON(t *testing.T) {
 		require.Equal(t, c.code, code, "%v", c)
 	}
 }
+
+// TestLargeRequest: requests have a bound, by default and as it is set.
+func TestLargeRequest(t *testing.T) {
+	w := newWorld(t)
+	h := w.host(&tally{v: newVault()}, func(cfg *consumertest.Config) {
+		cfg.Adjust = func(c *consumer.Config) { c.MaxMessage = 1 << 10 }
+	})
+	selector := func(n int) *shards.ListRequest {
+		return &shards.ListRequest{Selector: &protocol.LabelSelector{
+			Include: protocol.MustLabelSet("some-label", strings.Repeat("x", n)),
+		}}
+	}
+	_, err := h.Client().List(t.Context(), selector(900))
+	require.NoError(t, err)
+	_, err = h.Client().List(t.Context(), selector(1<<10))
+	require.Equal(t, codes.ResourceExhausted, status.Code(err), "%v", err)
+}

@@ -45,6 +45,7 @@ type servers struct {
 func newServers(h *Host) *servers {
 	recorder := calls.New()
 	g := grpc.NewServer(append(append(recorder.ServerOptions(), h.door.interceptors()...),
+		grpc.MaxRecvMsgSize(h.cfg.MaxMessage),
 		grpc.MaxHeaderListSize(headerLimit),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingWait}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingOften, PermitWithoutStream: true}),
