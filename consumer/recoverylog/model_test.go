@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
+	"broadsheet.dev/broadsheet/consumer/recoverylog/logtest"
 	"broadsheet.dev/broadsheet/protocol"
 )
 
@@ -93,8 +94,8 @@ func modelOf(t require.TestingT, h *host) *modelFS {
 // of appends change nothing. Fragments that no hints need can go.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := newFakeBrokers()
-		b.twice = rapid.Bool().Draw(t, "appends are made twice")
+		b := logtest.New()
+		b.Twice = rapid.Bool().Draw(t, "appends are made twice")
 		type moment struct {
 			appends int
 			files   map[string]string
@@ -128,17 +129,17 @@ func TestModel(t *testing.T) {
 				m.step(t)
 				if rapid.Bool().Draw(t, "wait") {
 					require.NoError(t, h.barrier())
-					moments = append(moments, moment{b.appends(testLog), filesOf(t, h.base, testDir)})
+					moments = append(moments, moment{b.Appends(testLog), filesOf(t, h.base, testDir)})
 				}
 				if rapid.IntRange(0, 5).Draw(t, "hints") == 0 {
 					x, err := h.recorder.Hints(h.ctx)
 					require.NoError(t, err)
 					require.NoError(t, x.Validate())
-					hints = append(hints, made{b.appends(testLog), x})
+					hints = append(hints, made{b.Appends(testLog), x})
 				}
 			}
 			require.NoError(t, h.barrier())
-			moments = append(moments, moment{b.appends(testLog), filesOf(t, h.base, testDir)})
+			moments = append(moments, moment{b.Appends(testLog), filesOf(t, h.base, testDir)})
 			zombies = append(zombies, h)
 		}
 		for range 3 {
@@ -147,7 +148,7 @@ func TestModel(t *testing.T) {
 			if by.appends > at.appends {
 				continue
 			}
-			base, recovered, err := play(t, b.cut(testLog, at.appends), by.hints, 0)
+			base, recovered, err := play(t, b.Cut(testLog, at.appends), by.hints, 0)
 			require.NoError(t, err)
 			requireFiles(t, at.files, base)
 			require.NoError(t, recovered.FSM.BuildHints().Validate())
@@ -168,19 +169,19 @@ func TestModel(t *testing.T) {
 }
 
 // prune what no hints need: fragments are of a few appends each.
-func prune(t *rapid.T, b *fakeBrokers, all []*FSMHints) {
+func prune(t *rapid.T, b *logtest.Brokers, all []*FSMHints) {
 	needs, err := NeedsOf(testLog, all)
 	require.NoError(t, err)
 	var list []*protocol.Fragment
 	last := int64(0)
-	for _, end := range b.journal(testLog).ends {
+	for _, end := range b.Journal(testLog).Ends {
 		if rapid.Bool().Draw(t, "fragment ends") {
 			list = append(list, &protocol.Fragment{Journal: testLog, Begin: last, End: end})
 			last = end
 		}
 	}
 	for _, f := range needs.Prunable(list) {
-		b.journal(testLog).gone = append(b.journal(testLog).gone, [2]int64{f.GetBegin(), f.GetEnd()})
+		b.Journal(testLog).Gone = append(b.Journal(testLog).Gone, [2]int64{f.GetBegin(), f.GetEnd()})
 	}
 }
 
@@ -233,7 +234,7 @@ func TestPruneRules(t *testing.T) {
 
 // TestRefusedByName: what a log has no operation for is refused, and says what it is.
 func TestRefusedByName(t *testing.T) {
-	h := takeOver(t, newFakeBrokers(), begin(), 1)
+	h := takeOver(t, logtest.New(), begin(), 1)
 	writeFile(t, h.fs, testDir+"/file", "x")
 	writeFile(t, h.fs, testDir+"/other", "x")
 	writeFile(t, h.base, testDir+"/stray", "not recorded")
@@ -291,7 +292,7 @@ func recorded(h *host) int64 {
 
 // TestLargeWritesAreSeveralOperations: each of which is bounded.
 func TestLargeWritesAreSeveralOperations(t *testing.T) {
-	b := newFakeBrokers()
+	b := logtest.New()
 	h := takeOver(t, b, begin(), 1)
 	content := strings.Repeat("0123456789abcdef", maxWrite/8+1)
 	writeFile(t, h.fs, testDir+"/large", content)
@@ -304,18 +305,18 @@ func TestLargeWritesAreSeveralOperations(t *testing.T) {
 
 // TestARenameIsOneAppend: a log is never cut where the file that is replaced is gone, and the other isn't there.
 func TestARenameIsOneAppend(t *testing.T) {
-	b := newFakeBrokers()
+	b := logtest.New()
 	h := takeOver(t, b, begin(), 1)
 	writeFile(t, h.fs, testDir+"/CURRENT", "one")
 	writeFile(t, h.fs, testDir+"/CURRENT.tmp", "two")
 	require.NoError(t, h.barrier())
-	before := b.appends(testLog)
+	before := b.Appends(testLog)
 	require.NoError(t, h.fs.Rename(testDir+"/CURRENT.tmp", testDir+"/CURRENT"))
 	require.NoError(t, h.barrier())
-	require.Equal(t, before+1, b.appends(testLog))
+	require.Equal(t, before+1, b.Appends(testLog))
 	r := newOpReader(testLog)
-	j := b.journal(testLog)
-	r.reset(b.ReadRange(h.ctx, testLog, j.ends[before-1], j.ends[before]), j.ends[before-1])
+	j := b.Journal(testLog)
+	r.reset(b.ReadRange(h.ctx, testLog, j.Ends[before-1], j.Ends[before]), j.Ends[before-1])
 	var got []string
 	for {
 		op, _, err := r.next()
@@ -335,7 +336,7 @@ func TestARenameIsOneAppend(t *testing.T) {
 
 // TestWritesToRemovedFiles: they are of nobody's interest, and aren't recorded.
 func TestWritesToRemovedFiles(t *testing.T) {
-	b := newFakeBrokers()
+	b := logtest.New()
 	h := takeOver(t, b, begin(), 1)
 	f, err := h.fs.Create(testDir+"/gone", vfs.WriteCategoryUnspecified)
 	require.NoError(t, err)
@@ -351,14 +352,14 @@ func TestWritesToRemovedFiles(t *testing.T) {
 
 // TestHintsOfABarrier have the ends of all segments, by which a player of another time finds the same.
 func TestHintsOfABarrier(t *testing.T) {
-	b := newFakeBrokers()
+	b := logtest.New()
 	h := takeOver(t, b, begin(), 1)
 	for i := range 20 {
 		writeFile(t, h.fs, fmt.Sprintf("%s/%d", testDir, i%7), strconv.Itoa(i))
 		if i%5 == 4 {
 			x, err := h.recorder.Hints(t.Context())
 			require.NoError(t, err)
-			head := int64(len(b.journal(testLog).content))
+			head := int64(len(b.Journal(testLog).Content))
 			for _, node := range x.GetLiveNodes() {
 				for _, s := range node.GetSegments() {
 					require.LessOrEqual(t, s.GetLastOffset(), head)

@@ -11,6 +11,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
+
+	"broadsheet.dev/broadsheet/consumer/recoverylog/logtest"
 )
 
 // quiet is a logger of Pebble that says nothing.
@@ -46,7 +48,7 @@ func rows(t *testing.T, db *pebble.DB) map[string]string {
 // or at the next one. It goes on by a second host, from hints.
 func TestPebble(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	b := newFakeBrokers()
+	b := logtest.New()
 	type commit struct {
 		appends int
 		rows    map[string]string
@@ -72,7 +74,7 @@ func TestPebble(t *testing.T) {
 				model[key] = value
 			}
 			require.NoError(t, batch.Commit(pebble.Sync))
-			commits = append(commits, commit{b.appends(testLog), maps.Clone(model)})
+			commits = append(commits, commit{b.Appends(testLog), maps.Clone(model)})
 			if i%20 == 10 {
 				require.NoError(t, db.Flush())
 				var err error
@@ -84,11 +86,11 @@ func TestPebble(t *testing.T) {
 		require.NoError(t, h.barrier())
 	}
 	acknowledged := 0
-	for cut := range b.appends(testLog) + 1 {
+	for cut := range b.Appends(testLog) + 1 {
 		for acknowledged+1 < len(commits) && commits[acknowledged+1].appends <= cut {
 			acknowledged++
 		}
-		base, _, err := play(t, b.cut(testLog, cut), begin(), 0)
+		base, _, err := play(t, b.Cut(testLog, cut), begin(), 0)
 		require.NoError(t, err)
 		db := openPebble(t, base)
 		got := rows(t, db)

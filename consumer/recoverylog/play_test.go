@@ -15,6 +15,7 @@ import (
 
 	"broadsheet.dev/broadsheet/client"
 	"broadsheet.dev/broadsheet/client/async"
+	"broadsheet.dev/broadsheet/consumer/recoverylog/logtest"
 	"broadsheet.dev/broadsheet/protocol"
 )
 
@@ -45,7 +46,7 @@ func startStandby(t *testing.T, b Journals, hints *FSMHints) *standby {
 
 // TestHotStandby: it follows the log, takes it over where it is, and the one before is fenced.
 func TestHotStandby(t *testing.T) {
-	b := newFakeBrokers()
+	b := logtest.New()
 	first := takeOver(t, b, begin(), 1)
 	s := startStandby(t, b, begin())
 	<-s.player.Tailing()
@@ -64,18 +65,18 @@ func TestHotStandby(t *testing.T) {
 	requireFiles(t, map[string]string{testDir + "/a": "two", testDir + "/d/b": ""}, s.base)
 	_, err := s.base.Stat(testDir + "/.fnodes")
 	require.Error(t, err)
-	require.Equal(t, protocol.MustLabelSet("author", "2").String(), b.journal(testLog).registers.String())
+	require.Equal(t, protocol.MustLabelSet("author", "2").String(), b.Journal(testLog).Registers.String())
 	require.ErrorIs(t, first.barrier(), ErrFenced)
 	_, err = s.player.Play(t.Context())
 	require.Error(t, err, "it was played")
 	stats := s.player.Stats()
 	require.Equal(t, int64(0), stats.Rejected)
-	require.Equal(t, int64(len(b.journal(testLog).content)), stats.Bytes)
+	require.Equal(t, int64(len(b.Journal(testLog).Content)), stats.Bytes)
 }
 
 // TestStandbyIsFinished: at the head that the log has when it is told to, and the author stays the author.
 func TestStandbyIsFinished(t *testing.T) {
-	b := newFakeBrokers()
+	b := logtest.New()
 	first := takeOver(t, b, begin(), 1)
 	s := startStandby(t, b, begin())
 	<-s.player.Tailing()
@@ -93,7 +94,7 @@ func TestStandbyIsFinished(t *testing.T) {
 
 // TestStandbyEndsWithItsContext, and leaves nothing.
 func TestStandbyEndsWithItsContext(t *testing.T) {
-	b := newFakeBrokers()
+	b := logtest.New()
 	first := takeOver(t, b, begin(), 1)
 	writeFile(t, first.fs, testDir+"/a", "one")
 	require.NoError(t, first.barrier())
@@ -109,10 +110,10 @@ func TestStandbyEndsWithItsContext(t *testing.T) {
 
 // TestTheRunningAuthorIsFirst: its operation takes the number of the hand-off, which is injected again.
 func TestTheRunningAuthorIsFirst(t *testing.T) {
-	b := newFakeBrokers()
+	b := logtest.New()
 	first := takeOver(t, b, begin(), 1)
 	raced := 0
-	b.before = func(p client.AppendParams, _ []byte) error {
+	b.Before = func(p client.AppendParams, _ []byte) error {
 		if p.Union != nil && raced < 1 {
 			raced++
 			writeFile(t, first.fs, testDir+"/raced", "in time")
@@ -125,20 +126,20 @@ func TestTheRunningAuthorIsFirst(t *testing.T) {
 	require.Equal(t, 1, raced)
 	require.Equal(t, uint32(2), recovered.Author)
 	requireFiles(t, map[string]string{testDir + "/raced": "in time"}, base)
-	b.before = nil
+	b.Before = nil
 	require.ErrorIs(t, first.barrier(), ErrFenced)
 }
 
 // TestTwoTakeOver: who is second reads the first one's hand-off, and is the author in the end.
 func TestTwoTakeOver(t *testing.T) {
-	b := newFakeBrokers()
+	b := logtest.New()
 	first := takeOver(t, b, begin(), 1)
 	writeFile(t, first.fs, testDir+"/a", "one")
 	require.NoError(t, first.barrier())
 	var other *host
-	b.before = func(p client.AppendParams, _ []byte) error {
+	b.Before = func(p client.AppendParams, _ []byte) error {
 		if p.Union != nil && p.Union.ValueOf("author") == "2" && other == nil {
-			b.before = nil
+			b.Before = nil
 			other = takeOver(t, b, begin(), 3)
 			writeFile(t, other.fs, testDir+"/b", "by three")
 			require.NoError(t, other.barrier())
@@ -155,7 +156,7 @@ func TestTwoTakeOver(t *testing.T) {
 // TestLostRegistersFailClosed: with Gazette's rule any append passes when there are none. Neither who was fenced off commits then, nor
 // the present author. A new one takes over, and has what was committed.
 func TestLostRegistersFailClosed(t *testing.T) {
-	b := newFakeBrokers()
+	b := logtest.New()
 	first := takeOver(t, b, begin(), 1)
 	writeFile(t, first.fs, testDir+"/a", "one")
 	require.NoError(t, first.barrier())
@@ -163,7 +164,7 @@ func TestLostRegistersFailClosed(t *testing.T) {
 	writeFile(t, second.fs, testDir+"/b", "two")
 	require.NoError(t, second.barrier())
 
-	b.setRegisters(testLog, new(protocol.LabelSet))
+	b.SetRegisters(testLog, new(protocol.LabelSet))
 	for _, h := range []*host{first, second} {
 		_, err := h.fs.Create(testDir+"/lost", vfs.WriteCategoryUnspecified)
 		require.NoError(t, err, "it isn't known yet")
@@ -174,7 +175,7 @@ func TestLostRegistersFailClosed(t *testing.T) {
 		require.True(t, fenced.Lost)
 		require.Equal(t, testLog, fenced.Log)
 	}
-	b.setRegisters(testLog, authorSet(2))
+	b.SetRegisters(testLog, authorSet(2))
 	for _, h := range []*host{first, second} { // for ever
 		require.ErrorIs(t, h.barrier(), ErrFenced)
 		require.ErrorIs(t, h.recorder.Err(), ErrFenced)
@@ -203,16 +204,16 @@ func (o *operation) Err() error            { <-o.done; return o.err }
 func TestBarrierWaitsForOthers(t *testing.T) {
 	for _, fails := range []bool{false, true} {
 		t.Run(fmt.Sprint("fails ", fails), func(t *testing.T) {
-			b := newFakeBrokers()
+			b := logtest.New()
 			h := takeOver(t, b, begin(), 1)
 			writeFile(t, h.fs, testDir+"/before", "x")
 			require.NoError(t, h.barrier())
-			before := b.appends(testLog)
+			before := b.Appends(testLog)
 			o := &operation{done: make(chan struct{})}
 			waiting := h.recorder.Barrier(o)
 			writeFile(t, h.fs, testDir+"/after", "x")
 			after := h.recorder.Barrier()
-			require.Equal(t, before, b.appends(testLog))
+			require.Equal(t, before, b.Appends(testLog))
 			select {
 			case <-after.Done():
 				t.Fatal("it didn't wait")
@@ -236,37 +237,37 @@ func TestBarrierWaitsForOthers(t *testing.T) {
 
 // TestDataLoss: what hints promise and the log lacks is an error of its own, and nothing is left of what was played.
 func TestDataLoss(t *testing.T) {
-	b := newFakeBrokers()
+	b := logtest.New()
 	h := takeOver(t, b, begin(), 1)
 	writeFile(t, h.fs, testDir+"/a", strings.Repeat("a", 1000))
 	require.NoError(t, h.barrier())
 	early, err := h.recorder.Hints(t.Context())
 	require.NoError(t, err)
-	appends := b.appends(testLog)
+	appends := b.Appends(testLog)
 	writeFile(t, h.fs, testDir+"/b", "b")
 	require.NoError(t, h.barrier())
 	late, err := h.recorder.Hints(t.Context())
 	require.NoError(t, err)
-	whole := b.appends(testLog)
+	whole := b.Appends(testLog)
 	writeFile(t, h.fs, testDir+"/c", "c")
 	require.NoError(t, h.barrier())
-	head := int64(len(b.journal(testLog).content))
+	head := int64(len(b.Journal(testLog).Content))
 
-	gone := func(begin, end int64) *fakeBrokers {
-		c := b.cut(testLog, b.appends(testLog))
-		c.journal(testLog).gone = [][2]int64{{begin, end}}
+	gone := func(begin, end int64) *logtest.Brokers {
+		c := b.Cut(testLog, b.Appends(testLog))
+		c.Journal(testLog).Gone = [][2]int64{{begin, end}}
 		return c
 	}
-	ends := b.journal(testLog).ends
+	ends := b.Journal(testLog).Ends
 	wrong := proto.CloneOf(late)
 	wrong.LiveNodes[1].Segments[0].FirstChecksum++
 	for name, c := range map[string]struct {
-		in    *fakeBrokers
+		in    *logtest.Brokers
 		hints *FSMHints
 		want  error
 	}{
-		"a shorter log":          {b.cut(testLog, appends), late, ErrBeyondHead},
-		"an empty log":           {newFakeBrokers(), early, ErrBeyondHead},
+		"a shorter log":          {b.Cut(testLog, appends), late, ErrBeyondHead},
+		"an empty log":           {logtest.New(), early, ErrBeyondHead},
 		"a segment is gone":      {gone(ends[0], ends[appends-1]+1), early, ErrJump},
 		"a write is gone":        {gone(ends[0]+100, ends[0]+200), early, ErrJump},
 		"the begin is gone":      {gone(0, ends[appends-1]), begin(), ErrJump},
@@ -281,7 +282,7 @@ func TestDataLoss(t *testing.T) {
 			base, _, err = play(t, c.in, c.hints, 7)
 			require.ErrorIs(t, err, ErrDataLoss)
 			require.Empty(t, filesOf(t, base, testDir))
-			require.NotEqual(t, "7", c.in.journal(testLog).registers.ValueOf("author"), "the log isn't taken over")
+			require.NotEqual(t, "7", c.in.Journal(testLog).Registers.ValueOf("author"), "the log isn't taken over")
 		})
 	}
 	// What is gone and nobody needs is no loss.
@@ -293,7 +294,7 @@ func TestDataLoss(t *testing.T) {
 
 // TestAFailingDisk: whichever operation of the disk fails, so does the player, and nothing is left of what was played.
 func TestAFailingDisk(t *testing.T) {
-	b := newFakeBrokers()
+	b := logtest.New()
 	h := takeOver(t, b, begin(), 1)
 	for i := range 5 {
 		writeFile(t, h.fs, fmt.Sprintf("%s/d%d/%d", testDir, i%2, i), strings.Repeat("x", i*100))
@@ -328,7 +329,7 @@ func TestAFailingDisk(t *testing.T) {
 
 // TestPlayerRefuses what it can't do, before it does anything.
 func TestPlayerRefuses(t *testing.T) {
-	b, base := newFakeBrokers(), vfs.NewMem()
+	b, base := logtest.New(), vfs.NewMem()
 	for _, cfg := range []PlayerConfig{
 		{Hints: begin(), FS: base, Dir: testDir},
 		{Journals: b, FS: base, Dir: testDir},
@@ -352,7 +353,7 @@ func TestPlayerRefuses(t *testing.T) {
 
 // TestManyFilesAreOpenedInTurn: no more are open at once than may be, and each has its content.
 func TestManyFilesAreOpenedInTurn(t *testing.T) {
-	b := newFakeBrokers()
+	b := logtest.New()
 	h := takeOver(t, b, begin(), 1)
 	var open []vfs.File
 	for i := range 2*maxStaged + 3 {
@@ -404,7 +405,7 @@ func (c *countedFile) Close() error {
 
 // TestFork: a shard goes on in a new log, from hints of the old one, which is written to by its own shard meanwhile.
 func TestFork(t *testing.T) {
-	b := newFakeBrokers()
+	b := logtest.New()
 	old := takeOver(t, b, begin(), 1)
 	writeFile(t, old.fs, testDir+"/a", "one")
 	hints, err := old.recorder.Hints(t.Context())
@@ -437,7 +438,7 @@ func TestFork(t *testing.T) {
 
 // TestGarbageIsSkipped: foreign bytes in a log, even half an operation at its end, are in nobody's way.
 func TestGarbageIsSkipped(t *testing.T) {
-	b := newFakeBrokers()
+	b := logtest.New()
 	h := takeOver(t, b, begin(), 1)
 	foreign := func(content []byte) {
 		_, err := b.Append(t.Context(), client.AppendParams{Journal: testLog}, strings.NewReader(string(content)))
@@ -465,15 +466,15 @@ func TestGarbageIsSkipped(t *testing.T) {
 
 // TestAppendsFail: a recorder whose append fails for another reason fails for ever too, and isn't said to be fenced.
 func TestAppendsFail(t *testing.T) {
-	b := newFakeBrokers()
+	b := logtest.New()
 	h := takeOver(t, b, begin(), 1)
-	b.before = func(client.AppendParams, []byte) error { return errInjected }
+	b.Before = func(client.AppendParams, []byte) error { return errInjected }
 	f, err := h.fs.Create(testDir+"/a", vfs.WriteCategoryUnspecified)
 	require.NoError(t, err)
 	err = f.Sync()
 	require.ErrorContains(t, err, "injected") // of this append, or of the one before
 	require.NotErrorIs(t, err, ErrFenced)
-	b.before = nil
+	b.Before = nil
 	_, err = io.WriteString(f, "x")
 	require.Error(t, err)
 	require.Error(t, f.SyncData())

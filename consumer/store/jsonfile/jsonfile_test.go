@@ -44,6 +44,8 @@ func openApp(_ context.Context, fs vfs.FS, dir string) (storetest.App, error) {
 
 func TestStore(t *testing.T) { storetest.Run(t, openApp) }
 
+func TestStoreUnderRecoveryLog(t *testing.T) { storetest.RunRecorded(t, openApp) }
+
 type counts struct {
 	Words map[string]int
 	Note  string

@@ -45,6 +45,8 @@ func openApp(_ context.Context, fs vfs.FS, dir string) (storetest.App, error) {
 
 func TestStore(t *testing.T) { storetest.Run(t, openApp) }
 
+func TestStoreUnderRecoveryLog(t *testing.T) { storetest.RunRecorded(t, openApp) }
+
 func open(t *testing.T, cfg Config) *Store {
 	t.Helper()
 	if cfg.FS == nil {

@@ -77,6 +77,8 @@ func mapOf(rows *sql.Rows) (map[string]string, error) {
 
 func TestStore(t *testing.T) { storetest.Run(t, openApp) }
 
+func TestStoreUnderRecoveryLog(t *testing.T) { storetest.RunRecorded(t, openApp) }
+
 func at(offset int64) *shards.Checkpoint {
 	return &shards.Checkpoint{Sources: map[string]*shards.Checkpoint_Source{"a/journal": {ReadThrough: offset}}}
 }

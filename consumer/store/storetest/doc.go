@@ -21,10 +21,15 @@
 //   - A commit whose wait fails, or is ended by Close, commits nothing; nor does any after it.
 //   - Two commits at once are refused.
 //
+// RunRecorded is the same with the recovery log itself, recoverylog.Recorder and Player over brokers in memory: hosts are killed in the
+// middle of a transaction, the next ones take the log over by hints, and in the end the log is cut after any append and played
+// to an empty disk.
+//
 // That nothing is left running is for goleak, in the package of the test.
 //
-//	log.go   Log: files' operations, and playing them
-//	run.go   Run, and the model
+//	log.go       Log: files' operations, and playing them
+//	run.go       Run, and the model
+//	recorded.go  RunRecorded
 //
 // # Invariants
 //
@@ -32,7 +37,7 @@
 //
 // # Goroutines
 //
-// None.
+// Those of the appends of a life of RunRecorded, which end with it.
 //
 // # Testing
 //

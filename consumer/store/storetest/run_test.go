@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -125,19 +126,28 @@ func (s *simple) Close() error {
 	return nil
 }
 
-func TestARightStorePasses(t *testing.T) { Run(t, opener("")) }
+func TestARightStorePasses(t *testing.T) {
+	Run(t, opener(""))
+	RunRecorded(t, opener(""))
+}
 
-const wrongStore = "BROADSHEET_WRONG_STORE"
+const wrongStore, underLog = "BROADSHEET_WRONG_STORE", "under a recovery log: "
 
 // TestWrongStore is run by the test below, for its failure.
 func TestWrongStore(t *testing.T) {
-	if wrong := os.Getenv(wrongStore); wrong != "" {
+	wrong := os.Getenv(wrongStore)
+	if recorded, ok := strings.CutPrefix(wrong, underLog); ok {
+		RunRecorded(t, opener(recorded))
+	} else if wrong != "" {
 		Run(t, opener(wrong))
 	}
 }
 
 func TestWrongStoresAreFoundOut(t *testing.T) {
-	for _, wrong := range []string{"", "doesn't wait", "writes over", "acknowledges early", "forgets a failure", "takes what comes later"} {
+	for _, wrong := range []string{
+		"", "doesn't wait", "writes over", "acknowledges early", "forgets a failure", "takes what comes later",
+		underLog + "writes over", underLog + "acknowledges early",
+	} {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWrongStore$") //nolint:gosec // this test
 		cmd.Env = append(os.Environ(), wrongStore+"="+wrong)
 		out, err := cmd.CombinedOutput()
