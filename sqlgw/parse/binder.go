@@ -44,6 +44,9 @@ type binder struct {
 	origins []Origin
 	// resolving: with a binding the tree isn't turned into DuckDB's, but each name into one that says what it means.
 	resolving bool
+	// kept: what it gives is kept, so that it may be of no moment. floats are the results of it that are floats.
+	kept   bool
+	floats []bool
 	// grown is how much the expressions around the one at hand multiply their input.
 	grown int64
 	work

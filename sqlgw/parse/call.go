@@ -30,6 +30,9 @@ func (b *binder) call(n *pg.Node, c *pg.FuncCall, sc *scope) error {
 	if f.kind == setFunction {
 		return b.setCall(n, c, f, sc)
 	}
+	if b.kept && f.duck == "sum" && !b.hasSum(first(c.GetArgs())) {
+		return b.src.at(refuseKept("a sum or average of "+b.told[first(c.GetArgs())]), c.GetLocation())
+	}
 	b.told[n] = b.resultType(f, c.GetArgs())
 	isIntegers := f.duck == "sum" && b.isInt4(first(c.GetArgs()))
 	b.writeArguments(f, c)

@@ -14,6 +14,8 @@
 // adds; Print also tells the types of results that DuckDB has no types for. A Dialect may add functions, types and
 // operators (the system catalogs').
 //
+// A Select over one table can be taken apart (Incremental) into queries that keep its results as the table grows.
+//
 // # Invariants
 //
 //   - Fails closed: a statement kind, clause, kind of expression, option, function, type,
@@ -35,7 +37,8 @@
 // # Testing
 //
 // Scenario files (testdata/scenarios): statement in, statement, SQL or error out; the hostile list
-// among them. Views (testdata/views): what is kept of one, how it is told, and what reads it. Results of queries in DuckDB, which are PostgreSQL 15's (testdata/results). A test that
+// among them. Views (testdata/views): what is kept of one, how it is told, and what reads it. Queries that are taken apart
+// (testdata/incremental): the queries that they become, and what is refused. Results of queries in DuckDB, which are PostgreSQL 15's (testdata/results). A test that
 // plants what may not be there in every field of the trees. The lists of functions, settings and
 // keywords against DuckDB's own. Fuzzing: the lexer against PostgreSQL's scanner, everything else
 // against panics, our own statements against what they print.

@@ -203,6 +203,9 @@ func (b *binder) readAs(values ...*pg.Node) error {
 		if !ok {
 			continue
 		}
+		if b.kept && isMoving(text, d) {
+			return b.src.at(movingTime(text), v.GetAConst().GetLocation())
+		}
 		made, err := inputConst(text, d, b.binding.Style)
 		if err != nil {
 			return b.src.at(err, v.GetAConst().GetLocation())

@@ -24,6 +24,8 @@ type Select struct {
 	relations []Relation
 	params    []Parameter
 	acts      []Act
+	// kept: it is one of the queries of an Incremental.
+	kept bool
 }
 
 // Relation is one place of a query that names a table, a view or a relation of a
@@ -166,6 +168,8 @@ type Printed struct {
 	// ParamTypes are what PostgreSQL calls the types of the parameters, that of $1 first, where what
 	// they are compared with or cast to tells. There may be fewer of them than parameters.
 	ParamTypes []string
+	// floats tells which results are floats though no type tells it: what names them has to know.
+	floats []bool
 }
 
 // Print is SQL with the types of the results that DuckDB has no types for, like oid and jsonb.
@@ -175,7 +179,7 @@ func (q *Select) Print(b Binding) (Printed, error) {
 		return Printed{}, err
 	}
 	sql, err := bound.print(tree)
-	p := Printed{SQL: sql, Types: bound.results, Origins: bound.origins}
+	p := Printed{SQL: sql, Types: bound.results, Origins: bound.origins, floats: bound.floats}
 	for number, t := range bound.toldParams {
 		for len(p.ParamTypes) < number {
 			p.ParamTypes = append(p.ParamTypes, "")
@@ -189,7 +193,7 @@ func (q *Select) Print(b Binding) (Printed, error) {
 func (q *Select) bind(b *Binding) (*binder, *pg.Node, error) {
 	bound := &binder{
 		src: q.src, binding: b, nonce: strconv.FormatUint(rand.Uint64(), 36), told: map[*pg.Node]string{},
-		branches: map[*pg.SelectStmt]bool{}, toldParams: map[int]string{},
+		branches: map[*pg.SelectStmt]bool{}, toldParams: map[int]string{}, kept: q.kept,
 	}
 	var tree *pg.Node
 	if err := b.apart(func() { tree = proto.CloneOf(q.tree) }); err != nil {
@@ -201,6 +205,11 @@ func (q *Select) bind(b *Binding) (*binder, *pg.Node, error) {
 	}
 	if cols.known {
 		bound.results, bound.origins = cols.types, cols.origins
+	}
+	if q.kept {
+		for _, node := range tree.GetSelectStmt().GetTargetList() {
+			bound.floats = append(bound.floats, bound.isFloat(node.GetResTarget().GetVal()))
+		}
 	}
 	return bound, tree, nil
 }

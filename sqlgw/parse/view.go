@@ -189,7 +189,7 @@ func (b *binder) view(node *pg.Node, r *pg.RangeVar, v *View, names []string, it
 	inner := &binder{
 		src: v.Query.src, binding: &Binding{Relation: v.Relation, Dialect: b.binding.Dialect, Check: b.binding.Check}, nonce: b.nonce,
 		told: b.told, branches: b.branches, toldParams: b.toldParams,
-		sources: b.sources, ctes: b.ctes, depth: b.depth,
+		sources: b.sources, ctes: b.ctes, depth: b.depth, kept: v.Query.kept,
 	}
 	tree := proto.CloneOf(v.Query.tree)
 	cols, err := inner.query(tree.GetSelectStmt(), nil)
