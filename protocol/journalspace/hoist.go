@@ -6,10 +6,9 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/protocol/specyaml"
 )
 
 // Hoist returns the tree of journals, whose names are unique: a directory for each set
@@ -19,7 +18,7 @@ func Hoist(journals []Journal) *Node {
 	leaves := make([]*Node, 0, len(journals))
 	for _, j := range journals {
 		n := &Node{Spec: proto.CloneOf(j.Spec), Revision: j.Revision}
-		dropZeroes(n.Spec.ProtoReflect())
+		specyaml.DropZeroes(n.Spec.ProtoReflect())
 		if j.Delete {
 			n.Delete = new(j.Delete)
 		}
@@ -78,10 +77,10 @@ func (n *Node) hoist() {
 	shared := proto.CloneOf(n.Children[0].Spec)
 	shared.Name, shared.Suspend = "", nil
 	for _, c := range n.Children[1:] {
-		intersect(shared.ProtoReflect(), c.Spec.ProtoReflect())
+		specyaml.Intersect(shared.ProtoReflect(), c.Spec.ProtoReflect())
 	}
 	for _, c := range n.Children {
-		subtract(c.Spec.ProtoReflect(), shared.ProtoReflect())
+		specyaml.Subtract(c.Spec.ProtoReflect(), shared.ProtoReflect())
 	}
 	shared.Name = n.Spec.GetName()
 	n.Spec = shared
@@ -90,102 +89,7 @@ func (n *Node) hoist() {
 // inherit sets the fields of a spec that it doesn't have and its parent does.
 func inherit(spec, parent *protocol.JournalSpec) {
 	name, suspend := spec.GetName(), spec.GetSuspend()
-	dropZeroes(spec.ProtoReflect())
-	merge(spec.ProtoReflect(), parent.ProtoReflect())
+	specyaml.DropZeroes(spec.ProtoReflect())
+	specyaml.Merge(spec.ProtoReflect(), parent.ProtoReflect())
 	spec.Name, spec.Suspend = name, suspend
-}
-
-// The functions below treat messages as fields of fields, but for those that are
-// values in their own right.
-
-func isNested(fd protoreflect.FieldDescriptor) bool {
-	return fd.Message() != nil && !fd.IsList() && !isDuration(fd) && !isLabels(fd)
-}
-
-func isDuration(fd protoreflect.FieldDescriptor) bool {
-	return fd.Message() != nil && fd.Message().FullName() == new(durationpb.Duration).ProtoReflect().Descriptor().FullName()
-}
-
-func isLabels(fd protoreflect.FieldDescriptor) bool {
-	return fd.Message() != nil && fd.Message().FullName() == new(protocol.LabelSet).ProtoReflect().Descriptor().FullName()
-}
-
-func labelsOf(m protoreflect.Message, fd protoreflect.FieldDescriptor) *protocol.LabelSet {
-	set, _ := m.Get(fd).Message().Interface().(*protocol.LabelSet)
-	return set
-}
-
-// setLabels of a field; an empty set is none.
-func setLabels(m protoreflect.Message, fd protoreflect.FieldDescriptor, set *protocol.LabelSet) {
-	if len(set.GetLabels()) == 0 {
-		m.Clear(fd)
-		return
-	}
-	m.Set(fd, protoreflect.ValueOfMessage(set.ProtoReflect()))
-}
-
-// dropZeroes makes what is there and says nothing absent.
-func dropZeroes(m protoreflect.Message) {
-	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		if fd.Message() == nil || fd.IsList() {
-			return true
-		}
-		if isNested(fd) {
-			dropZeroes(v.Message())
-		}
-		empty := true
-		v.Message().Range(func(protoreflect.FieldDescriptor, protoreflect.Value) bool {
-			empty = false
-			return false
-		})
-		if empty {
-			m.Clear(fd)
-		}
-		return true
-	})
-}
-
-// merge sets the fields that m doesn't have and from does.
-func merge(m, from protoreflect.Message) {
-	from.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case isLabels(fd):
-			setLabels(m, fd, protocol.UnionLabelSets(labelsOf(m, fd), labelsOf(from, fd)))
-		case isNested(fd):
-			merge(m.Mutable(fd).Message(), v.Message())
-		case !m.Has(fd):
-			m.Set(fd, v)
-		}
-		return true
-	})
-}
-
-// intersect clears the fields of m that with hasn't, or has other values of.
-func intersect(m, with protoreflect.Message) {
-	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case isLabels(fd):
-			setLabels(m, fd, protocol.IntersectLabelSets(labelsOf(m, fd), labelsOf(with, fd)))
-		case isNested(fd):
-			intersect(v.Message(), with.Get(fd).Message())
-		case !v.Equal(with.Get(fd)) || !with.Has(fd):
-			m.Clear(fd)
-		}
-		return true
-	})
-}
-
-// subtract clears the fields of m that minus has the same values of.
-func subtract(m, minus protoreflect.Message) {
-	minus.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case isLabels(fd):
-			setLabels(m, fd, protocol.SubtractLabelSet(labelsOf(m, fd), labelsOf(minus, fd)))
-		case isNested(fd):
-			subtract(m.Mutable(fd).Message(), v.Message())
-		default:
-			m.Clear(fd)
-		}
-		return true
-	})
 }

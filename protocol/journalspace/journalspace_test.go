@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/prototext"
 
 	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/protocol/specyaml"
 )
 
 // TestScenarios:
@@ -124,10 +125,10 @@ func TestFieldsAreThoseOfTheProtocol(t *testing.T) {
 }
 
 func TestTooMuch(t *testing.T) {
-	_, err := Parse([]byte(strings.Repeat(" ", maxText+1)))
+	_, err := Parse([]byte(strings.Repeat(" ", specyaml.MaxText+1)))
 	require.ErrorContains(t, err, "expected at most")
 
-	deep := strings.Repeat("{children: [", maxDepth+2) + strings.Repeat("]}", maxDepth+2)
+	deep := strings.Repeat("{children: [", specyaml.MaxDepth+2) + strings.Repeat("]}", specyaml.MaxDepth+2)
 	_, err = Parse([]byte(deep))
 	require.ErrorContains(t, err, "nested too deeply")
 
@@ -140,6 +141,6 @@ func TestTooMuch(t *testing.T) {
 	}
 	var document yaml.Node
 	require.NoError(t, yaml.Unmarshal([]byte(bomb.String()), &document))
-	_, err = (&reader{left: 10_000}).node(document.Content[0], 0)
+	_, err = (&reader{&specyaml.Reader{Left: 10_000}}).node(document.Content[0], 0)
 	require.ErrorContains(t, err, "too many values")
 }

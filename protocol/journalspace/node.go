@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/protocol/specyaml"
 )
 
 // Node of a tree: a journal, or a directory of them.
@@ -40,27 +41,7 @@ type Journal struct {
 }
 
 // Error is what is wrong with a tree, and where.
-type Error struct {
-	// Line of the text; 0 if there is none.
-	Line int
-	// Name of the node; empty if it has none yet.
-	Name string
-	// Reason, as a clause.
-	Reason string
-}
-
-// Error has the line, the name and the reason.
-func (e *Error) Error() string {
-	var b strings.Builder
-	if e.Line != 0 {
-		fmt.Fprintf(&b, "line %d: ", e.Line)
-	}
-	if e.Name != "" {
-		b.WriteString(e.Name + ": ")
-	}
-	b.WriteString(e.Reason)
-	return b.String()
-}
+type Error = specyaml.Error
 
 // isDirectory tells whether the node is one by its name.
 func (n *Node) isDirectory() bool {

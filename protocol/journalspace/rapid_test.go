@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/protocol/specyaml"
 )
 
 func requireEqual(t require.TestingT, want, got proto.Message) {
@@ -120,11 +121,11 @@ func TestHoistLeavesNothingInCommon(t *testing.T) {
 			require.Nil(t, n.Spec.GetSuspend())
 			shared := proto.CloneOf(n.Children[0].Spec)
 			for _, c := range n.Children {
-				intersect(shared.ProtoReflect(), c.Spec.ProtoReflect())
+				specyaml.Intersect(shared.ProtoReflect(), c.Spec.ProtoReflect())
 				check(c)
 			}
 			shared.Name, shared.Suspend = "", nil
-			dropZeroes(shared.ProtoReflect())
+			specyaml.DropZeroes(shared.ProtoReflect())
 			require.Zero(t, proto.Size(shared), prototext.Format(shared))
 		}
 		if tree := Hoist(in); tree != nil {
