@@ -108,7 +108,7 @@ func TestSignerWithoutKeys(t *testing.T) {
 
 // TestDial: peers are reached as their endpoints say.
 func TestDial(t *testing.T) {
-	tr, err := newTransport(Security{}, nil)
+	tr, err := newTransport(auth.Security{}, nil)
 	require.NoError(t, err)
 	for endpoint, want := range map[string][2]string{
 		"http://broker.example:8080":  {"dns:///broker.example:8080", "insecure"},

@@ -110,7 +110,7 @@ func New(cfg Config) (*Broker, error) {
 	b.descriptors = newDescriptors(b.log)
 	b.disk = newDisk(cfg.FS, cfg.Dir, b.descriptors, b.log)
 	b.life, b.die = context.WithCancel(context.Background())
-	cfg.Security.warn(b.log)
+	cfg.Security.Warn(b.log)
 	var err error
 	if b.transport, err = newTransport(cfg.Security, b.log); err != nil {
 		return nil, fmt.Errorf("broker: %w", err)

@@ -15,6 +15,7 @@ import (
 	"broadsheet.dev/broadsheet/fragments/store"
 	"broadsheet.dev/broadsheet/keyspace"
 	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/protocol/auth"
 )
 
 // Config of a Broker. Fields with a default take it when they are zero.
@@ -83,7 +84,7 @@ type Config struct {
 	// journals and what only it has is stored. 0 stops at once.
 	Drain time.Duration
 	// Security says who may use the broker, and how its connections are protected.
-	Security Security
+	Security auth.Security
 	// AllowOrigins are the origins whose pages may use the JSON gateway ("*" is all).
 	AllowOrigins []string
 	// AllowedHosts are names, besides those of loopback and of the Endpoint, by which HTTP may be asked for on a
@@ -197,7 +198,7 @@ func (c Config) validateParts() error {
 		c.Debug.Validate(),
 		validateOrigins(c.AllowOrigins),
 		validateHosts(c.AllowedHosts),
-		c.Security.check(c.Endpoint, c.Listeners, c.Debug.Listener),
+		c.Security.Check(c.Endpoint, c.Listeners, c.Debug.Listener),
 	} {
 		if err != nil {
 			return fmt.Errorf("broker: %w", err)

@@ -10,8 +10,8 @@
 // decides by read_plan.go), list.go, apply.go and fragments.go are one RPC each;
 // http.go and what begins with its name map PUT, GET and HEAD of /<journal name>
 // onto them, and json.go POST of /v1/journals/. authorize.go and what begins with its
-// name let requests in by their tokens (protocol/auth), security.go and tls.go say who
-// may connect at all. reconcile.go makes replicas as etcd says; replica_tend.go and
+// name let requests in by their tokens (protocol/auth, whose Security says who may connect
+// at all), tls.go has the connections. reconcile.go makes replicas as etcd says; replica_tend.go and
 // replica_store.go keep one: they roll it, store it, and list its stores. drain.go hands
 // all over to others before the broker stops. descriptors.go counts files: of journals, none are taken
 // that would leave too few for all else.

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"broadsheet.dev/broadsheet/protocol/auth"
 )
 
 // visitors tells who may come by HTTP to a port that asks nobody who they are. A page of some other site, open in a
@@ -20,7 +22,7 @@ type visitors struct {
 
 // newVisitors of a broker.
 func newVisitors(c Config) *visitors {
-	v := &visitors{everyone: c.Security.authenticates(), origins: c.AllowOrigins}
+	v := &visitors{everyone: c.Security.Authenticates(), origins: c.AllowOrigins}
 	if u, err := url.Parse(c.Endpoint); err == nil && u.Hostname() != "" {
 		v.hosts = append(v.hosts, strings.ToLower(u.Hostname()))
 	}
@@ -73,7 +75,7 @@ func isLoopback(a net.Addr) bool {
 func (v *visitors) knows(host string) bool {
 	name := strings.ToLower(hostname(host))
 	name = strings.TrimSuffix(name, ".")
-	return name == "" || isLoopbackHost(name) || strings.HasSuffix(name, ".localhost") || slices.Contains(v.hosts, name)
+	return name == "" || auth.IsLoopbackHost(name) || strings.HasSuffix(name, ".localhost") || slices.Contains(v.hosts, name)
 }
 
 // mayAsk tells whether a request comes from no page at all, from one of this broker's own, or of an origin that is

@@ -23,6 +23,7 @@ import (
 	"broadsheet.dev/broadsheet/internal/certs"
 	"broadsheet.dev/broadsheet/internal/certs/certstest"
 	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/protocol/auth"
 )
 
 // TestCheckAddress: who lets in everyone may listen where only this machine can reach.
@@ -32,25 +33,25 @@ func TestCheckAddress(t *testing.T) {
 	mutual := certs.Files{Cert: "c", Key: "k", CA: "a"}
 	for _, c := range []struct {
 		name             string
-		security         broker.Security
+		security         auth.Security
 		network, address string
 		refused          bool
 	}{
-		{"loopback", broker.Security{}, "tcp", "127.0.0.1:8080", false},
-		{"another loopback", broker.Security{}, "tcp", "127.7.7.7:8080", false},
-		{"loopback of IPv6", broker.Security{}, "tcp", "[::1]:8080", false},
-		{"loopback by name", broker.Security{}, "tcp", "localhost:8080", false},
-		{"a unix socket", broker.Security{}, "unix", "/run/broker.sock", false},
-		{"all addresses", broker.Security{}, "tcp", "0.0.0.0:8080", true},
-		{"all addresses of IPv6", broker.Security{}, "tcp", "[::]:8080", true},
-		{"no host", broker.Security{}, "tcp", ":8080", true},
-		{"a name", broker.Security{}, "tcp", "broker.example:8080", true},
-		{"a name that looks like loopback", broker.Security{}, "tcp", "127.0.0.1.example:8080", true},
-		{"TLS authenticates no client", broker.Security{Server: files}, "tcp", "10.0.0.1:8080", true},
-		{"mTLS does", broker.Security{Server: mutual}, "tcp", "10.0.0.1:8080", false},
-		{"tokens do", broker.Security{Keys: keys}, "tcp", "10.0.0.1:8080", false},
-		{"not if they may be missing", broker.Security{Keys: parseKeys(t, "AA== "+sharedSecret)}, "tcp", "10.0.0.1:8080", true},
-		{"said to be insecure", broker.Security{Insecure: true}, "tcp", "10.0.0.1:8080", false},
+		{"loopback", auth.Security{}, "tcp", "127.0.0.1:8080", false},
+		{"another loopback", auth.Security{}, "tcp", "127.7.7.7:8080", false},
+		{"loopback of IPv6", auth.Security{}, "tcp", "[::1]:8080", false},
+		{"loopback by name", auth.Security{}, "tcp", "localhost:8080", false},
+		{"a unix socket", auth.Security{}, "unix", "/run/broker.sock", false},
+		{"all addresses", auth.Security{}, "tcp", "0.0.0.0:8080", true},
+		{"all addresses of IPv6", auth.Security{}, "tcp", "[::]:8080", true},
+		{"no host", auth.Security{}, "tcp", ":8080", true},
+		{"a name", auth.Security{}, "tcp", "broker.example:8080", true},
+		{"a name that looks like loopback", auth.Security{}, "tcp", "127.0.0.1.example:8080", true},
+		{"TLS authenticates no client", auth.Security{Server: files}, "tcp", "10.0.0.1:8080", true},
+		{"mTLS does", auth.Security{Server: mutual}, "tcp", "10.0.0.1:8080", false},
+		{"tokens do", auth.Security{Keys: keys}, "tcp", "10.0.0.1:8080", false},
+		{"not if they may be missing", auth.Security{Keys: parseKeys(t, "AA== "+sharedSecret)}, "tcp", "10.0.0.1:8080", true},
+		{"said to be insecure", auth.Security{Insecure: true}, "tcp", "10.0.0.1:8080", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := c.security.CheckAddress(c.network, c.address)
@@ -59,10 +60,10 @@ func TestCheckAddress(t *testing.T) {
 				return
 			}
 			require.EqualError(t, err, c.address+" isn't a loopback address, and clients aren't authenticated")
-			require.ErrorAs(t, err, new(*broker.ExposedError))
+			require.ErrorAs(t, err, new(*auth.ExposedError))
 		})
 	}
-	require.Error(t, broker.Security{}.CheckAddress("tcp", "no port"))
+	require.Error(t, auth.Security{}.CheckAddress("tcp", "no port"))
 }
 
 // configOf a broker that New takes.
@@ -113,8 +114,8 @@ func TestRefusedConfigs(t *testing.T) {
 			require.ErrorContains(t, err, c.want)
 		})
 	}
-	require.Equal(t, "http", broker.Security{}.Scheme())
-	require.Equal(t, "https", broker.Security{Server: certs.Files{Cert: "c", Key: "k"}}.Scheme())
+	require.Equal(t, "http", auth.Security{}.Scheme())
+	require.Equal(t, "https", auth.Security{Server: certs.Files{Cert: "c", Key: "k"}}.Scheme())
 }
 
 // encrypted is a broker with TLS, and the URL of its port.

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"broadsheet.dev/broadsheet/internal/certs"
+	"broadsheet.dev/broadsheet/protocol/auth"
 )
 
 // transport is how a broker's connections are protected: those that it accepts, and
@@ -20,7 +21,7 @@ type transport struct {
 	peer   *certs.Source
 }
 
-func newTransport(s Security, log *slog.Logger) (*transport, error) {
+func newTransport(s auth.Security, log *slog.Logger) (*transport, error) {
 	t := new(transport)
 	var err error
 	if t.peer, err = certs.Load(s.Peer, log); err != nil {

@@ -8,20 +8,19 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strings"
-	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"broadsheet.dev/broadsheet/broker"
+	"broadsheet.dev/broadsheet/client/flags"
 	"broadsheet.dev/broadsheet/fragments/store"
 	"broadsheet.dev/broadsheet/fragments/store/cloud"
 	"broadsheet.dev/broadsheet/internal/datadir"
 	"broadsheet.dev/broadsheet/internal/roles"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/keyspace"
-	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/protocol/auth"
 )
 
 func brokerCommand() *cobra.Command {
@@ -48,99 +47,37 @@ type member struct {
 	log   *slog.Logger
 	out   io.Writer
 
-	dir      *datadir.Dir
-	listener net.Listener
-	debug    net.Listener // nil is none
-	stores   *store.Registry
+	dir       *datadir.Dir
+	listeners *flags.Listeners
+	stores    *store.Registry
 }
 
 func runBroker(ctx context.Context, f *brokerFlags, out io.Writer) error {
-	log, err := f.log.Logger(os.Stderr)
+	log, err := f.process.Log.Logger(os.Stderr)
 	if err != nil {
 		return err
 	}
 	if err := f.validate(); err != nil {
 		return err
 	}
-	security, err := f.security()
+	security, err := f.process.Security()
 	if err != nil {
 		return err
 	}
 	m := &member{flags: f, log: log, out: out}
-	if err := m.listen(security); err != nil {
+	if m.listeners, err = f.process.Listen(security); err != nil {
 		return err
 	}
-	defer m.closeListeners()
-	if m.dir, err = datadir.Open(f.dataDir); err != nil {
-		return dataDirHint(err)
+	defer m.listeners.Close()
+	if m.dir, err = roles.OpenDir(f.dataDir); err != nil {
+		return err
 	}
 	return errors.Join(m.run(ctx, security), m.dir.Close())
 }
 
-// listen on the broker's port, and on that of diagnostics.
-func (m *member) listen(security broker.Security) error {
-	network, address := "tcp", net.JoinHostPort(m.flags.bind, m.flags.port)
-	if path, ok := m.flags.socketPath(); ok {
-		network, address = "unix", path
-		removeStale(path)
-	}
-	if err := security.CheckAddress(network, address); err != nil {
-		return withHint(fmt.Errorf("--broker.bind: %w", err),
-			"give --broker.auth-keys or --broker.server-ca-file, or listen on 127.0.0.1, or say that you want it with --broker.insecure")
-	}
-	debug, err := m.debugAddress(security)
-	if err != nil {
-		return err
-	}
-	if m.listener, err = net.Listen(network, address); err != nil {
-		return withHint(fmt.Errorf("--broker.port: %w", err), "choose another with --broker.port, or 0 for any that is free")
-	}
-	if debug == "" {
-		return nil
-	}
-	if m.debug, err = net.Listen("tcp", debug); err != nil {
-		return errors.Join(withHint(fmt.Errorf("--debug.port: %w", err), "choose another with --debug.port"), m.listener.Close())
-	}
-	return nil
-}
-
-// debugAddress is where diagnostics get a port of their own, which asks nobody who they are: "" is nowhere.
-func (m *member) debugAddress(security broker.Security) (string, error) {
-	address := m.flags.debug.port
-	if address == "" {
-		return "", nil
-	}
-	if !strings.Contains(address, ":") {
-		address = net.JoinHostPort("127.0.0.1", address)
-	}
-	if err := security.CheckDebugAddress("tcp", address); err != nil {
-		return "", withHint(fmt.Errorf("--debug.port: %w", err),
-			"give the port alone, which is of 127.0.0.1, or say that you want it with --broker.insecure")
-	}
-	return address, nil
-}
-
-// removeStale removes a socket on which nobody listens, as a broker that was killed leaves it.
-func removeStale(path string) {
-	conn, err := net.Dial("unix", path)
-	if err == nil {
-		_ = conn.Close() // It is in use, as is about to be found.
-	} else if errors.Is(err, syscall.ECONNREFUSED) {
-		_ = os.Remove(path) // If that fails so does to listen there.
-	}
-}
-
-func (m *member) closeListeners() {
-	for _, ln := range []net.Listener{m.listener, m.debug} {
-		if ln != nil {
-			_ = ln.Close() // As a rule the broker has.
-		}
-	}
-}
-
 // run the broker until ctx is done.
-func (m *member) run(ctx context.Context, security broker.Security) error {
-	etcd, err := m.flags.etcd.Dial(ctx, m.log)
+func (m *member) run(ctx context.Context, security auth.Security) error {
+	etcd, err := m.flags.process.Etcd.Dial(ctx, m.log)
 	if err != nil {
 		return err
 	}
@@ -205,8 +142,8 @@ func (m *member) openStores() error {
 }
 
 // config of the broker, but for etcd.
-func (m *member) config(security broker.Security) (broker.Config, error) {
-	f := m.flags
+func (m *member) config(security auth.Security) (broker.Config, error) {
+	f, p := m.flags, &m.flags.process
 	mode, err := ackMode(f.ack)
 	if err != nil {
 		return broker.Config{}, err
@@ -223,35 +160,34 @@ func (m *member) config(security broker.Security) (broker.Config, error) {
 	if err != nil {
 		return broker.Config{}, err
 	}
-	suffix, err := brokerName(dir, f.zone, f.id)
+	id, err := brokerID(dir, &f.process)
 	if err != nil {
 		return broker.Config{}, err
 	}
-	endpoint, err := f.endpointAt(portOf(m.listener), security.Scheme())
+	endpoint, err := f.process.EndpointAt(m.listeners.Shared, security)
 	if err != nil {
 		return broker.Config{}, err
 	}
 	metrics := prometheus.NewRegistry()
 	return broker.Config{
-		ID:       &protocol.ProcessSpec_ID{Zone: f.zone, Suffix: suffix},
-		Endpoint: endpoint, Listeners: []net.Listener{m.listener},
-		Prefix: f.etcd.Prefix, MaxTxnOps: f.etcd.MaxTxnOps, LeaseTTL: f.etcd.Lease, WatchDelay: f.watchDelay,
+		ID: id, Endpoint: endpoint, Listeners: []net.Listener{m.listeners.Shared},
+		Prefix: p.Etcd.Prefix, MaxTxnOps: p.Etcd.MaxTxnOps, LeaseTTL: p.Etcd.Lease, WatchDelay: p.WatchDelay,
 		JournalLimit: f.limits.journals, OpenFiles: files, MaxReplication: f.limits.replication, MaxMessage: f.limits.message, MaxUploads: f.limits.uploads,
 		MaxAppendRate: f.limits.maxRate, MinAppendRate: f.limits.minRate, AutoSuspend: f.autoSuspend,
-		Dir: dir, Mode: mode, Stores: m.stores, GatherTotal: memory, IdleTimeout: f.limits.idle, Grace: f.grace, Drain: f.drain,
-		Security: security, AllowOrigins: f.allowOrigins, AllowedHosts: f.allowedHosts,
-		Debug:  broker.Debug{Listener: m.debug, Private: f.debug.private, Profiling: f.debug.profiling},
+		Dir: dir, Mode: mode, Stores: m.stores, GatherTotal: memory, IdleTimeout: f.limits.idle, Grace: p.Grace, Drain: p.Drain,
+		Security: security, AllowOrigins: p.AllowOrigins, AllowedHosts: f.allowedHosts,
+		Debug:  broker.Debug{Listener: m.listeners.Debug, Private: p.DebugPrivate, Profiling: f.profiling},
 		Logger: m.log.With(slog.String("role", "broker")), Registerer: metrics, Gatherer: metrics,
 	}, nil
 }
 
 // announce prints where the broker is, and that it serves once it does.
 func (m *member) announce(ctx context.Context, b *broker.Broker) error {
-	if _, err := fmt.Fprintf(m.out, "broker %s\n", m.listener.Addr()); err != nil {
+	if _, err := fmt.Fprintf(m.out, "broker %s\n", m.listeners.Shared.Addr()); err != nil {
 		return err
 	}
-	if m.debug != nil {
-		if _, err := fmt.Fprintf(m.out, "debug %s\n", m.debug.Addr()); err != nil {
+	if m.listeners.Debug != nil {
+		if _, err := fmt.Fprintf(m.out, "debug %s\n", m.listeners.Debug.Addr()); err != nil {
 			return err
 		}
 	}

@@ -23,7 +23,6 @@ import (
 	"broadsheet.dev/broadsheet/fragments/objectcache"
 	"broadsheet.dev/broadsheet/fragments/store"
 	"broadsheet.dev/broadsheet/fragments/store/cloud"
-	"broadsheet.dev/broadsheet/internal/datadir"
 	"broadsheet.dev/broadsheet/internal/roles"
 	"broadsheet.dev/broadsheet/internal/supervise"
 	"broadsheet.dev/broadsheet/pgwire"
@@ -161,9 +160,9 @@ func (r *gatewayRole) openDir(context.Context) error {
 	if r.dir = r.flags.dir; r.dir != "" {
 		return nil
 	}
-	data, err := datadir.Open(r.flags.dataDir)
+	data, err := roles.OpenDir(r.flags.dataDir)
 	if err != nil {
-		return dataDirHint(err)
+		return err
 	}
 	r.closing(data.Close)
 	r.dir, err = data.Sub("gateway")

@@ -120,20 +120,10 @@ func serve(ctx context.Context, f *serveFlags, out io.Writer) error {
 		return err
 	}
 	n := &node{flags: f, served: served, trusts: auth.rules == nil, log: log, out: out, gatewayUp: make(chan struct{})}
-	if n.dir, err = datadir.Open(f.dataDir); err != nil {
-		return dataDirHint(err)
+	if n.dir, err = roles.OpenDir(f.dataDir); err != nil {
+		return err
 	}
 	return errors.Join(n.run(ctx), n.dir.Close())
-}
-
-func dataDirHint(err error) error {
-	if _, ok := errors.AsType[*datadir.LockedError](err); ok {
-		return withHint(err, "stop that server, or choose another directory with --data-dir")
-	}
-	if _, ok := errors.AsType[*datadir.NewerError](err); ok {
-		return withHint(err, "use the program that wrote it, or a newer one")
-	}
-	return err
 }
 
 // run starts etcd, the broker and the gateway, and serves until ctx is done.

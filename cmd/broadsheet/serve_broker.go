@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"broadsheet.dev/broadsheet/broker"
 	"broadsheet.dev/broadsheet/fragments/store"
 	"broadsheet.dev/broadsheet/fragments/store/cloud"
 	"broadsheet.dev/broadsheet/internal/certs"
@@ -44,14 +43,14 @@ func (f *servedBrokerFlags) add(p *pflag.FlagSet) {
 
 // servedBroker is what these flags come to.
 type servedBroker struct {
-	security broker.Security
+	security auth.Security
 	// own is a key of this server's alone, by which its gateway is known to its broker; "" if nobody is asked for tokens.
 	own string
 }
 
 // read the flags, and hold them against the address that is listened on.
 func (f *servedBrokerFlags) read(address string) (servedBroker, error) {
-	s := servedBroker{security: broker.Security{Server: f.files}}
+	s := servedBroker{security: auth.Security{Server: f.files}}
 	if f.authKeys != "" {
 		if _, err := auth.ParseKeys(f.authKeys); err != nil {
 			return s, fmt.Errorf("--broker.auth-keys: %w", err)
@@ -85,7 +84,7 @@ func (f *servedBrokerFlags) read(address string) (servedBroker, error) {
 }
 
 // mayListen refuses an address that others can reach unless they are asked who they are.
-func (f *servedBrokerFlags) mayListen(s broker.Security, address string) error {
+func (f *servedBrokerFlags) mayListen(s auth.Security, address string) error {
 	notLoopback := loopbackOnly("listen", address)
 	if _, _, err := net.SplitHostPort(address); notLoopback == nil || err != nil {
 		return notLoopback
@@ -115,7 +114,7 @@ func (f *servedBrokerFlags) openStores(root string) (*store.Registry, error) {
 }
 
 // endpoint is the URL that others reach the broker by.
-func (f *servedBrokerFlags) endpoint(at net.Addr, s broker.Security) (string, error) {
+func (f *servedBrokerFlags) endpoint(at net.Addr, s auth.Security) (string, error) {
 	host, port, err := net.SplitHostPort(at.String())
 	if err != nil {
 		return "", fmt.Errorf("--listen %s: %w", at, err)

@@ -8,10 +8,11 @@ import (
 	"strings"
 )
 
-// Where serve's parts keep their keys in etcd: Gazette's default for brokers, and ours.
+// Where serve's parts keep their keys in etcd: Gazette's default for brokers, and ours for tables and for shards that programs do.
 const (
-	defaultBrokerPrefix  = "/gazette/cluster"
-	defaultCatalogPrefix = "/broadsheet"
+	defaultBrokerPrefix   = "/gazette/cluster"
+	defaultCatalogPrefix  = "/broadsheet"
+	defaultConsumerPrefix = "/gazette/consumers/broadsheet"
 )
 
 // parseBytes reads a size such as 512MiB, 2GB or 1048576.

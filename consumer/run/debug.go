@@ -43,7 +43,7 @@ func (p *program) serveDebug(ctx, serving context.Context, host *consumer.Host, 
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	if err := server.Serve(p.listeners.debug); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(p.listeners.Debug); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("diagnostics: %w", err)
 	}
 	return nil

@@ -18,11 +18,13 @@ import (
 	"github.com/spf13/pflag"
 
 	"broadsheet.dev/broadsheet/client"
+	clientflags "broadsheet.dev/broadsheet/client/flags"
 	"broadsheet.dev/broadsheet/consumer"
 	"broadsheet.dev/broadsheet/internal/datadir"
 	"broadsheet.dev/broadsheet/internal/roles"
 	"broadsheet.dev/broadsheet/internal/speech"
 	"broadsheet.dev/broadsheet/internal/task"
+	"broadsheet.dev/broadsheet/keyspace"
 )
 
 // Options of a program. The zero value has a name that is the executable's.
@@ -93,12 +95,12 @@ type program struct {
 	log     *slog.Logger
 	out     io.Writer
 
-	listeners *listeners
+	listeners *clientflags.Listeners
 	dir       *datadir.Dir
 }
 
 func (p *program) run(ctx context.Context, stderr io.Writer) error {
-	log, err := p.flags.log.Logger(stderr)
+	log, err := p.flags.process.Log.Logger(stderr)
 	if err != nil {
 		return err
 	}
@@ -106,44 +108,40 @@ func (p *program) run(ctx context.Context, stderr io.Writer) error {
 	if err := p.flags.validate(); err != nil {
 		return err
 	}
-	keys, err := p.flags.keys()
+	security, err := p.flags.process.Security()
 	if err != nil {
 		return err
 	}
 	cfg := consumer.Config{Application: p.app}
-	if err := p.flags.secure(&cfg, keys, p.log); err != nil {
+	if err := secure(&cfg, security, p.log); err != nil {
 		return err
 	}
-	if cfg.ID, err = p.flags.identity(); err != nil {
+	if cfg.ID, err = p.flags.process.Identity(p.flags.process.ID); err != nil {
 		return err
 	}
-	if p.listeners, err = p.flags.listen(keys); err != nil {
+	if p.listeners, err = p.flags.process.Listen(security); err != nil {
 		return err
 	}
-	defer p.listeners.close()
-	if p.dir, err = datadir.Open(p.flags.dataDir); err != nil {
-		return dataDirHint(err)
+	defer p.listeners.Close()
+	if cfg.Endpoint, err = p.flags.process.EndpointAt(p.listeners.Shared, security); err != nil {
+		return err
+	}
+	if p.dir, err = roles.OpenDir(p.flags.dataDir); err != nil {
+		return err
 	}
 	return errors.Join(p.connect(ctx, cfg), p.dir.Close())
-}
-
-func dataDirHint(err error) error {
-	if _, ok := errors.AsType[*datadir.LockedError](err); ok {
-		return speech.WithHint(err, "stop that process, or choose another directory with --data-dir")
-	}
-	return err
 }
 
 // connect to etcd and brokers, and serve.
 func (p *program) connect(ctx context.Context, cfg consumer.Config) error {
 	metrics := prometheus.NewRegistry()
-	p.flags.broker.Zone = p.flags.zone
+	p.flags.broker.Zone = p.flags.process.Zone
 	brokersConfig, err := p.flags.broker.Config(p.log)
 	if err != nil {
 		return err
 	}
 	brokersConfig.Metrics = metrics
-	if cfg.Etcd, err = p.flags.etcd.Dial(ctx, p.log); err != nil {
+	if cfg.Etcd, err = p.flags.process.Etcd.Dial(ctx, p.log); err != nil {
 		return err
 	}
 	defer func() { _ = cfg.Etcd.Close() }() // Its error is that of a context.
@@ -173,18 +171,15 @@ func (p *program) complete(cfg *consumer.Config, metrics *prometheus.Registry) e
 	if cfg.Dir, err = p.dir.Sub("consumer"); err != nil {
 		return err
 	}
-	if cfg.Endpoint, err = f.endpointAt(p.listeners.main); err != nil {
-		return err
-	}
-	cfg.Listeners = []net.Listener{p.listeners.main}
-	cfg.Prefix, cfg.MaxTxnOps, cfg.LeaseTTL, cfg.WatchDelay = f.etcd.Prefix, f.etcd.MaxTxnOps, f.etcd.Lease, f.watchDelay
+	cfg.Listeners = []net.Listener{p.listeners.Shared}
+	cfg.Prefix, cfg.MaxTxnOps, cfg.LeaseTTL = f.process.Etcd.Prefix, f.process.Etcd.MaxTxnOps, f.process.Etcd.Lease
 	cfg.ShardLimit, cfg.HintsInterval, cfg.MaxMessage = f.limit, f.hints, f.message
 	if cfg.MaxHotStandbys = f.standbys; f.standbys == 0 {
 		cfg.MaxHotStandbys = -1
 	}
-	cfg.AllowOrigins, cfg.Drain, cfg.Grace = f.allowOrigins, f.drain, f.grace
+	cfg.WatchDelay, cfg.AllowOrigins, cfg.Drain, cfg.Grace = f.process.WatchDelay, f.process.AllowOrigins, f.process.Drain, f.process.Grace
 	cfg.Logger, cfg.Registerer = p.log, metrics
-	if !f.debugPrivate {
+	if !f.process.DebugPrivate {
 		cfg.Gatherer = metrics
 	}
 	return nil
@@ -205,10 +200,10 @@ func (p *program) serve(ctx context.Context, cfg consumer.Config, metrics *prome
 	defer context.AfterFunc(tasks.Context(), end)()
 	tasks.Go("serve", func(context.Context) error {
 		defer tasks.Cancel()
-		return host.Serve(serving)
+		return etcdHint(host.Serve(serving))
 	})
 	tasks.Go("announce", func(ctx context.Context) error { return p.announce(ctx, host) })
-	if p.listeners.debug != nil {
+	if p.listeners.Debug != nil {
 		tasks.Go("debug", func(ctx context.Context) error { return p.serveDebug(ctx, serving, host, metrics) })
 	}
 	return tasks.Wait()
@@ -216,11 +211,11 @@ func (p *program) serve(ctx context.Context, cfg consumer.Config, metrics *prome
 
 // announce prints where the process is, and that it serves once it does.
 func (p *program) announce(ctx context.Context, host *consumer.Host) error {
-	if _, err := fmt.Fprintf(p.out, "consumer %s\n", p.listeners.main.Addr()); err != nil {
+	if _, err := fmt.Fprintf(p.out, "consumer %s\n", p.listeners.Shared.Addr()); err != nil {
 		return err
 	}
-	if p.listeners.debug != nil {
-		if _, err := fmt.Fprintf(p.out, "debug %s\n", p.listeners.debug.Addr()); err != nil {
+	if p.listeners.Debug != nil {
+		if _, err := fmt.Fprintf(p.out, "debug %s\n", p.listeners.Debug.Addr()); err != nil {
 			return err
 		}
 	}
@@ -231,4 +226,12 @@ func (p *program) announce(ctx context.Context, host *consumer.Host) error {
 	case <-ctx.Done():
 		return nil
 	}
+}
+
+// etcdHint says what to do about an etcd that is refused.
+func etcdHint(err error) error {
+	if _, ok := errors.AsType[*keyspace.VersionError](err); ok {
+		return speech.WithHint(err, "upgrade etcd, or say where another is with --etcd.address")
+	}
+	return err
 }

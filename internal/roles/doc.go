@@ -1,10 +1,11 @@
 // Package roles is what the programs of a fleet have in common before they serve: flags, where their values come from,
-// the log, and the client of etcd.
+// the log, the data directory, and the client of etcd.
 //
 // # What
 //
 //   - BindEnv takes flags that weren't given from the environment.
 //   - Log and Etcd are groups of flags, and what is made of them.
+//   - OpenDir takes hold of a data directory.
 //
 // # Invariants
 //

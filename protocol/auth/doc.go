@@ -8,6 +8,9 @@
 // Keyring, read from text by ParseKeys, signs and verifies them. docs/format/token.md
 // has the bytes.
 //
+// Security says who may use a process at all: by tokens, by certificates, or everyone who
+// can reach it, which then is nobody beyond its machine.
+//
 // # Invariants
 //
 //   - A token is good only with a signature that one of the keys verifies, by the
@@ -19,6 +22,7 @@
 //     refused.
 //   - A token is at most MaxToken bytes long.
 //   - Errors never quote a token or a key.
+//   - Where others can reach it, a process asks everyone who they are, or was said to be insecure.
 //
 // # Goroutines
 //

@@ -1,4 +1,4 @@
-package broker
+package auth
 
 import (
 	"fmt"
@@ -7,21 +7,20 @@ import (
 	"net/url"
 
 	"broadsheet.dev/broadsheet/internal/certs"
-	"broadsheet.dev/broadsheet/protocol/auth"
 )
 
-// Security says who may use a broker, and how its connections are protected. The zero
+// Security says who may use a process, a broker or a consumer, and how its connections are protected. The zero
 // value lets in everyone who can reach it, which is nobody beyond this machine.
 type Security struct {
 	// Keys that tokens are signed and verified with. Nil demands no token.
-	Keys *auth.Keyring
-	// Server has this broker's certificate; with a CA, clients have to show one that it
+	Keys *Keyring
+	// Server has this process's certificate; with a CA, clients have to show one that it
 	// has signed. Zero is no TLS. Unix sockets have none in any case.
 	Server certs.Files
-	// Peer has the certificate that this broker shows to others, and the CA that theirs
+	// Peer has the certificate that this process shows to others of its kind, and the CA that theirs
 	// are signed by. Zero shows none, and trusts the authorities of the system.
 	Peer certs.Files
-	// Insecure lets a broker that lets in everyone be reached from other machines.
+	// Insecure lets a process that lets in everyone be reached from other machines.
 	Insecure bool
 }
 
@@ -39,7 +38,7 @@ func (s Security) Validate() error {
 	return nil
 }
 
-// Scheme of the URL at which a broker with TLS, or one without, is reached.
+// Scheme of the URL at which a process with TLS, or one without, is reached.
 func (s Security) Scheme() string {
 	if s.Server.Cert != "" {
 		return "https"
@@ -47,10 +46,10 @@ func (s Security) Scheme() string {
 	return "http"
 }
 
-// authenticates tells whether everybody is asked who they are.
-func (s Security) authenticates() bool { return !s.Keys.AllowsMissing() || s.Server.CA != "" }
+// Authenticates tells whether everybody is asked who they are.
+func (s Security) Authenticates() bool { return !s.Keys.AllowsMissing() || s.Server.CA != "" }
 
-// ExposedError tells of an address that others can reach, of a broker that lets in
+// ExposedError tells of an address that others can reach, of a process that lets in
 // everyone.
 type ExposedError struct{ Address string }
 
@@ -59,24 +58,24 @@ func (e *ExposedError) Error() string {
 	return e.Address + " isn't a loopback address, and clients aren't authenticated"
 }
 
-// CheckAddress refuses, by an ExposedError, to listen where others could reach a broker
+// CheckAddress refuses, by an ExposedError, to listen where others could reach a process
 // that lets in everyone. The host of a TCP address may be a name only if it is localhost.
 func (s Security) CheckAddress(network, address string) error {
-	if network == "unix" || s.Insecure || s.authenticates() {
+	if network == "unix" || s.Insecure || s.Authenticates() {
 		return nil
 	}
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return err
 	}
-	if isLoopbackHost(host) {
+	if IsLoopbackHost(host) {
 		return nil
 	}
 	return &ExposedError{Address: address}
 }
 
-// isLoopbackHost tells whether a host, without a port, is localhost or an address that this machine alone reaches.
-func isLoopbackHost(host string) bool {
+// IsLoopbackHost tells whether a host, without a port, is localhost or an address that this machine alone reaches.
+func IsLoopbackHost(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
@@ -86,8 +85,8 @@ func (s Security) CheckDebugAddress(network, address string) error {
 	return Security{Insecure: s.Insecure}.CheckAddress(network, address)
 }
 
-// check that listeners, that of diagnostics if there is one, and the endpoint are as they have to be.
-func (s Security) check(endpoint string, listeners []net.Listener, debug net.Listener) error {
+// Check that listeners, that of diagnostics if there is one, and the endpoint are as they have to be.
+func (s Security) Check(endpoint string, listeners []net.Listener, debug net.Listener) error {
 	if debug != nil {
 		if err := s.CheckDebugAddress(debug.Addr().Network(), debug.Addr().String()); err != nil {
 			return fmt.Errorf("security: debug: %w", err)
@@ -111,8 +110,8 @@ func (s Security) check(endpoint string, listeners []net.Listener, debug net.Lis
 	return nil
 }
 
-// warn of what is allowed, and yet not good.
-func (s Security) warn(log *slog.Logger) {
+// Warn of what is allowed, and yet not good.
+func (s Security) Warn(log *slog.Logger) {
 	if n := s.Keys.ShortSecrets(); n != 0 {
 		log.Warn("shared secrets have less than 16 bytes, and might be guessed", slog.Int("secrets", n))
 	}
