@@ -231,9 +231,14 @@ func answer(t *testing.T, r *http.Response) (int, map[string]any) {
 
 func (w *world) post(h *consumertest.Host, body any) (int, map[string]any) {
 	w.t.Helper()
+	return w.postTo(h, "/v1/shards/commit", body)
+}
+
+func (w *world) postTo(h *consumertest.Host, path string, body any) (int, map[string]any) {
+	w.t.Helper()
 	text, err := json.Marshal(body)
 	require.NoError(w.t, err)
-	r, err := h.HTTP().Post(h.URL()+"/v1/shards/commit", "application/json", bytes.NewReader(text))
+	r, err := h.HTTP().Post(h.URL()+path, "application/json", bytes.NewReader(text))
 	require.NoError(w.t, err)
 	return answer(w.t, r)
 }
@@ -282,6 +287,48 @@ func TestHTTP(t *testing.T) {
 	code, out := w.post(one, commit)
 	require.Equal(t, http.StatusConflict, code)
 	require.NotEmpty(t, out["hint"])
+}
+
+// TestLookUp: a script asks for as many keys as a transaction may have, in a body, and is told of one too many, and of what isn't a key.
+func TestLookUp(t *testing.T) {
+	w := newWorld(t)
+	one := w.host(1)
+	one.Apply(spec())
+	one.AwaitCode("a-shard", shards.ReplicaStatus_PRIMARY)
+	two := w.host(2)
+	w.add(0, 1)
+	code, txn := w.get(two, "/v1/shards/transaction", url.Values{"shard": {"a-shard"}, "wait": {"1m"}})
+	require.Equal(t, http.StatusOK, code, txn)
+	puts := []any{
+		map[string]any{"key": "k", "value": "v"}, map[string]any{"key_base64": "/w==", "value": "w"},
+	}
+	code, out := w.post(two, map[string]any{"shard": "a-shard", "token": txn["token"], "puts": puts})
+	require.Equal(t, http.StatusOK, code, out)
+
+	keys := []any{"k", map[string]any{"key_base64": "/w=="}}
+	for n := range 4096 - len(keys) {
+		keys = append(keys, strings.Repeat("none", 100)+strconv.Itoa(n))
+	}
+	for _, h := range []*consumertest.Host{one, two} {
+		code, out = w.postTo(h, "/v1/shards/lookup", map[string]any{"shard": "a-shard", "keys": keys})
+		require.Equal(t, http.StatusOK, code, out)
+		entries := out["entries"].([]any)
+		require.Len(t, entries, len(keys))
+		require.Equal(t, puts, entries[:2])
+		require.NotContains(t, entries[2], "value")
+	}
+	code, out = w.postTo(one, "/v1/shards/lookup", map[string]any{"shard": "a-shard", "keys": []any{}})
+	require.Equal(t, http.StatusOK, code)
+	require.Empty(t, out["entries"], "no key isn't all keys")
+	for want, body := range map[string]any{
+		"keys: there are 4097 (expected at most 4096)": map[string]any{"shard": "a-shard", "keys": append(keys, "more")},
+		`unknown field "prefix"`:                       map[string]any{"shard": "a-shard", "prefix": "k"},
+		"has neither key nor key_base64":               map[string]any{"shard": "a-shard", "keys": []any{nil}},
+	} {
+		code, out = w.postTo(one, "/v1/shards/lookup", body)
+		require.Equal(t, http.StatusBadRequest, code)
+		require.Contains(t, out["error"], want)
+	}
 }
 
 // TestFailure names the message, which can be skipped then.

@@ -33,6 +33,7 @@ func (a *App) Handlers() []consumer.Handler {
 		of(http.MethodGet, "/v1/shards/transaction", auth.Read|auth.Append, s.httpTake),
 		of(http.MethodPost, "/v1/shards/commit", auth.Read|auth.Append, s.httpCommit),
 		of(http.MethodGet, "/v1/shards/state", auth.Read, s.httpState),
+		of(http.MethodPost, "/v1/shards/lookup", auth.Read, s.httpLookUp),
 	}
 }
 
@@ -60,9 +61,9 @@ func (s *service) httpTake(_ http.ResponseWriter, r *http.Request) (any, error) 
 }
 
 func (s *service) httpCommit(w http.ResponseWriter, r *http.Request) (any, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := bodyOf(w, r)
 	if err != nil {
-		return nil, status.Errorf(codes.InvalidArgument, "the body of the request isn't whole, or has more than %d bytes: %v", maxBody, err)
+		return nil, err
 	}
 	req, err := decodeCommit(body)
 	if err != nil {
@@ -72,6 +73,34 @@ func (s *service) httpCommit(w http.ResponseWriter, r *http.Request) (any, error
 		return nil, err
 	}
 	return map[string]bool{"committed": req.GetFailure() == nil}, nil
+}
+
+// bodyOf a request.
+func bodyOf(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return nil, status.Errorf(codes.InvalidArgument, "the body of the request isn't whole, or has more than %d bytes: %v", maxBody, err)
+	}
+	return body, nil
+}
+
+// httpLookUp is httpState of more keys than an address has room for.
+func (s *service) httpLookUp(w http.ResponseWriter, r *http.Request) (any, error) {
+	body, err := bodyOf(w, r)
+	if err != nil {
+		return nil, err
+	}
+	req, err := decodeLookUp(body)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	out := new(shardv1.ReadResponse)
+	if len(req.GetKeys()) > 0 { // Without keys it would be all of the state.
+		if out, err = s.Read(r.Context(), req); err != nil {
+			return nil, err
+		}
+	}
+	return stateOf(out), nil
 }
 
 func (s *service) httpState(_ http.ResponseWriter, r *http.Request) (any, error) {

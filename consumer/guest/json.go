@@ -194,6 +194,24 @@ func decodeCommit(body []byte) (*shardv1.CommitRequest, error) {
 	return out, nil
 }
 
+type jsonLookUp struct {
+	Shard string    `json:"shard"`
+	Keys  []jsonKey `json:"keys"`
+}
+
+// decodeLookUp reads which keys a program wants the values of.
+func decodeLookUp(body []byte) (*shardv1.ReadRequest, error) {
+	var j jsonLookUp
+	if err := strictly(body, &j); err != nil {
+		return nil, err
+	}
+	out := &shardv1.ReadRequest{Shard: j.Shard}
+	for _, k := range j.Keys {
+		out.Keys = append(out.Keys, k)
+	}
+	return out, nil
+}
+
 // document of a message: an object stands for itself, a string for the text that it has.
 func (p *jsonPublish) document() ([]byte, error) {
 	switch {

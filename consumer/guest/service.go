@@ -22,6 +22,8 @@ const (
 	maxWait = time.Minute
 	// maxEntries and maxEntryBytes bound what is returned of the state at once; an entry that is larger comes by itself.
 	maxEntries, maxEntryBytes = 1000, 2 << 20
+	// maxKeys are looked up at once at most: one for each message of a transaction, unless the host has larger ones.
+	maxKeys = defaultMessages
 )
 
 // service is the gRPC service.
@@ -247,8 +249,8 @@ var errEnough = errors.New("enough")
 
 // read keys, or scan if there are none, once what was answered is committed.
 func read(ctx context.Context, res resolved, keys [][]byte, s *shardv1.RunRequest_Scan) (*shardv1.RunResponse_Entries, error) {
-	if len(keys) > maxEntries {
-		return nil, status.Errorf(codes.InvalidArgument, "keys: there are %d (expected at most %d)", len(keys), maxEntries)
+	if len(keys) > maxKeys {
+		return nil, status.Errorf(codes.InvalidArgument, "keys: there are %d (expected at most %d)", len(keys), maxKeys)
 	}
 	if err := awaitDone(ctx, res, func(v view) bool { return !v.committing }); err != nil {
 		return nil, err
