@@ -30,20 +30,25 @@ func Root() string {
 // Binary builds the program, once in this process, and returns its path. Of the test processes that want it at
 // the same time one builds it, and the others find it up to date: none replaces a program that another is about to
 // start.
-var Binary = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(Root(), "bin", "broadsheet-test")
+var Binary = sync.OnceValues(func() (string, error) { return build("broadsheet-test") })
+
+// Static is the program without the gateway, which is built in a moment: for who needs brokers and hosts of shards only.
+var Static = sync.OnceValues(func() (string, error) { return build("broadsheet-static-test", "CGO_ENABLED=0") })
+
+func build(name string, env ...string) (string, error) {
+	path := filepath.Join(Root(), "bin", name)
 	unlock, err := lock(path + ".lock")
 	if err != nil {
 		return "", fmt.Errorf("building the program: %w", err)
 	}
 	defer unlock()
 	cmd := exec.Command("go", "build", "-o", path, "./cmd/broadsheet")
-	cmd.Dir = Root()
+	cmd.Dir, cmd.Env = Root(), append(cmd.Environ(), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the program: %w\n%s", err, out)
 	}
 	return path, nil
-})
+}
 
 // lock a file, which is made, until what is returned is called or this process ends.
 func lock(path string) (func(), error) {
