@@ -11,7 +11,7 @@ MODULES     := consumer/store/sqlite
 COMMIT      := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo deps test test-race test-nocgo lint generate fuzz bench bench-broker bench-sql accept chaos cuts test-clients check fmt clean
+.PHONY: help build run demo deps test test-race test-nocgo lint generate fuzz bench bench-broker bench-sql accept examples chaos cuts test-clients check fmt clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -29,18 +29,20 @@ demo: build ## serve, make tables, stream an auction into them, show a SELECT an
 # Tests start servers of their own: Debian's package is kept from making and starting one.
 CREATECLUSTER := /etc/postgresql-common/createcluster.d
 
-deps: ## install the outside programs that some tests need: psql, PostgreSQL (Debian, as root), object stores, etcd
+deps: ## install the outside programs that some tests need: psql, PostgreSQL, python3, node, curl, jq (Debian, as root), object stores, etcd
 	@command -v psql >/dev/null && test -x $(POSTGRES)/initdb || { \
 	mkdir -p $(CREATECLUSTER) && echo 'create_main_cluster = false' > $(CREATECLUSTER)/broadsheet.conf && \
 	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends postgresql-client-15 postgresql-15; }
+	@missing=; for p in python3 node curl jq; do command -v $$p >/dev/null || missing="$$missing $${p/#node/nodejs}"; done; \
+	test -z "$$missing" || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; }
 	@psql --version
 	@$(MAKE) --no-print-directory $(TOOLS)/versitygw $(TOOLS)/fake-gcs-server $(TOOLS)/azurite-blob $(TOOLS)/etcd
 
-# What is below test/ runs the real program, whose changes go test's cache doesn't see.
+# What is below test/ and examples/ runs the real program, whose changes go test's cache doesn't see.
 test: ## everything that needs no special machine
 	@mkdir -p .cache
-	@status=0; $(GO) test -v $$($(GO) list ./... | grep -v /test/) > $(TEST_LOG) 2>&1 || status=$$?; \
-	$(GO) test -v -p 3 -count=1 ./test/... >> $(TEST_LOG) 2>&1 || status=$$?; \
+	@status=0; $(GO) test -v $$($(GO) list ./... | grep -v -e /test/ -e /examples/) > $(TEST_LOG) 2>&1 || status=$$?; \
+	$(GO) test -v -p 3 -count=1 ./test/... ./examples/... >> $(TEST_LOG) 2>&1 || status=$$?; \
 	for m in $(MODULES); do $(GO) test -C $$m -v ./... >> $(TEST_LOG) 2>&1 || status=$$?; done; \
 	grep -aE '^(ok|FAIL|---[ ]FAIL|panic:|\?)[[:space:]:]' $(TEST_LOG) | grep -v 'no test files'; \
 	if [ $$status -ne 0 ]; then echo; echo "What failed (all of it is in $(TEST_LOG)):"; internal/testenv/failures.awk $(TEST_LOG); fi; \
@@ -53,7 +55,7 @@ test-race: ## the same under the race detector
 
 test-nocgo: ## the static binary builds, and all but the gateway passes without cgo
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/broadsheet-nocgo ./cmd/broadsheet
-	CGO_ENABLED=0 $(GO) test $$(CGO_ENABLED=0 $(GO) list -e ./... | grep -v -e /sqlgw -e /test -e /bench)
+	CGO_ENABLED=0 $(GO) test $$(CGO_ENABLED=0 $(GO) list -e ./... | grep -v -e /sqlgw -e /test -e /bench -e /examples)
 	@for m in $(MODULES); do echo "$$m:"; CGO_ENABLED=0 $(GO) test -C $$m ./... || exit 1; done
 
 lint: $(TOOLS)/golangci-lint $(TOOLS)/buf ## linters, protocol checks, architecture
@@ -92,6 +94,15 @@ bench-sql: ## the gateway beside PostgreSQL 15 and DuckDB alone: statements, con
 
 accept: build ## ten million records by gRPC, HTTP and psql, counted exactly through roll, persist and kill -9
 	$(GO) run ./test/accept
+
+# Each test is an example, or a language of one. With CI=true one that can't be run for what isn't installed is a failure.
+examples: ## run all examples against brokers and hosts that are killed meanwhile, and tell of each how it went
+	@mkdir -p .cache
+	@status=0; $(GO) test -v -p 1 -count=1 ./examples/... > .cache/examples.log 2>&1 || status=$$?; \
+	internal/testenv/examples.awk .cache/examples.log; \
+	if [ $$status -ne 0 ]; then echo; echo "What failed (all of it is in .cache/examples.log):"; internal/testenv/failures.awk .cache/examples.log; fi; \
+	if [ -n "$$CI" ] && grep -q 'not run:' .cache/examples.log; then echo "Some examples were not run: make deps"; status=1; fi; \
+	exit $$status
 
 KILLS ?= 200
 chaos: $(TOOLS)/etcd $(TOOLS)/versitygw ## kill brokers KILLS times (200) under load, with other faults, and check that nothing is lost; and gateways under transactions
