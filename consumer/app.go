@@ -104,6 +104,14 @@ type MessageProducer interface {
 	ReadThrough(ctx context.Context, shard *Shard, st store.Store, asked map[string]int64) (map[string]int64, error)
 }
 
+// Framer is an Application that says itself how journals are cut into messages, whatever their content type is. A message that
+// has no UUID may be of many lines, say: it is committed where it stands.
+type Framer interface {
+	// NewCodec returns what reads the messages of a journal from an offset on, for one goroutine: for each reading, and for each
+	// range that is read again, in which the messages with a UUID have to be the same. Its Unmarshal gets what NewMessage made.
+	NewCodec(shard *Shard, spec *protocol.JournalSpec, from int64) (message.Codec, error)
+}
+
 // ErrLeave is of a FinalizeTxn that gives its transaction up because the shard is to leave, as Shard.Leaving tells: nothing of
 // the transaction has happened, and it is no failure.
 var ErrLeave = errors.New("the shard leaves")

@@ -29,7 +29,8 @@ type sources struct {
 	client  *client.Client
 	log     *slog.Logger
 	newOf   func(spec *protocol.JournalSpec) (message.Message, error)
-	replays func(message.Range) (message.Iterator, error) // of a MessageProducer; nil for journals
+	codecOf func(spec *protocol.JournalSpec, from int64) (message.Codec, error) // of a Framer; nil is that of the content type
+	replays func(message.Range) (message.Iterator, error)                       // of a MessageProducer; nil for journals
 	queue   *queue
 	specs   map[string]*protocol.JournalSpec // by journal as it is read
 }
@@ -46,6 +47,11 @@ func (p *primary) openSources(ctx context.Context, read map[string]message.Journ
 		queue: newQueue(size), specs: make(map[string]*protocol.JournalSpec),
 	}
 	p.sources = s
+	if framer, ok := p.r.host.cfg.Application.(Framer); ok {
+		s.codecOf = func(spec *protocol.JournalSpec, from int64) (message.Codec, error) {
+			return framer.NewCodec(p.shard, spec, from)
+		}
+	}
 	if producer, ok := p.r.host.cfg.Application.(MessageProducer); ok {
 		s.replays = func(r message.Range) (message.Iterator, error) {
 			return producer.ReplayRange(ctx, p.shard, p.store, r)
@@ -111,7 +117,7 @@ func (s *sources) read(ctx context.Context, journal string, from int64) error {
 func (s *sources) readFrom(ctx context.Context, journal string, from int64) error {
 	reader := s.client.NewReader(ctx, &protocol.ReadRequest{Journal: journal, Offset: from, Block: true})
 	defer reader.Close() //nolint:errcheck // it never fails
-	it, err := s.iterate(journal, reader)
+	it, err := s.iterate(journal, reader, from)
 	if err != nil {
 		return err
 	}
@@ -134,8 +140,16 @@ func (s *sources) readFrom(ctx context.Context, journal string, from int64) erro
 	}
 }
 
-func (s *sources) iterate(journal string, r message.Reader) (*message.Uncommitted, error) {
-	return message.ReadUncommitted(r, message.IteratorConfig{Journal: journal, Spec: s.specs[journal], New: s.newOf, MaxFrame: maxFrame})
+// iterate over what a reader has from an offset on.
+func (s *sources) iterate(journal string, r message.Reader, from int64) (*message.Uncommitted, error) {
+	cfg := message.IteratorConfig{Journal: journal, Spec: s.specs[journal], New: s.newOf, MaxFrame: maxFrame}
+	if s.codecOf != nil {
+		var err error
+		if cfg.Codec, err = s.codecOf(cfg.Spec, from); err != nil {
+			return nil, inApplication("NewCodec", err)
+		}
+	}
+	return message.ReadUncommitted(r, cfg)
 }
 
 // replay is an iterator over a range of a journal that was read before.
@@ -159,7 +173,7 @@ func (s *sources) replayOf(ctx context.Context, r message.Range) (*replay, error
 		return out, nil
 	}
 	reader := s.client.NewReader(ctx, &protocol.ReadRequest{Journal: r.Journal, Offset: r.Begin, EndOffset: r.End, Block: true})
-	it, err := s.iterate(r.Journal, reader)
+	it, err := s.iterate(r.Journal, reader, r.Begin)
 	if err != nil {
 		return nil, errors.Join(err, reader.Close())
 	}
