@@ -22,6 +22,7 @@ type Stmt struct {
 	params  []columnar.Type
 	given   []bool // whether parameter i+1 stands in the text
 	columns []columnar.Column
+	names   []string // of the columns' types
 	foreign []Unsupported
 }
 
@@ -39,6 +40,9 @@ func (s *Stmt) Params() []columnar.Type { return slices.Clone(s.params) }
 // Columns returns the columns of the result, nil if a parameter's type must be known
 // first. Kind is 0 for the columns that Unsupported names.
 func (s *Stmt) Columns() []columnar.Column { return slices.Clone(s.columns) }
+
+// TypeNames are DuckDB's names of the types of Columns: several of its types are handed on as one, which a scan of their values would have.
+func (s *Stmt) TypeNames() []string { return slices.Clone(s.names) }
 
 // Unsupported returns the columns whose types aren't handed on.
 func (s *Stmt) Unsupported() []Unsupported { return slices.Clone(s.foreign) }
@@ -116,12 +120,16 @@ func (s *Stmt) describe() {
 		if column.Type.Kind == 0 && !invalid {
 			s.foreign = append(s.foreign, Unsupported{Index: int(i), Name: column.Name, Type: typeName(lt)})
 		}
+		name := ""
+		if !invalid {
+			name = typeName(lt)
+		}
 		mapping.DestroyLogicalType(&lt)
 		if invalid { // the one column "unknown" of a statement that isn't resolved
-			s.columns, s.foreign = nil, nil
+			s.columns, s.names, s.foreign = nil, nil, nil
 			return
 		}
-		s.columns = append(s.columns, column)
+		s.columns, s.names = append(s.columns, column), append(s.names, name)
 	}
 }
 
