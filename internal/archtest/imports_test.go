@@ -43,7 +43,7 @@ var rooms = map[string]room{
 		"tables sit above journals and know no SQL engine",
 	},
 	"views": {
-		[]string{"protocol/...", "message/...", "client/...", "consumer/...", "catalog/...", "sqlgw/parse", "sqlgw/duck"},
+		[]string{"protocol/...", "message/...", "client/...", "consumer/...", "catalog/...", "fragments/...", "sqlgw/parse", "sqlgw/duck"},
 		"views are consumers; sqlgw imports views, not the other way round",
 	},
 	"sqlgw": {

@@ -1,0 +1,173 @@
+package views
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	"broadsheet.dev/broadsheet/consumer"
+	"broadsheet.dev/broadsheet/consumer/shards"
+	"broadsheet.dev/broadsheet/consumer/store"
+	"broadsheet.dev/broadsheet/message"
+	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/protocol/auth"
+	"broadsheet.dev/broadsheet/sqlgw/duck"
+	"broadsheet.dev/broadsheet/views/viewspb"
+)
+
+// LabelView is the label of a shard that names the view which it keeps, by its id.
+const LabelView = "broadsheet.dev/view"
+
+// ShardID is the id of a view's shard.
+func ShardID(view int64) string { return strconv.FormatInt(view, 10) }
+
+// viewOf is the view that a shard keeps.
+func viewOf(spec *shards.ShardSpec) (int64, error) {
+	label := spec.GetLabels().ValueOf(LabelView)
+	id, err := strconv.ParseInt(label, 10, 64)
+	if err != nil || id <= 0 {
+		return 0, fmt.Errorf("label %s: %q isn't the id of a view", LabelView, label)
+	}
+	if spec.GetId() != ShardID(id) {
+		return 0, fmt.Errorf("label %s: the shard of view %d is %q, not %q", LabelView, id, ShardID(id), spec.GetId())
+	}
+	return id, nil
+}
+
+// App is the application of the shards that keep views, and the service by which these are read. Make it with New, give it to a
+// consumer.Config as Application, with Register and Capabilities, and Attach the host before it serves.
+type App struct {
+	cfg     Config
+	scans   *scans
+	metrics *metrics
+	service *service
+
+	mu       sync.Mutex
+	failures map[int64]error           // of shards here, the last one
+	kept     map[*consumer.Shard]*view // those that are open
+}
+
+// New returns an application. It registers its scan with the engine, once for each engine, and its metrics.
+func New(cfg Config) (*App, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	a := &App{cfg: cfg, scans: &scans{of: make(map[string]duck.Scan)}, metrics: newMetrics(), failures: make(map[int64]error), kept: make(map[*consumer.Shard]*view)}
+	a.service = &service{app: a}
+	if err := cfg.Engine.RegisterScan(scanFunction, a.scans.bind); err != nil {
+		return nil, fmt.Errorf("views: %w", err)
+	}
+	if err := a.metrics.register(cfg.Registerer); err != nil {
+		return nil, fmt.Errorf("views: metrics: %w", err)
+	}
+	return a, nil
+}
+
+// Host is what the service needs of the host that runs the shards: a consumer.Host has it.
+type Host interface {
+	Resolve(ctx context.Context, args consumer.ResolveArgs) (consumer.Resolution, error)
+	Peer(header *protocol.Header) (grpc.ClientConnInterface, error)
+}
+
+// Attach the host.
+func (a *App) Attach(h Host) { a.service.host.Store(&h) }
+
+// Register the service: it is of consumer.Config.
+func (a *App) Register(s grpc.ServiceRegistrar) { viewspb.RegisterViewsServiceServer(s, a.service) }
+
+// Capabilities of the service's methods, of consumer.Config.
+func Capabilities() map[string]auth.Capability {
+	return map[string]auth.Capability{
+		viewspb.ViewsService_Stat_FullMethodName:      auth.Read,
+		viewspb.ViewsService_Read_FullMethodName:      auth.Read,
+		viewspb.ViewsService_Subscribe_FullMethodName: auth.Read,
+	}
+}
+
+// NewStore as of consumer.Application.
+func (a *App) NewStore(ctx context.Context, shard *consumer.Shard) (store.Store, error) {
+	id, err := viewOf(shard.Spec())
+	if err != nil {
+		return nil, err
+	}
+	v, err := a.open(ctx, id, shard)
+	a.told(ctx, id, err)
+	if err != nil {
+		return nil, fmt.Errorf("view %d: %w", id, err)
+	}
+	return v, nil
+}
+
+// told of how it went with a view.
+func (a *App) told(ctx context.Context, id int64, err error) {
+	if err != nil && ctx.Err() != nil {
+		return // It was ended.
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err == nil {
+		delete(a.failures, id)
+	} else {
+		a.failures[id] = err
+	}
+}
+
+// failure of a view's shard here, the last one since it has done anything.
+func (a *App) failure(id int64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.failures[id]
+}
+
+// NewMessage as of consumer.Application.
+func (*App) NewMessage(*protocol.JournalSpec) (message.Message, error) { return new(lines), nil }
+
+// NewCodec as of consumer.Framer.
+func (a *App) NewCodec(shard *consumer.Shard, spec *protocol.JournalSpec, from int64) (message.Codec, error) {
+	a.mu.Lock()
+	v := a.kept[shard]
+	a.mu.Unlock()
+	if v == nil {
+		return nil, errNotKept
+	}
+	return newLineCodec(v.find, skippedOf(shard.Spec().GetLabels(), spec.GetName()), from), nil
+}
+
+// errNotKept is of a shard whose store isn't open.
+var errNotKept = errors.New("the view isn't kept here")
+
+// ConsumeMessage as of consumer.Application.
+func (a *App) ConsumeMessage(_ context.Context, _ *consumer.Shard, st store.Store, env message.Envelope) error {
+	m, ok := env.Message.(*lines)
+	if !ok {
+		return errNotLines
+	}
+	v := st.(*view) //nolint:forcetypeassert // NewStore made it
+	return v.consume(env.Journal, env.Begin, m)
+}
+
+// FinalizeTxn as of consumer.Application.
+func (a *App) FinalizeTxn(ctx context.Context, _ *consumer.Shard, st store.Store) error {
+	v := st.(*view) //nolint:forcetypeassert // as above
+	err := v.finalize(ctx)
+	a.told(ctx, v.id, err)
+	return err
+}
+
+// FinishedTxn as of consumer.FinishedTxner.
+func (*App) FinishedTxn(_ context.Context, _ *consumer.Shard, st store.Store) {
+	v := st.(*view) //nolint:forcetypeassert // as above
+	v.failed = v.publish()
+}
+
+var (
+	_ consumer.Application   = (*App)(nil)
+	_ consumer.FinishedTxner = (*App)(nil)
+	_ consumer.Framer        = (*App)(nil)
+	_ store.Store            = (*view)(nil)
+)

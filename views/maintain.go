@@ -1,0 +1,270 @@
+package views
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/views/rowcodec"
+)
+
+// finalize a transaction: what its lines make of the state is written to the store.
+func (v *view) finalize(ctx context.Context) error {
+	if v.failed != nil {
+		return v.failed
+	}
+	v.now.number++
+	v.now.half = v.half
+	if v.batch.bytes > 0 {
+		if err := v.maintain(ctx); err != nil {
+			return err
+		}
+	}
+	if err := v.prune(); err != nil {
+		return err
+	}
+	v.batch.reset()
+	return v.store.Set([]byte{keyEpoch}, v.now.encode())
+}
+
+// maintain what is kept, by the lines of the batch. The definition is asked for after they were read: it is as new as they are.
+func (v *view) maintain(ctx context.Context) error {
+	if err := v.define(ctx); err != nil {
+		return err
+	}
+	began := time.Now()
+	var told decoded
+	change := &change{view: v}
+	take := change.addRows
+	if v.definition.Plan.Kind != Rows {
+		take = change.addGroups
+	}
+	err := v.queries.overBatch(ctx, v.batch, v.definition.Lines, &told, take)
+	v.metrics.queried(&told, time.Since(began), change.took)
+	if err != nil {
+		return fmt.Errorf("the query over lines: %w", v.queries.blame(ctx, v.batch, v.definition.Lines, err))
+	}
+	return change.finish(ctx)
+}
+
+// change is what a transaction makes of a state.
+type change struct {
+	view *view
+	// groups that are touched, in the order in which they were met.
+	groups []touched
+	at     map[string]int // of their keys
+	merge  *columnar.BatchBuilder
+
+	took  time.Duration // by what was done with rows
+	chunk []byte        // of rows or changes that are to be written
+	parts uint32        // that were
+	bytes uint64
+}
+
+// touched is a group that the batch has rows of.
+type touched struct {
+	key      string
+	old, new []byte // nil is none
+	merges   bool
+}
+
+// chunkSize is about how many bytes a value of rows, or of a delta, has.
+const chunkSize = 64 << 10
+
+// addRows keeps rows of a view of rows.
+func (c *change) addRows(b *columnar.Batch) error {
+	began := time.Now()
+	defer func() { c.took += time.Since(began) }()
+	var row []byte
+	for i := range b.Len {
+		row = rowcodec.AppendRow(row[:0], b, i)
+		c.chunk = rowcodec.AppendChunk(c.chunk, row)
+		if err := c.flush(keyRow, chunkSize); err != nil {
+			return err
+		}
+	}
+	c.view.now.rows += uint64(b.Len) //nolint:gosec // it isn't negative
+	return nil
+}
+
+// flush what is to be written, if it is more than so many bytes.
+func (c *change) flush(kind byte, most int) error {
+	if len(c.chunk) <= most {
+		return nil
+	}
+	c.parts++
+	c.bytes += uint64(len(c.chunk))
+	err := c.view.store.Set(numbered(kind, c.view.now.number, c.parts), c.chunk)
+	c.chunk = c.chunk[:0]
+	return err
+}
+
+// addGroups takes rows of groups, as the query over lines gives them.
+func (c *change) addGroups(b *columnar.Batch) error {
+	began := time.Now()
+	defer func() { c.took += time.Since(began) }()
+	if c.at == nil {
+		c.at = make(map[string]int, b.Len)
+	}
+	var key []byte
+	for i := range b.Len {
+		key = rowcodec.AppendKey(key[:0], b, c.view.definition.Plan.Keys, i)
+		at, again := c.at[string(key)]
+		if !again {
+			old, err := c.view.row(key)
+			if err != nil {
+				return err
+			}
+			at = len(c.groups)
+			c.groups = append(c.groups, touched{key: string(key), old: old})
+			c.at[c.groups[at].key] = at
+		}
+		g := &c.groups[at]
+		if g.old == nil && g.new == nil {
+			g.new = rowcodec.AppendRow(nil, b, i)
+			continue
+		}
+		if err := c.merges(g, b, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// merges a row of a group with what there is of it.
+func (c *change) merges(g *touched, b *columnar.Batch, i int) error {
+	if c.merge == nil {
+		c.merge = c.view.decoder.NewBuilder()
+	}
+	if !g.merges {
+		g.merges = true
+		for _, row := range [][]byte{g.old, g.new} {
+			if row == nil {
+				continue
+			}
+			if err := c.view.decoder.Append(c.merge, row); err != nil {
+				return fmt.Errorf("a kept row: %w", err)
+			}
+		}
+		g.new = nil
+	}
+	for col := range b.Cols {
+		c.merge.Col(col).AppendFrom(&b.Cols[col], i)
+	}
+	return nil
+}
+
+var errMerge = errors.New("the query that merges gave another group, or the same one twice")
+
+// takeMerged takes the rows of merged groups.
+func (c *change) takeMerged(b *columnar.Batch) error {
+	var key []byte
+	for i := range b.Len {
+		key = rowcodec.AppendKey(key[:0], b, c.view.definition.Plan.Keys, i)
+		at, ok := c.at[string(key)]
+		if !ok || !c.groups[at].merges || c.groups[at].new != nil {
+			return errMerge
+		}
+		c.groups[at].new = rowcodec.AppendRow(nil, b, i)
+	}
+	return nil
+}
+
+// finish writes what has changed.
+func (c *change) finish(ctx context.Context) error {
+	if c.view.definition.Plan.Kind == Rows {
+		return c.flush(keyRow, 0)
+	}
+	if c.merge != nil {
+		began := time.Now()
+		err := c.view.queries.merged(ctx, c.merge.Batch(), c.takeMerged)
+		c.view.metrics.engine.Add(time.Since(began).Seconds())
+		if err != nil {
+			return fmt.Errorf("the query that merges: %w", err)
+		}
+	}
+	began := time.Now()
+	defer func() { c.view.metrics.state.Add(time.Since(began).Seconds()) }()
+	return c.write()
+}
+
+// write the rows of groups that are others now, and what was changed.
+func (c *change) write() error {
+	v := c.view
+	var key []byte
+	for i := range c.groups {
+		g := &c.groups[i]
+		if g.new == nil {
+			return errMerge
+		}
+		if bytes.Equal(g.old, g.new) {
+			continue
+		}
+		key = groupKey(key[:0], []byte(g.key))
+		if err := v.store.Set(key, g.new); err != nil {
+			return err
+		}
+		v.cache.put(g.key, g.new)
+		if g.old == nil {
+			v.now.rows++
+		}
+		c.chunk = appendChange(c.chunk, swap{g.old, g.new})
+		if err := c.flush(keyDelta, chunkSize); err != nil {
+			return err
+		}
+	}
+	if err := c.flush(keyDelta, 0); err != nil || c.parts == 0 {
+		return err
+	}
+	head := deltaHead{micros: v.clock().UnixMicro(), bytes: c.bytes}
+	v.deltas = append(v.deltas, keptDelta{v.now.number, head})
+	v.deltaBytes += head.bytes
+	return v.store.Set(numbered(keyDelta, v.now.number, 0), head.encode())
+}
+
+// row of a group; nil if there is none.
+func (v *view) row(key []byte) ([]byte, error) {
+	if row, ok := v.cache.get(key); ok {
+		return row, nil
+	}
+	v.key = groupKey(v.key[:0], key)
+	row, _, err := v.store.Get(v.key)
+	return row, err
+}
+
+// keptDelta is what is known of a delta in the store.
+type keptDelta struct {
+	epoch uint64
+	deltaHead
+}
+
+// prune deltas that are too old, or too many: an eighth more than what is kept may be there.
+func (v *view) prune() error {
+	cfg := v.app.cfg
+	oldest := v.clock().Add(-cfg.DeltaAge)
+	n := 0
+	if len(v.deltas) > 0 && v.deltas[0].micros < oldest.Add(-cfg.DeltaAge/8).UnixMicro() {
+		for n < len(v.deltas) && v.deltas[n].micros < oldest.UnixMicro() {
+			n++
+		}
+	}
+	left := v.deltaBytes
+	for _, d := range v.deltas[:n] {
+		left -= d.bytes
+	}
+	if most := uint64(cfg.DeltaBytes); left > most+most/8 { //nolint:gosec // it isn't negative
+		for ; n < len(v.deltas) && left > most; n++ {
+			left -= v.deltas[n].bytes
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	from, to := within(keyDelta, v.now.floor, v.deltas[n-1].epoch)
+	v.now.floor = v.deltas[n-1].epoch
+	v.deltas, v.deltaBytes = v.deltas[n:], left
+	return v.store.DeleteRange(from, to)
+}

@@ -1,0 +1,167 @@
+package views
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"broadsheet.dev/broadsheet/views/rowcodec"
+	"broadsheet.dev/broadsheet/views/viewspb"
+)
+
+// subscribe streams what a view has, or what has changed since an epoch, and from then on what changes.
+func (v *view) subscribe(ctx context.Context, req *viewspb.SubscribeRequest, to viewspb.ViewsService_SubscribeServer) error {
+	at, err := v.await(ctx, nil)
+	if err != nil {
+		return err
+	}
+	var done uint64
+	if req.After == nil {
+		done = at.epoch.number
+		err = sendSnapshot(ctx, at, to)
+	} else {
+		done, err = resume(ctx, at, req, to)
+	}
+	at.release()
+	for err == nil {
+		if at, err = v.awaitEpoch(ctx, done); err != nil {
+			return err
+		}
+		err = sendChanges(ctx, at, done, at.epoch.number, to)
+		done = at.epoch.number
+		at.release()
+	}
+	return err
+}
+
+// awaitEpoch awaits a state of a later epoch.
+func (v *view) awaitEpoch(ctx context.Context, after uint64) (*state, error) {
+	for {
+		at, changed, err := v.board.hold()
+		if err != nil {
+			return nil, err
+		}
+		if at != nil && at.epoch.number > after {
+			return at, nil
+		}
+		at.release()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for a change: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// sendSnapshot sends all that a state has, as a change from nothing.
+func sendSnapshot(ctx context.Context, at *state, to viewspb.ViewsService_SubscribeServer) error {
+	if err := to.Send(&viewspb.SubscribeResponse{State: at.tell(), Snapshot: true}); err != nil {
+		return err
+	}
+	if err := at.rows(ctx, func(chunk []byte) error { return to.Send(&viewspb.SubscribeResponse{Added: chunk}) }); err != nil {
+		return err
+	}
+	return to.Send(&viewspb.SubscribeResponse{End: true})
+}
+
+// resume a subscription that has received all up to an epoch, and perhaps a part of what was up to another one. It returns what it has
+// then.
+func resume(ctx context.Context, at *state, req *viewspb.SubscribeRequest, to viewspb.ViewsService_SubscribeServer) (uint64, error) {
+	after, until := req.GetAfter(), req.GetUntil()
+	if req.Until == nil {
+		until = after
+	}
+	switch {
+	case until < after:
+		return 0, status.Errorf(codes.InvalidArgument, "epoch %d isn't after %d", until, after)
+	case until > at.epoch.number:
+		return 0, status.Errorf(codes.OutOfRange, "the view has no epoch %d: it is at %d", until, at.epoch.number)
+	case after < at.epoch.floor:
+		return 0, status.Errorf(codes.OutOfRange, "changes after epoch %d aren't kept any more, but after %d", after, at.epoch.floor)
+	case until == after:
+		return after, nil
+	}
+	return until, sendChanges(ctx, at, after, until, to)
+}
+
+// sendChanges sends what epochs after one, up to another, have changed. The same is sent in the same order whoever is asked for it.
+func sendChanges(ctx context.Context, at *state, after, until uint64, to viewspb.ViewsService_SubscribeServer) error {
+	if after < at.epoch.floor {
+		return status.Errorf(codes.OutOfRange, "the subscription is at epoch %d, and changes are kept after %d: it was too slow", after, at.epoch.floor)
+	}
+	told := at.tell()
+	told.Epoch = until
+	if err := to.Send(&viewspb.SubscribeResponse{State: told}); err != nil {
+		return err
+	}
+	s := changeSender{ctx: ctx, to: to}
+	kind := byte(keyDelta)
+	if at.shape.Kind == Rows.String() {
+		kind = keyRow
+	}
+	first, last := within(kind, after, until)
+	err := at.snapshot.Scan(first, last, func(key, value []byte) error {
+		switch {
+		case kind == keyRow:
+			s.added = append(s.added, value...)
+			return s.flush(chunkSize)
+		case isHead(key):
+			return nil
+		}
+		return s.changes(value)
+	})
+	if err == nil {
+		err = s.flush(0)
+	}
+	if err != nil {
+		return err
+	}
+	return to.Send(&viewspb.SubscribeResponse{End: true})
+}
+
+// isHead tells whether a key of a delta is that of its first part.
+func isHead(key []byte) bool {
+	return len(key) == numberedSize && [4]byte(key[numberedSize-4:]) == [4]byte{}
+}
+
+// changeSender gathers what is sent.
+type changeSender struct {
+	ctx            context.Context //nolint:containedctx // of a call
+	to             viewspb.ViewsService_SubscribeServer
+	removed, added []byte
+}
+
+func (s *changeSender) changes(delta []byte) error {
+	for len(delta) > 0 {
+		x, rest, err := nextChange(delta)
+		if err != nil {
+			return err
+		}
+		if x.removed != nil {
+			s.removed = rowcodec.AppendChunk(s.removed, x.removed)
+		}
+		if x.added != nil {
+			s.added = rowcodec.AppendChunk(s.added, x.added)
+		}
+		if err := s.flush(chunkSize); err != nil {
+			return err
+		}
+		delta = rest
+	}
+	return nil
+}
+
+// flush sends what there is, if it is more than so many bytes.
+func (s *changeSender) flush(most int) error {
+	if len(s.removed)+len(s.added) <= most {
+		return nil
+	}
+	if s.ctx.Err() != nil {
+		return fmt.Errorf("send changes: %w", context.Cause(s.ctx))
+	}
+	m := &viewspb.SubscribeResponse{Removed: s.removed, Added: s.added}
+	s.removed, s.added = nil, nil
+	return s.to.Send(m)
+}
