@@ -50,8 +50,10 @@ type Host struct {
 	replicas atomic.Pointer[map[string]*replica] // by shard; the map is never changed
 	ready    chan struct{}                       // closed once the host is announced
 	readied  sync.Once
-	leaving  chan struct{} // closed when the host begins to hand over what it has
-	stopping chan struct{} // closed when the host begins to stop
+	leaving  chan struct{}   // closed when the host begins to hand over what it has
+	stopping chan struct{}   // closed when the host begins to stop
+	ending   context.Context //nolint:containedctx // done then, too
+	end      context.CancelFunc
 	served   atomic.Bool
 }
 
@@ -65,6 +67,7 @@ func New(cfg Config) (*Host, error) {
 		cfg: cfg, log: cfg.Logger, metrics: newMetrics(),
 		ready: make(chan struct{}), leaving: make(chan struct{}), stopping: make(chan struct{}),
 	}
+	h.ending, h.end = context.WithCancel(context.Background())
 	h.peers = newPeers(cfg.PeerTLS)
 	h.door = newDoor(cfg, h.metrics)
 	h.replicas.Store(&map[string]*replica{})
@@ -76,6 +79,9 @@ func New(cfg Config) (*Host, error) {
 
 // Ready is closed once the host is announced, so that it is given shards.
 func (h *Host) Ready() <-chan struct{} { return h.ready }
+
+// Stopping is done when the host begins to stop: calls of the application's services that don't end by themselves end then.
+func (h *Host) Stopping() context.Context { return h.ending }
 
 func (h *Host) announced() { h.readied.Do(func() { close(h.ready) }) }
 
@@ -163,6 +169,7 @@ func (h *Host) run(ctx context.Context) error {
 	h.drain(core.Context(), serving.Context(), servers.group.Context())
 	h.log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "consumer is stopping")
 	close(h.stopping)
+	h.end()
 	serving.Cancel()
 	errs := []error{serving.Wait(), servers.stop(h.cfg.Grace), h.peers.close()}
 	core.Cancel()
