@@ -72,6 +72,7 @@ func New(cfg Config) (*App, error) {
 type Host interface {
 	Resolve(ctx context.Context, args consumer.ResolveArgs) (consumer.Resolution, error)
 	Peer(header *protocol.Header) (grpc.ClientConnInterface, error)
+	Stopping() context.Context
 }
 
 // Attach the host.

@@ -1,6 +1,10 @@
 package views
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"sync"
 
 	"broadsheet.dev/broadsheet/consumer/store"
@@ -61,6 +65,34 @@ func (s *state) read() error {
 	}
 	s.epoch, err = decodeEpoch(value)
 	return err
+}
+
+var errFull = errors.New("enough was taken")
+
+// scan has take take what stands between two keys, in order, and calls send whenever it has enough, and at the end. While send
+// runs, nothing of the store is in use: a receiver that is slow doesn't hold up the end of the shard.
+func (s *state) scan(ctx context.Context, from, to []byte, take func(key, value []byte) (full bool, err error), send func() error) error {
+	for from != nil {
+		var next []byte
+		err := s.snapshot.Scan(from, to, func(key, value []byte) error {
+			full, err := take(key, value)
+			if err == nil && full {
+				next, err = append(bytes.Clone(key), 0), errFull
+			}
+			return err
+		})
+		if err != nil && !errors.Is(err, errFull) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("read the state: %w", context.Cause(ctx))
+		}
+		if err := send(); err != nil {
+			return err
+		}
+		from = next
+	}
+	return nil
 }
 
 func (b *board) put(s *state) error {

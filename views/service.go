@@ -3,7 +3,6 @@ package views
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync/atomic"
 
@@ -66,7 +65,8 @@ func (s *service) find(ctx context.Context, id int64, header *protocol.Header) (
 		return nil, status.Errorf(codes.FailedPrecondition, "shard %d isn't of a view", id)
 	}
 	here, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(res.Shard.Context(), func() { cancel(errMoved) })
+	// The shard ends as soon as it is to, however slow who reads is: states say so then.
+	stop := context.AfterFunc(res.Shard.Context(), func() { cancel(errMoved); res.Done() })
 	f.view, f.ctx = v, here
 	f.done = func() { stop(); cancel(nil); res.Done() }
 	return f, nil
@@ -144,8 +144,14 @@ func (s *service) Subscribe(req *viewspb.SubscribeRequest, to viewspb.ViewsServi
 	}
 	defer f.done()
 	if f.view == nil {
-		from, err := f.peer.Subscribe(f.ctx, &viewspb.SubscribeRequest{View: req.GetView(), After: req.After, Until: req.Until, Header: f.header}, grpc.MaxCallRecvMsgSize(maxMessage))
-		return pass(from, to, err)
+		ctx, cancel := context.WithCancelCause(f.ctx)
+		defer cancel(nil)
+		defer context.AfterFunc((*s.host.Load()).Stopping(), func() { cancel(errMoved) })()
+		from, err := f.peer.Subscribe(ctx, &viewspb.SubscribeRequest{View: req.GetView(), After: req.After, Until: req.Until, Header: f.header}, grpc.MaxCallRecvMsgSize(maxMessage))
+		if err = pass(from, to, err); errors.Is(context.Cause(ctx), errMoved) {
+			return errMoved
+		}
+		return err
 	}
 	f.view.metrics.readers.Inc()
 	defer f.view.metrics.readers.Dec()
@@ -192,28 +198,20 @@ func (v *view) read(ctx context.Context, atLeast map[string]int64, to viewspb.Vi
 func (s *state) rows(ctx context.Context, send func(chunk []byte) error) error {
 	from, to := all(keyRow)
 	var chunk []byte
-	err := s.snapshot.Scan(from, to, func(_, value []byte) error {
+	take := func(_, value []byte) (bool, error) {
 		if s.shape.Kind == Rows.String() {
 			chunk = append(chunk, value...)
 		} else {
 			chunk = rowcodec.AppendChunk(chunk, value)
 		}
-		if len(chunk) < chunkSize {
+		return len(chunk) >= chunkSize, nil
+	}
+	return s.scan(ctx, from, to, take, func() error {
+		if len(chunk) == 0 {
 			return nil
 		}
 		sent := chunk
 		chunk = nil
-		return s.sendChunk(ctx, sent, send)
+		return send(sent)
 	})
-	if err == nil && len(chunk) > 0 {
-		err = s.sendChunk(ctx, chunk, send)
-	}
-	return err
-}
-
-func (*state) sendChunk(ctx context.Context, chunk []byte, send func([]byte) error) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("read: %w", context.Cause(ctx))
-	}
-	return send(chunk)
 }

@@ -96,26 +96,13 @@ func sendChanges(ctx context.Context, at *state, after, until uint64, to viewspb
 	if err := to.Send(&viewspb.SubscribeResponse{State: told}); err != nil {
 		return err
 	}
-	s := changeSender{ctx: ctx, to: to}
-	kind := byte(keyDelta)
+	s := changeSender{to: to}
+	kind, take := byte(keyDelta), s.takeChanges
 	if at.shape.Kind == Rows.String() {
-		kind = keyRow
+		kind, take = keyRow, s.takeRows
 	}
 	first, last := within(kind, after, until)
-	err := at.snapshot.Scan(first, last, func(key, value []byte) error {
-		switch {
-		case kind == keyRow:
-			s.added = append(s.added, value...)
-			return s.flush(chunkSize)
-		case isHead(key):
-			return nil
-		}
-		return s.changes(value)
-	})
-	if err == nil {
-		err = s.flush(0)
-	}
-	if err != nil {
+	if err := at.scan(ctx, first, last, take, s.flush); err != nil {
 		return err
 	}
 	return to.Send(&viewspb.SubscribeResponse{End: true})
@@ -128,16 +115,27 @@ func isHead(key []byte) bool {
 
 // changeSender gathers what is sent.
 type changeSender struct {
-	ctx            context.Context //nolint:containedctx // of a call
 	to             viewspb.ViewsService_SubscribeServer
 	removed, added []byte
 }
 
-func (s *changeSender) changes(delta []byte) error {
+func (s *changeSender) full() bool { return len(s.removed)+len(s.added) >= chunkSize }
+
+// takeRows of a view of rows.
+func (s *changeSender) takeRows(_, rows []byte) (bool, error) {
+	s.added = append(s.added, rows...)
+	return s.full(), nil
+}
+
+// takeChanges of a delta.
+func (s *changeSender) takeChanges(key, delta []byte) (bool, error) {
+	if isHead(key) {
+		return false, nil
+	}
 	for len(delta) > 0 {
 		x, rest, err := nextChange(delta)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if x.removed != nil {
 			s.removed = rowcodec.AppendChunk(s.removed, x.removed)
@@ -145,21 +143,15 @@ func (s *changeSender) changes(delta []byte) error {
 		if x.added != nil {
 			s.added = rowcodec.AppendChunk(s.added, x.added)
 		}
-		if err := s.flush(chunkSize); err != nil {
-			return err
-		}
 		delta = rest
 	}
-	return nil
+	return s.full(), nil
 }
 
-// flush sends what there is, if it is more than so many bytes.
-func (s *changeSender) flush(most int) error {
-	if len(s.removed)+len(s.added) <= most {
+// flush sends what there is.
+func (s *changeSender) flush() error {
+	if len(s.removed)+len(s.added) == 0 {
 		return nil
-	}
-	if s.ctx.Err() != nil {
-		return fmt.Errorf("send changes: %w", context.Cause(s.ctx))
 	}
 	m := &viewspb.SubscribeResponse{Removed: s.removed, Added: s.added}
 	s.removed, s.added = nil, nil
