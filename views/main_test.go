@@ -154,6 +154,7 @@ type viewHost struct {
 	*consumertest.Host
 
 	client   *views.Client
+	conn     *grpc.ClientConn
 	registry *prometheus.Registry
 }
 
@@ -175,14 +176,15 @@ func (w *world) host() *viewHost {
 		Etcd: w.broker.Etcd, Endpoint: w.broker.Endpoint(), Application: app, Zone: fmt.Sprintf("zone-%d", n%2), Suffix: fmt.Sprintf("host-%d", n), Logs: true,
 		Adjust: func(c *consumer.Config) {
 			c.Register, c.Capabilities = app.Register, views.Capabilities()
-			c.HintsInterval = 50 * time.Millisecond
+			c.HintsInterval, c.Grace = 50*time.Millisecond, time.Second
 		},
 	})
 	app.Attach(h.Host)
-	conn, err := grpc.NewClient("passthrough:///"+strings.TrimPrefix(h.URL(), "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient("passthrough:///"+strings.TrimPrefix(h.URL(), "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithInitialWindowSize(1<<16), grpc.WithInitialConnWindowSize(1<<16))
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { require.NoError(w.t, conn.Close()) })
-	return &viewHost{Host: h, client: views.NewClient(conn), registry: registry}
+	return &viewHost{Host: h, client: views.NewClient(conn), conn: conn, registry: registry}
 }
 
 // spec of a view's shard. Its log is made if it isn't there.
