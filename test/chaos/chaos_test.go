@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"broadsheet.dev/broadsheet/internal/testenv"
+	"broadsheet.dev/broadsheet/test/chaos/ledger"
 )
 
 var (
@@ -23,7 +24,10 @@ var (
 // diskSize of a broker: what its spools take many times.
 const diskSize = 64 << 20
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	ledger.Main() // if this is to be a host of the ledger
+	goleak.VerifyTestMain(m)
+}
 
 // build the program without the gateway.
 func build(t *testing.T) string {
@@ -38,11 +42,12 @@ func build(t *testing.T) string {
 	return path
 }
 
-func chaos(t *testing.T, cfg Config) {
+// laidOut is a configuration with all that a run needs.
+func laidOut(t *testing.T, cfg Config) Config {
 	t.Helper()
 	cfg.Etcd = testenv.Tool(t, "etcd")
 	cfg.Broadsheet = build(t)
-	cfg.Brokers, cfg.Replication, cfg.Writers = 3, 3, 3
+	cfg.Brokers, cfg.Replication = 3, 3
 	if os.Geteuid() == 0 {
 		cfg.DiskSize = diskSize
 	} else {
@@ -59,6 +64,13 @@ func chaos(t *testing.T, cfg Config) {
 		cfg.Seed = uint64(time.Now().UnixNano()) //nolint:gosec // any number will do
 	}
 	t.Logf("seed %d, in %s", cfg.Seed, cfg.Dir)
+	return cfg
+}
+
+func chaos(t *testing.T, cfg Config) {
+	t.Helper()
+	cfg.Writers = 3
+	cfg = laidOut(t, cfg)
 	report, err := Run(t.Context(), cfg)
 	if report != nil {
 		t.Logf("seed %d\n%s", cfg.Seed, report)

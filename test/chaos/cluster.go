@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -146,6 +145,9 @@ func (c *cluster) layBroker(ctx context.Context, cfg Config, etcd string, port, 
 	return nil
 }
 
+// etcdList is where clients reach etcd.
+func (c *cluster) etcdList() string { return strings.Join(c.etcdURLs, ",") }
+
 // start all, and wait until all are ready.
 func (c *cluster) start(ctx context.Context) error {
 	if err := c.depot.start(ctx); err != nil {
@@ -185,7 +187,7 @@ func (m *member) awaitReady(ctx context.Context) error {
 				return err
 			}
 		}
-		if m.isReady(ctx) {
+		if isReady(ctx, m.address) {
 			m.usable.Store(true)
 			return nil
 		}
@@ -193,21 +195,6 @@ func (m *member) awaitReady(ctx context.Context) error {
 			return fmt.Errorf("%s isn't ready: %w", m.name, err)
 		}
 	}
-}
-
-func (m *member) isReady(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.address+"/debug/ready", http.NoBody)
-	if err != nil {
-		return false
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return false
-	}
-	_ = resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
 }
 
 // end everything that runs.

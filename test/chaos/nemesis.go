@@ -23,6 +23,7 @@ const healing = 90 * time.Second
 type nemesis struct {
 	*run
 	rand  *rand.Rand
+	all   []fault
 	kills int
 	done  []string // faults that were done
 	wrong []string // what was found to be wrong meanwhile
@@ -35,7 +36,13 @@ type fault struct {
 	do     func(ctx context.Context) error
 }
 
+// faults that a fleet of brokers survives, with its journals' bytes.
 func (n *nemesis) faults() []fault {
+	return append(n.fleetFaults(), fault{"flip a bit of a spool", 2, n.flipSpool}, fault{"flip a bit of an object", 1, n.flipObject})
+}
+
+// fleetFaults are those that leave the bytes on disks alone.
+func (n *nemesis) fleetFaults() []fault {
 	all := []fault{
 		{"kill", 10, n.killOne},
 		{"kill two", 2, func(ctx context.Context) error { return n.killSome(ctx, 2) }},
@@ -45,8 +52,6 @@ func (n *nemesis) faults() []fault {
 		{"stop", 3, n.freeze},
 		{"cut", 3, n.cut},
 		{"cut and kill", 2, n.cutAndKill},
-		{"flip a bit of a spool", 2, n.flipSpool},
-		{"flip a bit of an object", 1, n.flipObject},
 	}
 	if n.cluster.depot.gateway == nil {
 		all = append(all, fault{"store away", 2, n.storeAway}, fault{"store replaced", 2, n.storeReplaced})
@@ -64,14 +69,13 @@ func (n *nemesis) faults() []fault {
 
 // strike does faults until enough brokers were killed.
 func (n *nemesis) strike(ctx context.Context) error {
-	faults := n.faults()
 	total := 0
-	for _, f := range faults {
+	for _, f := range n.all {
 		total += f.weight
 	}
 	for n.kills < n.cfg.Kills {
 		at := n.rand.IntN(total)
-		for _, f := range faults {
+		for _, f := range n.all {
 			if at -= f.weight; at < 0 {
 				n.note(f.name)
 				if err := f.do(ctx); err != nil {

@@ -139,6 +139,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	proxies := task.New(ctx, "chaos")
 	c.serveProxies(proxies)
 	n := &nemesis{run: r, rand: r.rng("nemesis", 0)}
+	n.all = n.faults()
 	report, err := r.all(ctx, n)
 	c.saveLogs()
 	_ = r.history.save(filepath.Join(cfg.Dir, "history")) // It is for who looks into a failure.
