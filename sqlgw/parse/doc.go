@@ -38,7 +38,8 @@
 //
 // Scenario files (testdata/scenarios): statement in, statement, SQL or error out; the hostile list
 // among them. Views (testdata/views): what is kept of one, how it is told, and what reads it. Queries that are taken apart
-// (testdata/incremental): the queries that they become, and what is refused. Results of queries in DuckDB, which are PostgreSQL 15's (testdata/results). A test that
+// (testdata/incremental): the queries that they become, and what is refused; and that these have the answer by parts, of any rows cut in any
+// way, that the query has at once. Results of queries in DuckDB, which are PostgreSQL 15's (testdata/results). A test that
 // plants what may not be there in every field of the trees. The lists of functions, settings and
 // keywords against DuckDB's own. Fuzzing: the lexer against PostgreSQL's scanner, everything else
 // against panics, our own statements against what they print.

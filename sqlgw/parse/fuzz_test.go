@@ -88,6 +88,80 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// FuzzIncremental: whatever is taken apart is printed in all its parts, as it was written and as a view keeps it, and stays what it was.
+func FuzzIncremental(f *testing.F) {
+	for _, s := range seeds() {
+		f.Add(s)
+	}
+	for _, s := range []string{
+		"select a + 1, count(*), avg(c) filter (where b > 'x') from t group by 1 having sum(c) > 0", "select upper(b) u, b || 'x', every(a > 1) from t group by u, b",
+		"select max(a) - min(a), sum(a) / count(*) from t where c between 1 and 2", "select 1 from t having true", "table t", "select t.*, a as b from public.t as t(x, y) group by a",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		pieces, err := Split(text)
+		if err != nil || len(pieces) != 1 {
+			return
+		}
+		q, err := queryOfPiece(pieces[0])
+		if err != nil {
+			return
+		}
+		before := proto.CloneOf(q.tree)
+		if inc, err := q.Incremental(); err != nil {
+			requireOurs(t, err, text)
+		} else {
+			printParts(t, inc, bindTo(q, nil), text)
+		}
+		require.True(t, proto.Equal(before, q.tree), "the query was changed")
+		resolved, err := q.Resolve(bindTo(q, nil))
+		if err != nil {
+			return
+		}
+		st, err := parseOne(resolved.Text)
+		if err != nil { // of what is refused where it is printed for DuckDB
+			requireOurs(t, err, resolved.Text)
+			return
+		}
+		inc, err := st.(*Select).Incremental()
+		if err != nil {
+			requireOurs(t, err, resolved.Text)
+			return
+		}
+		require.NotNil(t, inc.Final, resolved.Text)
+		printParts(t, inc, bindTo(st.(*Select), nil), resolved.Text)
+	})
+}
+
+// printParts prints the queries that one was taken apart into.
+func printParts(t *testing.T, inc *Incremental, b Binding, text string) {
+	t.Helper()
+	if inc.Partial == nil {
+		return
+	}
+	printed, err := inc.Partial.Print(b)
+	if err != nil { // what is only known of a table's columns, or of functions
+		requireOurs(t, err, text)
+		return
+	}
+	types := make([]string, len(inc.Columns()))
+	over := func(q *Select, target Target) {
+		_, err := q.SQL(Binding{Relation: func(Relation) (Target, error) { return target, nil }})
+		if err != nil {
+			requireOurs(t, err, text)
+			require.NotContains(t, []string{CodeUndefinedColumn, CodeUndefinedTable}, err.(*Error).Code, "%q: %v", text, err) //nolint:errorlint // it is ours
+		}
+	}
+	over(inc.Final, inc.Shown("rows", printed, types))
+	if inc.Kind == KeptRows {
+		return
+	}
+	merge, err := inc.Merge(types)
+	require.NoError(t, err)
+	over(merge, inc.Groups("rows", printed, types))
+}
+
 func requireOurs(t *testing.T, err error, text string) {
 	t.Helper()
 	var e *Error
