@@ -1,7 +1,6 @@
 package parse
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -96,10 +95,14 @@ func (i *Incremental) shownPart(n int, types []string) string {
 
 // kept is a column of what is kept, with the type that it was made with.
 func kept(name string, types []string, n int) string {
-	if n >= len(types) || types[n] == "" {
+	switch t := typeAt(types, n); t {
+	case "":
 		return name
+	case "NULL": // of what is always NULL; alone it is no name of a type
+		return "CAST(" + name + ` AS "NULL")`
+	default:
+		return "CAST(" + name + " AS " + t + ")"
 	}
-	return fmt.Sprintf("CAST(%s AS %s)", name, types[n])
 }
 
 // typeOf is the type of a result, as an expression that names it has to know it.
