@@ -92,6 +92,8 @@ type Config struct {
 	AllowedHosts []string
 	// Debug says where diagnostics are served.
 	Debug Debug
+	// Neighbour is what else is served at the Listeners; nil is nothing.
+	Neighbour *Neighbour
 	// AlsoReady names what else of the process isn't ready yet, "" if all is: then only
 	// does /debug/ready answer 200. Nil is nothing else.
 	AlsoReady func() string
@@ -196,6 +198,7 @@ func (c Config) validateParts() error {
 		c.spec(false).Validate(),
 		c.Security.Validate(),
 		c.Debug.Validate(),
+		c.Neighbour.Validate(),
 		validateOrigins(c.AllowOrigins),
 		validateHosts(c.AllowedHosts),
 		c.Security.Check(c.Endpoint, c.Listeners, c.Debug.Listener),

@@ -13,7 +13,8 @@
 // name let requests in by their tokens (protocol/auth, whose Security says who may connect
 // at all), tls.go has the connections. reconcile.go makes replicas as etcd says; replica_tend.go and
 // replica_store.go keep one: they roll it, store it, and list its stores. drain.go hands
-// all over to others before the broker stops. descriptors.go counts files: of journals, none are taken
+// all over to others before the broker stops. neighbour.go lets what else is of the process
+// be served at the broker's ports. descriptors.go counts files: of journals, none are taken
 // that would leave too few for all else.
 //
 // # Invariants

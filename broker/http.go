@@ -46,6 +46,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasPrefix(r.URL.Path, "/debug/"):
 		h.debug.ServeHTTP(w, r)
+	case h.broker.cfg.Neighbour.serves(r.URL.Path):
+		h.broker.cfg.Neighbour.Handler.ServeHTTP(w, r)
 	case strings.HasPrefix(r.URL.Path, jsonPrefix) && isJSONMethod(r.Method):
 		h.json.ServeHTTP(w, r)
 	case r.Method == http.MethodGet, r.Method == http.MethodHead:

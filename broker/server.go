@@ -66,6 +66,7 @@ func newServers(b *Broker) *servers {
 	)...)
 	protocol.RegisterJournalServer(g, &service{broker: b})
 	streaming.RegisterJournalServer(g, &streamingService{broker: b})
+	b.cfg.Neighbour.register(g, b.door)
 	shared, own := newVisitors(b.cfg), newVisitors(b.cfg)
 	own.everyone = false // Nobody is asked there.
 	h := &handler{broker: b, json: newJSONGateway(b), debug: newSharedDebug(b)}
