@@ -101,28 +101,6 @@ type admittedStream struct {
 // Context as of grpc.ServerStream.
 func (s *admittedStream) Context() context.Context { return s.ctx }
 
-// interceptors of gRPC's server that let requests in.
-func (d *door) interceptors() []grpc.ServerOption {
-	return []grpc.ServerOption{
-		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-			ctx, cancel, err := d.admitCall(ctx, info.FullMethod)
-			if err != nil {
-				return nil, err
-			}
-			defer cancel()
-			return handle(ctx, req)
-		}),
-		grpc.ChainStreamInterceptor(func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
-			ctx, cancel, err := d.admitCall(stream.Context(), info.FullMethod)
-			if err != nil {
-				return err
-			}
-			defer cancel()
-			return handle(srv, &admittedStream{stream, ctx})
-		}),
-	}
-}
-
 // forwarded is the context of a request that is passed on to another host, with the token that it came with.
 func forwarded(ctx context.Context) context.Context {
 	if token, ok := ctx.Value(tokenKey{}).(string); ok {

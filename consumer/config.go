@@ -27,7 +27,8 @@ type Config struct {
 	ID *protocol.ProcessSpec_ID
 	// Endpoint URL at which clients and other hosts reach this one.
 	Endpoint string
-	// Listeners that gRPC and HTTP/1 share. The host closes them.
+	// Listeners that gRPC and HTTP/1 share. The host closes them. If there are none, what Host.RegisterServices and Host.Handler
+	// have is served by somebody else at the Endpoint.
 	Listeners []net.Listener
 	// Application that the shards run.
 	Application Application
@@ -119,8 +120,6 @@ func (c Config) withDefaults() Config {
 // Validate tells what is missing or out of bounds.
 func (c Config) Validate() error {
 	switch {
-	case len(c.Listeners) == 0:
-		return errors.New("consumer: Listeners are missing")
 	case c.Application == nil:
 		return errors.New("consumer: Application is missing")
 	case c.Brokers == nil:

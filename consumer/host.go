@@ -38,6 +38,8 @@ type Host struct {
 	log     *slog.Logger
 	metrics *metrics
 	door    *door
+	gate    *gate
+	service *service
 
 	keys      *keyspace.KeySpace   // set by Serve before anything is served
 	allocator *allocator.Allocator // as above
@@ -69,7 +71,7 @@ func New(cfg Config) (*Host, error) {
 	}
 	h.ending, h.end = context.WithCancel(context.Background())
 	h.peers = newPeers(cfg.PeerTLS)
-	h.door = newDoor(cfg, h.metrics)
+	h.door, h.gate, h.service = newDoor(cfg, h.metrics), newGate(), &service{host: h}
 	h.replicas.Store(&map[string]*replica{})
 	if err := h.metrics.register(cfg.Registerer); err != nil {
 		return nil, fmt.Errorf("consumer: metrics: %w", err)
@@ -156,6 +158,7 @@ func (h *Host) run(ctx context.Context) error {
 	serving := task.New(context.WithoutCancel(ctx), "serving")
 	serving.Go("assign", newAssigner(h).run)
 
+	h.gate.open()
 	servers := newServers(h)
 	servers.start(serving.Context())
 	select {
@@ -171,7 +174,9 @@ func (h *Host) run(ctx context.Context) error {
 	close(h.stopping)
 	h.end()
 	serving.Cancel()
-	errs := []error{serving.Wait(), servers.stop(h.cfg.Grace), h.peers.close()}
+	errs := []error{serving.Wait(), servers.stop(h.cfg.Grace)}
+	h.gate.close(h.cfg.Grace)
+	errs = append(errs, h.peers.close())
 	core.Cancel()
 	return errors.Join(append(errs, core.Wait())...)
 }

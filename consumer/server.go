@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
-	"broadsheet.dev/broadsheet/consumer/shards"
 	"broadsheet.dev/broadsheet/internal/calls"
 	"broadsheet.dev/broadsheet/internal/portmux"
 	"broadsheet.dev/broadsheet/internal/task"
@@ -44,23 +43,16 @@ type servers struct {
 
 func newServers(h *Host) *servers {
 	recorder := calls.New()
-	g := grpc.NewServer(append(append(recorder.ServerOptions(), h.door.interceptors()...),
+	g := grpc.NewServer(append(recorder.ServerOptions(),
 		grpc.MaxRecvMsgSize(h.cfg.MaxMessage),
 		grpc.MaxHeaderListSize(headerLimit),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingWait}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingOften, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
 	)...)
-	service := &service{host: h}
-	shards.RegisterShardServer(g, service)
-	if h.cfg.Register != nil {
-		h.cfg.Register(g)
-	}
+	h.RegisterServices(g)
 	mux := http.NewServeMux()
-	mux.Handle(jsonPrefix, &jsonGateway{host: h, service: service})
-	for _, own := range h.cfg.Handlers {
-		mux.Handle(own.Path, h.admitted(own))
-	}
+	mux.Handle("/", h.Handler())
 	mux.HandleFunc("GET /debug/ready", h.serveReady)
 	if h.cfg.Gatherer != nil {
 		mux.Handle("GET /debug/metrics", h.guarded(promhttp.HandlerFor(h.cfg.Gatherer, promhttp.HandlerOpts{})))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -18,6 +19,8 @@ type service struct {
 
 	host *Host
 }
+
+func (s *service) register(to grpc.ServiceRegistrar) { shards.RegisterShardServer(to, s) }
 
 // answer of an RPC.
 type answer interface{ GetStatus() shards.Status }
