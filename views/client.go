@@ -41,6 +41,8 @@ type State struct {
 	Cut map[string]int64
 	// Columns of the rows.
 	Columns []columnar.Column
+	// Types are DuckDB's names of the columns' types, as they were made: several of its types are handed on as one.
+	Types []string
 	// Rows there are.
 	Rows uint64
 }
@@ -57,6 +59,7 @@ func stateOf(s *viewspb.State) (State, error) {
 			return State{}, fmt.Errorf("column %q: %w", c.GetName(), err)
 		}
 		out.Columns = append(out.Columns, columnar.Column{Name: c.GetName(), Type: t})
+		out.Types = append(out.Types, c.GetEngine())
 	}
 	return out, nil
 }

@@ -113,8 +113,9 @@ type queries struct {
 	merge   *duck.Stmt // nil of views of rows
 	// lines is what partial reads, and groups what merge does.
 	lines, groups relation
-	// columns of what is kept.
+	// columns of what is kept, and DuckDB's names of their types.
 	columns []columnar.Column
+	types   []string
 }
 
 // prepare the queries of a view.
@@ -141,7 +142,7 @@ func (q *queries) prepare(ctx context.Context, def *Definition) error {
 	if q.partial, err = q.conn.Prepare(ctx, printed.SQL); err != nil {
 		return fmt.Errorf("the query over lines: %w", err)
 	}
-	q.columns = q.partial.Columns()
+	q.columns, q.types = q.partial.Columns(), q.partial.TypeNames()
 	for _, c := range q.columns {
 		if err := c.Type.Validate(); err != nil {
 			return fmt.Errorf("column %q of the query over lines: %w", c.Name, err)
@@ -150,13 +151,12 @@ func (q *queries) prepare(ctx context.Context, def *Definition) error {
 	if def.Plan.Kind == Rows {
 		return nil
 	}
-	types := q.partial.TypeNames()
-	merge, err := def.Plan.Merge(types)
+	merge, err := def.Plan.Merge(q.types)
 	if err != nil {
 		return fmt.Errorf("the query that merges: %w", err)
 	}
 	q.groups.token = q.scans.add(q.groups.scan(q.columns))
-	groups := def.Plan.Groups(call(q.groups.token), printed, types)
+	groups := def.Plan.Groups(call(q.groups.token), printed, q.types)
 	text, err := merge.SQL(parse.Binding{Relation: func(parse.Relation) (parse.Target, error) { return groups, nil }})
 	if err != nil {
 		return fmt.Errorf("print the query that merges: %w", err)

@@ -127,6 +127,7 @@ type world struct {
 	broker      *brokertest.Broker
 	client      *client.Client
 	definitions *definitions
+	source      views.Definitions // what hosts ask; definitions unless it is set
 	journals    []string
 	hosts       atomic.Int64
 	adjust      func(*views.Config) // of all hosts; nil leaves it
@@ -165,7 +166,11 @@ func (w *world) host() *viewHost {
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { require.NoError(w.t, engine.Close(), "the engine still holds something") })
 	registry := prometheus.NewRegistry()
-	cfg := views.Config{Definitions: w.definitions, Engine: engine, Logger: slog.New(slog.DiscardHandler), Registerer: registry}
+	source := w.source
+	if source == nil {
+		source = w.definitions
+	}
+	cfg := views.Config{Definitions: source, Engine: engine, Logger: slog.New(slog.DiscardHandler), Registerer: registry}
 	if w.adjust != nil {
 		w.adjust(&cfg)
 	}
@@ -201,6 +206,12 @@ func (w *world) spec(id int64) *shards.ShardSpec {
 func (w *world) keep(h *viewHost, id int64, plan views.Plan, standbys uint32) {
 	w.t.Helper()
 	w.definitions.put(id, plan, func(d *views.Definition) { d.Lines.Messages = w.pointer })
+	w.shard(h, id, standbys)
+}
+
+// shard of a view, and its log.
+func (w *world) shard(h *viewHost, id int64, standbys uint32) {
+	w.t.Helper()
 	spec := w.spec(id)
 	log := brokertest.Spec(spec.RecoveryLog())
 	log.Labels = protocol.MustLabelSet("content-type", "application/x-gazette-recoverylog")

@@ -46,6 +46,20 @@ type Plan struct {
 	Groups func(scan string, partial parse.Printed, types []string) parse.Target
 }
 
+// PlanOf takes a query apart, as Select.Incremental does and refuses to.
+func PlanOf(query *parse.Select) (Plan, error) {
+	kinds := map[parse.Kept]Kind{parse.KeptRows: Rows, parse.KeptGroups: Groups, parse.KeptSingle: Single}
+	inc, err := query.Incremental()
+	if err != nil {
+		return Plan{}, err
+	}
+	p := Plan{Kind: kinds[inc.Kind], Partial: inc.Partial, Keys: inc.Keys}
+	if inc.Kind != parse.KeptRows {
+		p.Merge, p.Groups = inc.Merge, inc.Groups
+	}
+	return p, nil
+}
+
 // Validate that there is what the kind needs.
 func (p Plan) Validate() error {
 	switch {

@@ -176,7 +176,7 @@ func pass[M any](from grpc.ServerStreamingClient[M], to grpc.ServerStreamingServ
 func (s *state) tell() *viewspb.State {
 	out := &viewspb.State{Epoch: s.epoch.number, Cut: s.cut, Rows: s.epoch.rows}
 	for _, c := range s.shape.Columns {
-		out.Columns = append(out.Columns, &viewspb.Column{Name: c.Name, Type: c.Type})
+		out.Columns = append(out.Columns, &viewspb.Column{Name: c.Name, Type: c.Type, Engine: c.Engine})
 	}
 	return out
 }

@@ -35,14 +35,16 @@ type shape struct {
 }
 
 type shapeColumn struct {
-	Name string `json:"name"`
-	Type string `json:"type"`
+	Name   string `json:"name"`
+	Type   string `json:"type"`
+	Engine string `json:"engine"`
 }
 
-func shapeOf(def *Definition, columns []columnar.Column) shape {
+// shapeOf what a definition keeps, whose columns have types of these names in DuckDB.
+func shapeOf(def *Definition, columns []columnar.Column, names []string) shape {
 	s := shape{Format: formatVersion, Plan: planVersion, Kind: def.Plan.Kind.String(), Keys: def.Plan.Keys}
-	for _, c := range columns {
-		s.Columns = append(s.Columns, shapeColumn{c.Name, c.Type.SQL()})
+	for i, c := range columns {
+		s.Columns = append(s.Columns, shapeColumn{c.Name, c.Type.SQL(), names[i]})
 	}
 	return s
 }

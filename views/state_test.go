@@ -31,7 +31,7 @@ func examples(t *testing.T, fence string) []string {
 func TestFormatDocument(t *testing.T) {
 	s := shapeOf(&Definition{Plan: Plan{Kind: Groups, Keys: 1}}, []columnar.Column{
 		{Name: "k0", Type: columnar.Type{Kind: columnar.Int64}}, {Name: "a0", Type: columnar.Type{Kind: columnar.Decimal, Precision: 38}},
-	})
+	}, []string{"BIGINT", "HUGEINT"})
 	require.Equal(t, []string{string(s.encode())}, examples(t, "json"))
 	require.NoError(t, s.check(s.encode()))
 	other := s

@@ -133,7 +133,7 @@ func (v *view) define(ctx context.Context) error {
 		return err
 	}
 	if v.decoder, err = rowcodec.NewDecoder(typesOf(q.columns)); err == nil {
-		v.shape = shapeOf(&def, q.columns)
+		v.shape = shapeOf(&def, q.columns, q.types)
 		err = v.checkShape(v.shape)
 	}
 	if err != nil {

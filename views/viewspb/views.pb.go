@@ -103,7 +103,9 @@ type Column struct {
 	// Name of the column.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Type in SQL, as numeric(38,0).
-	Type          string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	// Engine is DuckDB's name of the type that the column was made with, as HUGEINT: the view's last query has to see it as that.
+	Engine        string `protobuf:"bytes,3,opt,name=engine,proto3" json:"engine,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -148,6 +150,13 @@ func (x *Column) GetName() string {
 func (x *Column) GetType() string {
 	if x != nil {
 		return x.Type
+	}
+	return ""
+}
+
+func (x *Column) GetEngine() string {
+	if x != nil {
+		return x.Engine
 	}
 	return ""
 }
@@ -541,10 +550,11 @@ const file_broadsheet_views_v1_views_proto_rawDesc = "" +
 	"\x04rows\x18\x04 \x01(\x04R\x04rows\x1a6\n" +
 	"\bCutEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"0\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"H\n" +
 	"\x06Column\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04type\x18\x02 \x01(\tR\x04type\"K\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
+	"\x06engine\x18\x03 \x01(\tR\x06engine\"K\n" +
 	"\vStatRequest\x12(\n" +
 	"\x06header\x18\x01 \x01(\v2\x10.protocol.HeaderR\x06header\x12\x12\n" +
 	"\x04view\x18\x02 \x01(\x03R\x04view\"@\n" +
