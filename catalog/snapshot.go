@@ -36,6 +36,9 @@ func (c *Catalog) Snapshot(ctx context.Context) (*Snapshot, error) {
 // changed of late.
 func (c *Catalog) Latest() *Snapshot { return &Snapshot{catalog: c, view: c.mirror.View()} }
 
+// Changed returns a channel that is closed once Latest is another. Whoever waits for it asks for it first.
+func (c *Catalog) Changed() <-chan struct{} { return c.mirror.Changed() }
+
 // Revision of etcd that the snapshot is of.
 func (s *Snapshot) Revision() int64 { return s.view.Revision() }
 
@@ -105,6 +108,17 @@ func (s *Snapshot) Objects() []Object {
 		return true
 	})
 	return out
+}
+
+// WholeObjects tells whether Objects are all that there are: none is of a newer version of Broadsheet, or damaged.
+func (s *Snapshot) WholeObjects() bool {
+	whole := true
+	s.view.Ascend(s.catalog.keys.objects(s.catalog.database), func(kv keyspace.KeyValue) bool {
+		_, ok := kv.Value.(Object)
+		whole = ok
+		return ok
+	})
+	return whole
 }
 
 // Unreadable says why a table, which Table doesn't return, can't be read; nil if

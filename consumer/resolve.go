@@ -196,6 +196,10 @@ type peers struct {
 	closed bool
 }
 
+// Self is a connection to the host's own Endpoint, over which whatever it serves is reached: by itself, or by proxy. It is closed as
+// the host stops.
+func (h *Host) Self() (grpc.ClientConnInterface, error) { return h.peers.conn(h.cfg.Endpoint) }
+
 func newPeers(cfg *tls.Config) *peers {
 	return &peers{tls: cfg, conns: make(map[string]*grpc.ClientConn)}
 }

@@ -24,7 +24,7 @@ func (f *Process) Listen(s auth.Security) (*Listeners, error) {
 	network, address := "tcp", net.JoinHostPort(f.Bind, f.Port)
 	if path, ok := f.socketPath(); ok {
 		network, address = "unix", path
-		removeStale(path)
+		RemoveStale(path)
 	}
 	if err := s.CheckAddress(network, address); err != nil {
 		return nil, speech.WithHint(fmt.Errorf("--%s.bind: %w", f.kind, err), fmt.Sprintf(
@@ -72,8 +72,8 @@ func (l *Listeners) Close() {
 	}
 }
 
-// removeStale removes a socket on which nobody listens, as a process that was killed leaves it.
-func removeStale(path string) {
+// RemoveStale removes a socket on which nobody listens, as a process that was killed leaves it.
+func RemoveStale(path string) {
 	conn, err := net.Dial("unix", path)
 	if err == nil {
 		_ = conn.Close() // It is in use, as is about to be found.

@@ -110,6 +110,7 @@ type gatewayRole struct {
 	objects         *objectcache.Cache // may be nil
 	tables          *catalog.Catalog
 	gateway         *sqlgw.Gateway
+	views           *viewHost // may be nil
 	server          *pgwire.Server
 	ready           atomic.Bool
 }
@@ -252,6 +253,9 @@ func (r *gatewayRole) openGateway(ctx context.Context) error {
 		return err
 	}
 	r.closing(func() error { _ = engine.Close(); return nil }) // nothing is lost by it
+	if err := r.openViews(engine); err != nil {
+		return err
+	}
 	limits := r.flags.limits.statements
 	queries := openQueries(memory)
 	if limits.queries > 0 {

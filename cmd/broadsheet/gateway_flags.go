@@ -34,6 +34,7 @@ type gatewayFlags struct {
 
 	auth   sqlAuthFlags
 	limits sqlLimitFlags
+	views  viewFlags
 	log    roles.Log
 }
 
@@ -54,6 +55,7 @@ func (f *gatewayFlags) add(p *pflag.FlagSet) {
 	p.StringVar(&f.debugPort, "debug.port", "", "a port for diagnostics, which asks nobody who they are, on 127.0.0.1; or another address of loopback with its port")
 	f.auth.add(p)
 	f.limits.add(p)
+	f.views.add(p)
 	f.log.Add(p)
 }
 
@@ -72,6 +74,9 @@ func (f *gatewayFlags) validate() error {
 		return fmt.Errorf("--grace: %s is negative", f.grace)
 	}
 	if err := f.limits.validate(); err != nil {
+		return err
+	}
+	if _, err := f.views.security(); err != nil {
 		return err
 	}
 	if len(f.defaults) == 0 {

@@ -23,14 +23,20 @@ func (r *gatewayRole) serve(ctx context.Context) error {
 	g.Go("catalog", r.tables.Run)
 	g.Go("sql", r.gateway.Run)
 	g.Go("wire", func(ctx context.Context) error { return r.server.Serve(ctx, r.listener) })
+	views := task.New(context.WithoutCancel(ctx), "views")
+	if r.views != nil {
+		r.views.serve(views)
+	}
 	g.Go("drain", func(running context.Context) error {
 		defer g.Cancel()
 		select {
 		case <-ctx.Done():
 			r.drain(running)
+		case <-views.Context().Done(): // its host can't go on
 		case <-running.Done():
 		}
-		return nil
+		views.Cancel() // before the catalog: transactions that end ask it what views are
+		return views.Wait()
 	})
 	if r.debug != nil {
 		g.Go("debug", r.serveDebug)

@@ -285,6 +285,8 @@ func ackMode(s string) (spool.Mode, error) {
 	}
 }
 
+const unixScheme = "unix://"
+
 // superviseGateway keeps the gateway's process alive. The listener is ours, so that clients
 // who come while the gateway is away wait for the next one.
 func (n *node) superviseGateway(ctx context.Context) error {
@@ -314,6 +316,7 @@ func (n *node) superviseGateway(ctx context.Context) error {
 			"--etcd.address", n.etcd.Endpoint(), "--etcd.prefix", defaultCatalogPrefix,
 			"--broker.address", "unix://" + n.brokerSocket(),
 			"--file-root", filepath.Join(n.dir.Path(), "fragments"), "--temp-dir", temp,
+			"--views.listen", unixScheme + filepath.Join(n.dir.Run(), "views.sock"),
 			"--memory", n.flags.gatewayMemory, "--grace", "0s", "--log.level", n.flags.log.Level, "--log.format", n.flags.log.Format,
 		}, slices.Concat(n.flags.broker.args(), n.flags.auth.args(), n.flags.limits.args())...),
 		OnExit: func(int) { n.gatewayReady.Store(false) },

@@ -19,6 +19,8 @@ type View struct {
 	Standbys int
 	// Journals are those of the table that it reads.
 	Journals []string
+	// Err is why they aren't known: the shard stays as it is then.
+	Err error
 }
 
 // Entries are what the catalog says.
@@ -98,7 +100,11 @@ func (k *Keeper) Pass(ctx context.Context) (bool, error) {
 	wanted := make(map[int64]bool, len(entries.Views))
 	for _, v := range entries.Views {
 		wanted[v.ID] = true
-		if err := p.keep(ctx, v); err != nil {
+		err := v.Err
+		if err == nil {
+			err = p.keep(ctx, v)
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("view %d: %w", v.ID, err))
 		}
 	}
