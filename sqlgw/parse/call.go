@@ -30,8 +30,8 @@ func (b *binder) call(n *pg.Node, c *pg.FuncCall, sc *scope) error {
 	if f.kind == setFunction {
 		return b.setCall(n, c, f, sc)
 	}
-	if b.kept && f.duck == "sum" && !b.hasSum(first(c.GetArgs())) {
-		return b.src.at(refuseKept("a sum or average of "+b.told[first(c.GetArgs())]), c.GetLocation())
+	if err := b.keptSum(c, f); err != nil {
+		return err
 	}
 	b.told[n] = b.resultType(f, c.GetArgs())
 	isIntegers := f.duck == "sum" && b.isInt4(first(c.GetArgs()))

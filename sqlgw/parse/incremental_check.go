@@ -280,11 +280,39 @@ func movingTime(text string) *Error {
 	return refuseKept("'" + strings.TrimSpace(text) + "'").hinted("It isn't always the same time.")
 }
 
-// hasSum tells whether values may have a sum, as far as can be told. DuckDB has averages of times, but no sums.
-func (b *binder) hasSum(n *pg.Node) bool {
-	switch b.told[n] {
-	case "interval", "date", "time", "timestamp", timestampTZ:
-		return false
+// keptSum refuses sums of what DuckDB has averages of, but no sums.
+func (b *binder) keptSum(c *pg.FuncCall, f *function) error {
+	if !b.kept || f.duck != "sum" {
+		return nil
 	}
-	return true
+	times := b.times(first(c.GetArgs()))
+	if times == "" {
+		return nil
+	}
+	return b.src.at(refuseKept("a sum or average of "+times), c.GetLocation()).hinted("Extract what is to be summed, as epoch.")
+}
+
+// times is the type of a time or an interval, as far as can be told; "" of others.
+func (b *binder) times(n *pg.Node) string {
+	switch t := b.told[n]; t {
+	case "interval", "date", "time", "timestamp", timestampTZ:
+		return t
+	}
+	e := n.GetAExpr()
+	if e.GetKind() != pg.A_Expr_Kind_AEXPR_OP || e.GetLexpr() == nil {
+		return ""
+	}
+	op, err := operatorName(e.GetName())
+	if err != nil {
+		return ""
+	}
+	left, right := b.times(e.GetLexpr()), b.times(e.GetRexpr())
+	isUTC := e.GetLexpr().GetFuncCall() != nil && strsOf(e.GetLexpr().GetFuncCall().GetFuncname())[0] == "timezone"
+	switch {
+	case op == "-" && (isUTC || left != "" && left != "interval" && right != "interval"), op == "*" && right == "interval":
+		return "interval"
+	case op == "+" || op == "-" || op == "*" || op == "//":
+		return left
+	}
+	return ""
 }
