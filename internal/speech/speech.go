@@ -36,6 +36,12 @@ func (e *hintError) Unwrap() error { return e.err }
 // WithHint gives advice with an error.
 func WithHint(err error, hint string) error { return &hintError{err: err, hint: hint} }
 
+// Hinted tells whether an error has advice with it.
+func Hinted(err error) bool {
+	_, ok := errors.AsType[*hintError](err)
+	return ok
+}
+
 // Say prints an error of the program, and its hint.
 func Say(w io.Writer, program string, err error) {
 	_, _ = fmt.Fprintf(w, "%s: %v\n", program, err)

@@ -16,6 +16,8 @@ import (
 
 	"broadsheet.dev/broadsheet/client"
 	"broadsheet.dev/broadsheet/client/mapping"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/cluster"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/listing"
 	"broadsheet.dev/broadsheet/internal/speech"
 	"broadsheet.dev/broadsheet/message"
 )
@@ -31,15 +33,15 @@ const (
 // appendFlags are the flags of append.
 type appendFlags struct {
 	selector, input  string
-	framing, mapping choice
+	framing, mapping listing.Choice
 	base64           bool
 	stdin            io.Reader
 }
 
-func appendCommand(s *shared) *cobra.Command {
+func appendCommand(s *cluster.Flags) *cobra.Command {
 	f := appendFlags{
-		framing: choice{"none", []string{"none", "lines", "fixed"}},
-		mapping: choice{"random", []string{"random", "modulo", "rendezvous", "direct"}},
+		framing: listing.Choice{Value: "none", Of: []string{"none", "lines", "fixed"}},
+		mapping: listing.Choice{Value: "random", Of: []string{"random", "modulo", "rendezvous", "direct"}},
 	}
 	cmd := &cobra.Command{
 		Use:   "append",
@@ -60,7 +62,7 @@ If it fails, or is interrupted, the error tells how many records were appended b
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.stdin = cmd.InOrStdin()
-			return s.run(cmd, f.run)
+			return run(cmd, s, f.run)
 		},
 	}
 	selectorFlag(cmd, &f.selector)
@@ -73,12 +75,12 @@ If it fails, or is interrupted, the error tells how many records were appended b
 }
 
 func (f *appendFlags) validate() error {
-	keyed := f.mapping.value != "random"
+	keyed := f.mapping.Value != "random"
 	switch {
-	case keyed && f.framing.value == "none":
-		return speech.WithHint(fmt.Errorf("--mapping %s: it needs records, and --framing is none", f.mapping.value), "say how records are framed with --framing lines or fixed")
-	case f.base64 && f.mapping.value != "modulo" && f.mapping.value != "rendezvous":
-		return fmt.Errorf("--base64: records of --mapping %s have no keys", f.mapping.value)
+	case keyed && f.framing.Value == "none":
+		return speech.WithHint(fmt.Errorf("--mapping %s: it needs records, and --framing is none", f.mapping.Value), "say how records are framed with --framing lines or fixed")
+	case f.base64 && f.mapping.Value != "modulo" && f.mapping.Value != "rendezvous":
+		return fmt.Errorf("--base64: records of --mapping %s have no keys", f.mapping.Value)
 	}
 	return nil
 }
@@ -101,14 +103,14 @@ func (f *appendFlags) run(ctx context.Context, s *session) error {
 		in = file
 	}
 	partitions := mapping.Of(found)
-	if f.framing.value == "none" {
+	if f.framing.Value == "none" {
 		return appendWhole(ctx, s, partitions, in)
 	}
 	a := appending{
 		session: s, in: bufio.NewReaderSize(in, 64<<10), framing: message.Lines, partitions: partitions,
-		mapping: f.mapping.value, base64: f.base64, waiting: map[string]*batch{},
+		mapping: f.mapping.Value, base64: f.base64, waiting: map[string]*batch{},
 	}
-	if f.framing.value == "fixed" {
+	if f.framing.Value == "fixed" {
 		a.framing = message.Fixed
 	}
 	return a.all(ctx)
@@ -143,11 +145,11 @@ func appendWhole(ctx context.Context, s *session, partitions *mapping.Partitions
 		}
 		body = file
 	}
-	r, err := s.brokers.Append(ctx, client.AppendParams{Journal: to.Journal}, body)
+	r, err := s.Client.Append(ctx, client.AppendParams{Journal: to.Journal}, body)
 	if err != nil {
 		return err
 	}
-	s.log.LogAttrs(ctx, slog.LevelInfo, "appended", slog.String("journal", to.Journal),
+	s.Log.LogAttrs(ctx, slog.LevelInfo, "appended", slog.String("journal", to.Journal),
 		slog.Int64("begin", r.GetCommit().GetBegin()), slog.Int64("end", r.GetCommit().GetEnd()))
 	return nil
 }
@@ -196,7 +198,7 @@ func (a *appending) all(ctx context.Context) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w (%s appended before)", err, plural(a.appended, "record"))
 	}
-	a.log.LogAttrs(ctx, slog.LevelInfo, "appended", slog.Int("records", a.appended))
+	a.Log.LogAttrs(ctx, slog.LevelInfo, "appended", slog.Int("records", a.appended))
 	return nil
 }
 
@@ -317,7 +319,7 @@ func (a *appending) send(ctx context.Context, journal string) error {
 	b := a.waiting[journal]
 	delete(a.waiting, journal)
 	a.bytes -= len(b.content)
-	_, err := a.brokers.Append(ctx, client.AppendParams{Journal: journal}, bytes.NewReader(b.content))
+	_, err := a.Client.Append(ctx, client.AppendParams{Journal: journal}, bytes.NewReader(b.content))
 	if err == nil {
 		a.appended += b.records
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"broadsheet.dev/broadsheet/cmd/broadsheet/cluster"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/listing"
 	"broadsheet.dev/broadsheet/internal/speech"
 	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/protocol/journalspace"
@@ -22,7 +24,7 @@ type applyFlags struct {
 	stdin  io.Reader
 }
 
-func applyCommand(s *shared) *cobra.Command {
+func applyCommand(s *cluster.Flags) *cobra.Command {
 	var f applyFlags
 	cmd := &cobra.Command{
 		Use:   "apply",
@@ -38,12 +40,12 @@ All changes are made or none, unless --max-txn-size says to make them in several
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.stdin = cmd.InOrStdin()
-			return s.run(cmd, f.run)
+			return run(cmd, s, f.run)
 		},
 	}
 	cmd.Flags().StringVar(&f.specs, "specs", "-", "file of the specs; - is standard input")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "print what would be asked of a broker, and change nothing")
-	storesFlag(cmd, s)
+	s.StoresFlag(cmd)
 	batchFlag(cmd, &f.maxTxn)
 	return cmd
 }
@@ -58,7 +60,7 @@ func (f *applyFlags) run(ctx context.Context, s *session) error {
 		return speech.WithHint(fmt.Errorf("--specs %s: %w", f.specs, err), "'broadsheet journals list -o yaml' shows how specs are written")
 	}
 	if f.dryRun {
-		return writeProto(s.out, &protocol.ApplyRequest{Changes: changes})
+		return listing.Proto(s.Out, &protocol.ApplyRequest{Changes: changes})
 	}
 	return s.apply(ctx, changes, f.maxTxn)
 }
@@ -75,7 +77,7 @@ func (f *applyFlags) read() ([]byte, error) {
 }
 
 // changesOf a YAML text.
-func (s *shared) changesOf(text []byte) ([]*protocol.ApplyRequest_Change, error) {
+func (s *session) changesOf(text []byte) ([]*protocol.ApplyRequest_Change, error) {
 	root, err := journalspace.Parse(text)
 	if err == nil {
 		err = s.resolveStores(root)

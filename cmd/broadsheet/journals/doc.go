@@ -3,8 +3,9 @@
 //
 // # What
 //
-// One file for each command; session.go has what they share: flags, the connection
-// and advice for errors. docs/commands.md is their reference, whose examples are run.
+// One file for each command; session.go has what they share. Packages cluster, listing and
+// editor have what commands of other groups share with them. docs/commands.md is their
+// reference, whose examples are run.
 //
 // # Invariants
 //

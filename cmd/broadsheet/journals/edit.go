@@ -1,17 +1,12 @@
 package journals
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"fmt"
-	"os"
-	"os/exec"
-	"os/signal"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
+
+	"broadsheet.dev/broadsheet/cmd/broadsheet/cluster"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/editor"
 )
 
 // editFlags are the flags of edit.
@@ -21,7 +16,7 @@ type editFlags struct {
 	cmd      *cobra.Command
 }
 
-func editCommand(s *shared) *cobra.Command {
+func editCommand(s *cluster.Flags) *cobra.Command {
 	var f editFlags
 	cmd := &cobra.Command{
 		Use:   "edit",
@@ -32,11 +27,11 @@ or empty, to change nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.cmd = cmd
-			return s.run(cmd, f.run)
+			return run(cmd, s, f.run)
 		},
 	}
 	selectorFlag(cmd, &f.selector)
-	storesFlag(cmd, s)
+	s.StoresFlag(cmd)
 	batchFlag(cmd, &f.maxTxn)
 	return cmd
 }
@@ -50,88 +45,11 @@ func (f *editFlags) run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "broadsheet-edit")
-	if err != nil {
+	return editor.Edit(ctx, f.cmd, "journals.yaml", before, func(ctx context.Context, edited []byte) error {
+		changes, err := s.changesOf(edited)
+		if err == nil {
+			err = s.apply(ctx, changes, f.maxTxn)
+		}
 		return err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	e := editing{editFlags: f, session: s, path: filepath.Join(dir, "journals.yaml")}
-	// An interrupt of the editor doesn't end what follows; a second one after it does.
-	return e.until(context.WithoutCancel(ctx), before)
-}
-
-// editing is one text until it was applied, or given up.
-type editing struct {
-	*editFlags
-	*session
-	path string
-}
-
-// until the text is applied.
-func (e *editing) until(ctx context.Context, before []byte) error {
-	var failure error
-	for text := before; ; {
-		edited, err := e.open(ctx, text, failure)
-		switch {
-		case err != nil && failure != nil:
-			return fmt.Errorf("%w (and what was edited wasn't applied: %w)", err, failure)
-		case err != nil:
-			return err
-		case len(bytes.TrimSpace(edited)) == 0, bytes.Equal(edited, text):
-			if failure != nil { // which was read, and nothing done about it
-				return fmt.Errorf("edit: nothing is applied: %w", failure)
-			}
-			_, err = fmt.Fprintln(e.out, "nothing was changed")
-			return err
-		}
-		changes, err := e.changesOf(edited)
-		if err == nil {
-			err = e.apply(ctx, changes, e.maxTxn)
-		}
-		if err == nil {
-			return nil
-		}
-		text, failure = edited, err
-	}
-}
-
-// banner begins lines that this command writes.
-const banner = "#! "
-
-// open the text in the editor, below the reason why it is opened again, and return what
-// became of it, without that.
-func (e *editing) open(ctx context.Context, text []byte, failure error) ([]byte, error) {
-	var head strings.Builder
-	if failure != nil {
-		for line := range strings.SplitSeq("It wasn't applied: "+failure.Error(), "\n") {
-			head.WriteString(banner + line + "\n")
-		}
-	}
-	if err := os.WriteFile(e.path, append([]byte(head.String()), text...), 0o600); err != nil {
-		return nil, err
-	}
-	editor := cmp.Or(os.Getenv("GAZ_EDITOR"), os.Getenv("EDITOR"), "vi")
-	// An editor may be a command with arguments.
-	cmd := exec.CommandContext(ctx, "sh", "-c", editor+` "$1"`, "editor", e.path)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.cmd.InOrStdin(), e.cmd.OutOrStdout(), e.cmd.ErrOrStderr()
-	if err := runEditor(cmd); err != nil {
-		return nil, fmt.Errorf("edit: editor %q: %w", editor, err)
-	}
-	edited, err := os.ReadFile(e.path)
-	if err != nil {
-		return nil, fmt.Errorf("edit: %w", err)
-	}
-	for bytes.HasPrefix(edited, []byte(banner)) {
-		_, edited, _ = bytes.Cut(edited, []byte("\n"))
-	}
-	return edited, nil
-}
-
-// runEditor lets an interrupt be the editor's own affair while it runs: to many it is a key
-// like others.
-func runEditor(cmd *exec.Cmd) error {
-	ignored := make(chan os.Signal, 1)
-	signal.Notify(ignored, os.Interrupt) // which, unlike Ignore, the editor doesn't inherit
-	defer signal.Stop(ignored)
-	return cmd.Run()
+	})
 }

@@ -11,18 +11,20 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"broadsheet.dev/broadsheet/cmd/broadsheet/cluster"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/listing"
 	"broadsheet.dev/broadsheet/protocol"
 )
 
 // fragmentsFlags are the flags of fragments.
 type fragmentsFlags struct {
 	selector string
-	format   *choice
+	format   *listing.Choice
 	from, to int64
 	urlTTL   time.Duration
 }
 
-func fragmentsCommand(s *shared) *cobra.Command {
+func fragmentsCommand(s *cluster.Flags) *cobra.Command {
 	var f fragmentsFlags
 	cmd := &cobra.Command{
 		Use:   "fragments",
@@ -30,10 +32,10 @@ func fragmentsCommand(s *shared) *cobra.Command {
 		Long: `List the fragments that brokers know of the journals that a selector matches. Those that no store has
 yet aren't persisted, and have no time: they're left out if --to is given.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd, f.run) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, s, f.run) },
 	}
 	selectorFlag(cmd, &f.selector)
-	f.format = formatFlag(cmd, "table", "json", "proto")
+	f.format = listing.FormatFlag(cmd, "table", "json", "proto")
 	p := cmd.Flags()
 	p.Int64Var(&f.from, "from", 0, "leave out what was persisted before, in seconds since 1970")
 	p.Int64Var(&f.to, "to", 0, "leave out what was persisted after, in seconds since 1970; 0 is no bound")
@@ -58,13 +60,13 @@ func (f *fragmentsFlags) run(ctx context.Context, s *session) error {
 		if isFull(j) {
 			continue // which has no brokers to ask
 		}
-		listed, err := s.brokers.ListAllFragments(ctx, req)
+		listed, err := s.Client.ListAllFragments(ctx, req)
 		if err != nil {
 			return err
 		}
 		all.Fragments = append(all.Fragments, listed...)
 	}
-	return f.write(s.out, all)
+	return f.write(s.Out, all)
 }
 
 // isFull tells that a journal is wholly suspended.
@@ -73,11 +75,11 @@ func isFull(j *protocol.ListResponse_Journal) bool {
 }
 
 func (f *fragmentsFlags) write(w io.Writer, all *protocol.FragmentsResponse) error {
-	switch f.format.value {
+	switch f.format.Value {
 	case "json":
-		return writeJSON(w, all)
+		return listing.JSON(w, all)
 	case "proto":
-		return writeProto(w, all)
+		return listing.Proto(w, all)
 	}
 	names := []string{"JOURNAL", "OFFSET", "LENGTH", "PERSISTED", "SHA1", "COMPRESSION"}
 	if f.urlTTL != 0 {
@@ -91,7 +93,7 @@ func (f *fragmentsFlags) write(w io.Writer, all *protocol.FragmentsResponse) err
 		}
 		rows = append(rows, row)
 	}
-	return writeTable(w, names, rows)
+	return listing.Table(w, names, rows)
 }
 
 func fragmentRow(f *protocol.Fragment) []string {

@@ -10,43 +10,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"broadsheet.dev/broadsheet/client"
-	"broadsheet.dev/broadsheet/internal/task"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/cluster"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/listing"
 	"broadsheet.dev/broadsheet/protocol"
 )
 
-// atOnce is how many journals are worked on at once.
-const atOnce = 32
-
-// each calls fn for each journal, some at once, and joins what fails. Work that was begun
-// is ended, also when another fails.
+// each calls fn for each journal, some at once.
 func each(ctx context.Context, command string, found []*protocol.ListResponse_Journal, fn func(context.Context, *protocol.ListResponse_Journal) error) error {
-	g := task.New(ctx, command)
-	slots := make(chan struct{}, atOnce)
-	failures := make(chan error, len(found))
-	for _, j := range found {
-		g.Go(j.GetSpec().GetName(), func(ctx context.Context) error {
-			select {
-			case slots <- struct{}{}:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-			failures <- fn(ctx, j)
-			<-slots
-			return nil
-		})
-	}
-	err := g.Wait()
-	close(failures)
-	for failure := range failures {
-		err = errors.Join(err, failure)
-	}
-	return err
+	return cluster.Each(ctx, command, found, func(j *protocol.ListResponse_Journal) string { return j.GetSpec().GetName() }, fn)
 }
 
 // resetHeadFlags are the flags of reset-head.
 type resetHeadFlags struct{ selector string }
 
-func resetHeadCommand(s *shared) *cobra.Command {
+func resetHeadCommand(s *cluster.Flags) *cobra.Command {
 	var f resetHeadFlags
 	cmd := &cobra.Command{
 		Use:   "reset-head",
@@ -57,7 +34,7 @@ Brokers refuse appends to a journal (INDEX_HAS_GREATER_OFFSET) when its stores h
 these have lost its head. Whatever was appended after the last persisted fragment is gone, and with this
 command you say that you know. Journals that didn't lose anything stay as they are.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd, f.run) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, s, f.run) },
 	}
 	selectorFlag(cmd, &f.selector)
 	return cmd
@@ -77,7 +54,7 @@ func (f *resetHeadFlags) run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		_, err = s.brokers.Append(ctx, client.AppendParams{Journal: name, Offset: head, Suspend: protocol.AppendRequest_SUSPEND_KEEP}, nil)
+		_, err = s.Client.Append(ctx, client.AppendParams{Journal: name, Offset: head, Suspend: protocol.AppendRequest_SUSPEND_KEEP}, nil)
 		if errors.Is(err, protocol.Status_WRONG_APPEND_OFFSET.Err()) {
 			return nil // another append came first, so it has a head
 		}
@@ -87,7 +64,7 @@ func (f *resetHeadFlags) run(ctx context.Context, s *session) error {
 
 // head of a journal, as a broker knows it.
 func (s *session) head(ctx context.Context, journal string) (int64, error) {
-	r := s.brokers.NewReader(ctx, &protocol.ReadRequest{Journal: journal, Offset: -1, MetadataOnly: true})
+	r := s.Client.NewReader(ctx, &protocol.ReadRequest{Journal: journal, Offset: -1, MetadataOnly: true})
 	defer func() { _ = r.Close() }()
 	_, err := io.Copy(io.Discard, r)
 	if err != nil && !errors.Is(err, protocol.Status_OFFSET_NOT_YET_AVAILABLE.Err()) {
@@ -102,7 +79,7 @@ type suspendFlags struct {
 	force    bool
 }
 
-func suspendCommand(s *shared) *cobra.Command {
+func suspendCommand(s *cluster.Flags) *cobra.Command {
 	var f suspendFlags
 	cmd := &cobra.Command{
 		Use:   "suspend",
@@ -111,7 +88,7 @@ func suspendCommand(s *shared) *cobra.Command {
 stores any more is suspended fully, and needs no brokers; any other partially, and needs one. The next append resumes a
 journal. What became of each is shown.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd, f.run) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, s, f.run) },
 	}
 	selectorFlag(cmd, &f.selector)
 	cmd.Flags().BoolVarP(&f.force, "force", "f", false, "also suspend journals whose content has yet to be persisted, and persist it")
@@ -128,7 +105,7 @@ func (f *suspendFlags) run(ctx context.Context, s *session) error {
 		how = protocol.AppendRequest_SUSPEND_NOW
 	}
 	err = each(ctx, "suspend", found, func(ctx context.Context, j *protocol.ListResponse_Journal) error {
-		_, err := s.brokers.Append(ctx, client.AppendParams{Journal: j.GetSpec().GetName(), Suspend: how}, nil)
+		_, err := s.Client.Append(ctx, client.AppendParams{Journal: j.GetSpec().GetName(), Suspend: how}, nil)
 		if errors.Is(err, protocol.Status_SUSPENDED.Err()) {
 			return nil // it is now, or was before
 		}
@@ -147,7 +124,7 @@ func (f *suspendFlags) run(ctx context.Context, s *session) error {
 		}
 		rows = append(rows, []string{j.GetSpec().GetName(), suspend.GetLevel().String(), offset})
 	}
-	return errors.Join(writeTable(s.out, []string{"NAME", "SUSPENDED", "OFFSET"}, rows), err)
+	return errors.Join(listing.Table(s.Out, []string{"NAME", "SUSPENDED", "OFFSET"}, rows), err)
 }
 
 // healthFlags are the flags of store-health.
@@ -156,7 +133,7 @@ type healthFlags struct {
 	checkDelete   bool
 }
 
-func storeHealthCommand(s *shared) *cobra.Command {
+func storeHealthCommand(s *cluster.Flags) *cobra.Command {
 	var f healthFlags
 	cmd := &cobra.Command{
 		Use:   "store-health STORE_URL",
@@ -164,7 +141,7 @@ func storeHealthCommand(s *shared) *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.store, f.checkDelete = args[0], cmd.Flags().Changed("check-delete-prefix")
-			return s.run(cmd, f.run)
+			return run(cmd, s, f.run)
 		},
 	}
 	cmd.Flags().StringVar(&f.prefix, "check-delete-prefix", "", "also make and remove an object below this prefix of the store, which may be empty")
@@ -172,9 +149,9 @@ func storeHealthCommand(s *shared) *cobra.Command {
 }
 
 func (f *healthFlags) run(ctx context.Context, s *session) error {
-	if err := s.brokers.FragmentStoreHealth(ctx, f.store, f.checkDelete, f.prefix); err != nil {
+	if err := s.Client.FragmentStoreHealth(ctx, f.store, f.checkDelete, f.prefix); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(s.out, "%s is healthy\n", f.store)
+	_, err := fmt.Fprintf(s.Out, "%s is healthy\n", f.store)
 	return err
 }

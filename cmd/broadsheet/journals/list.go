@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"broadsheet.dev/broadsheet/client"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/cluster"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/listing"
 	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/protocol/journalspace"
 )
@@ -17,13 +19,13 @@ import (
 // listFlags are the flags of list.
 type listFlags struct {
 	selector                     string
-	format                       *choice
+	format                       *listing.Choice
 	labels                       []string
 	primary, replicas, rf, store bool
 	watch                        bool
 }
 
-func listCommand(s *shared) *cobra.Command {
+func listCommand(s *cluster.Flags) *cobra.Command {
 	var f listFlags
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -31,10 +33,10 @@ func listCommand(s *shared) *cobra.Command {
 		Long: `List the journals that a selector matches, or all. In YAML they are a tree that 'journals apply' takes.
 A primary broker is followed by <S> if its journal is suspended.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd, f.run) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, s, f.run) },
 	}
 	selectorFlag(cmd, &f.selector)
-	f.format = formatFlag(cmd, "table", "yaml", "json", "proto")
+	f.format = listing.FormatFlag(cmd, "table", "yaml", "json", "proto")
 	p := cmd.Flags()
 	p.StringSliceVarP(&f.labels, "label-columns", "L", nil, "labels to show as columns (repeat)")
 	p.BoolVarP(&f.primary, "primary", "p", false, "show the primary broker")
@@ -51,21 +53,21 @@ func (f *listFlags) run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
-		return f.write(s.out, found)
+		return f.write(s.Out, found)
 	}
 	selector, err := parseSelector(f.selector)
 	if err != nil {
 		return err
 	}
 	first := true
-	err = s.brokers.Watch(ctx, selector, func(now *client.Snapshot) error {
+	err = s.Client.Watch(ctx, selector, func(now *client.Snapshot) error {
 		if !first {
-			if _, err := io.WriteString(s.out, f.separator()); err != nil {
+			if _, err := io.WriteString(s.Out, f.separator()); err != nil {
 				return err
 			}
 		}
 		first = false
-		return f.write(s.out, now.Journals)
+		return f.write(s.Out, now.Journals)
 	})
 	if ctx.Err() == nil {
 		return err
@@ -75,7 +77,7 @@ func (f *listFlags) run(ctx context.Context, s *session) error {
 
 // separator is between listings of a watch.
 func (f *listFlags) separator() string {
-	switch f.format.value {
+	switch f.format.Value {
 	case "yaml":
 		return "---\n"
 	case "json":
@@ -86,13 +88,13 @@ func (f *listFlags) separator() string {
 }
 
 func (f *listFlags) write(w io.Writer, found []*protocol.ListResponse_Journal) error {
-	switch f.format.value {
+	switch f.format.Value {
 	case "yaml":
 		return writeYAML(w, found)
 	case "json":
-		return writeJSON(w, &protocol.ListResponse{Journals: found})
+		return listing.JSON(w, &protocol.ListResponse{Journals: found})
 	case "proto":
-		return writeProto(w, &protocol.ListResponse{Journals: found})
+		return listing.Proto(w, &protocol.ListResponse{Journals: found})
 	}
 	return f.writeTable(w, found)
 }
@@ -136,7 +138,7 @@ func (f *listFlags) writeTable(w io.Writer, found []*protocol.ListResponse_Journ
 	for _, j := range found {
 		rows = append(rows, f.row(j))
 	}
-	return writeTable(w, names, rows)
+	return listing.Table(w, names, rows)
 }
 
 func (f *listFlags) row(j *protocol.ListResponse_Journal) []string {

@@ -11,9 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"broadsheet.dev/broadsheet/cmd/broadsheet/cluster"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/listing"
 	"broadsheet.dev/broadsheet/fragments"
 	"broadsheet.dev/broadsheet/fragments/store"
-	"broadsheet.dev/broadsheet/internal/speech"
 	"broadsheet.dev/broadsheet/message"
 	"broadsheet.dev/broadsheet/protocol"
 )
@@ -25,7 +26,7 @@ type pruneFlags struct {
 	now      func() time.Time
 }
 
-func pruneCommand(s *shared) *cobra.Command {
+func pruneCommand(s *cluster.Flags) *cobra.Command {
 	f := pruneFlags{now: time.Now}
 	cmd := &cobra.Command{
 		Use:   "prune",
@@ -39,10 +40,10 @@ This process removes them itself, and so has to reach the stores: --broker.file-
 removed, oldest first; smaller ones that those covered may come to light then, and be removed by another run. If
 one can't be removed, later ones of its journal are left as well, so that there's no hole.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd, f.run) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, s, f.run) },
 	}
 	selectorFlag(cmd, &f.selector)
-	storesFlag(cmd, s)
+	s.StoresFlag(cmd)
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what would be removed, and remove nothing")
 	return cmd
 }
@@ -52,7 +53,7 @@ func (f *pruneFlags) run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	stores, err := s.openStores()
+	stores, err := s.OpenStores(f.dryRun)
 	if err != nil {
 		return err
 	}
@@ -75,14 +76,14 @@ func (f *pruneFlags) run(ctx context.Context, s *session) error {
 	if f.dryRun {
 		what = "TO REMOVE"
 	}
-	return errors.Join(writeTable(s.out, []string{"JOURNAL", what, "CONTENT BYTES", "NOT FOUND"}, rows), errors.Join(errs...))
+	return errors.Join(listing.Table(s.Out, []string{"JOURNAL", what, "CONTENT BYTES", "NOT FOUND"}, rows), errors.Join(errs...))
 }
 
 // pruning is one run.
 type pruning struct {
 	*pruneFlags
 	*session
-	stores *store.Registry
+	stores *cluster.Removal
 }
 
 // pruned is what was removed of a journal, or would be.
@@ -100,10 +101,10 @@ func (p *pruning) journal(ctx context.Context, j *protocol.ListResponse_Journal)
 		return out, nil
 	}
 	if isRecoveryLog(spec) {
-		p.log.LogAttrs(ctx, slog.LevelWarn, "recovery log isn't pruned by its retention", slog.String("journal", spec.GetName()))
+		p.Log.LogAttrs(ctx, slog.LevelWarn, "recovery log isn't pruned by its retention", slog.String("journal", spec.GetName()))
 		return out, nil
 	}
-	all, err := p.brokers.Fragments(ctx, spec.GetName())
+	all, err := p.Client.Fragments(ctx, spec.GetName())
 	if err != nil {
 		return out, err
 	}
@@ -112,7 +113,7 @@ func (p *pruning) journal(ctx context.Context, j *protocol.ListResponse_Journal)
 		if !fragment.Stored() || p.now().Sub(time.Unix(fragment.ModTime, 0)) < retention {
 			continue
 		}
-		err := p.remove(ctx, fragment)
+		err := p.stores.Remove(ctx, fragment)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			out.missing++
@@ -130,20 +131,4 @@ func (p *pruning) journal(ctx context.Context, j *protocol.ListResponse_Journal)
 func isRecoveryLog(spec *protocol.JournalSpec) bool {
 	media, _, err := mime.ParseMediaType(spec.GetLabels().ValueOf(protocol.LabelContentType))
 	return err == nil && media == message.RecoveryLog
-}
-
-// remove a fragment, or see that it could be.
-func (p *pruning) remove(ctx context.Context, f fragments.Fragment) error {
-	from, err := p.stores.Open(f.Store)
-	if errors.Is(err, store.ErrNotAllowed) {
-		return speech.WithHint(err, "say where file:/// stores are rooted with --broker.file-root, and how others are reached with --stores")
-	}
-	if err != nil {
-		return err
-	}
-	if p.dryRun {
-		_, err = from.Stat(ctx, f.ContentPath())
-		return err
-	}
-	return from.Remove(ctx, f.ContentPath())
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"broadsheet.dev/broadsheet/client"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/cluster"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/protocol"
 )
@@ -25,7 +26,7 @@ type readFlags struct {
 	from                int64
 }
 
-func readCommand(s *shared) *cobra.Command {
+func readCommand(s *cluster.Flags) *cobra.Command {
 	var f readFlags
 	cmd := &cobra.Command{
 		Use:   "read",
@@ -41,12 +42,12 @@ go on just there. Content that a journal no longer has is passed over, and told 
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.fileRoot != "" {
-				s.fileRoot = f.fileRoot
+				s.Brokers.FileRoot = f.fileRoot
 			}
-			if s.fileRoot != "" && s.cacheSize == 0 {
-				s.cacheSize = 1024 // without which stores aren't read directly
+			if s.Brokers.FileRoot != "" && s.Brokers.CacheSize == 0 {
+				s.Brokers.CacheSize = 1024 // without which stores aren't read directly
 			}
-			return s.run(cmd, f.run)
+			return run(cmd, s, f.run)
 		},
 	}
 	selectorFlag(cmd, &f.selector)
@@ -73,7 +74,7 @@ func (f *readFlags) run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	w := s.out
+	w := s.Out
 	if f.output != "-" {
 		file, err := os.Create(f.output)
 		if err != nil {
@@ -119,7 +120,7 @@ type reading struct {
 func newReading(ctx context.Context, f *readFlags, s *session, to *sink) *reading {
 	r := &reading{
 		readFlags: f, session: s, tasks: task.New(ctx, "read"),
-		turn: make(chan *sink, 1), slots: make(chan struct{}, atOnce), ended: make(chan string),
+		turn: make(chan *sink, 1), slots: make(chan struct{}, cluster.AtOnce), ended: make(chan string),
 	}
 	r.turn <- to
 	return r
@@ -145,7 +146,7 @@ func (r *reading) follow(ctx context.Context, found []*protocol.ListResponse_Jou
 	if err != nil {
 		return err
 	}
-	list := r.brokers.NewWatchedList(selector)
+	list := r.Client.NewWatchedList(selector)
 	r.tasks.Go("list", list.Run)
 	running := map[string]bool{}
 	tail := r.tail
@@ -183,7 +184,7 @@ func (r *reading) start(journal string, tail bool) {
 		case !errors.Is(err, protocol.Status_SUSPENDED.Err()):
 			return err
 		}
-		r.log.LogAttrs(ctx, slog.LevelInfo, "journal isn't read any more", slog.String("journal", journal), slog.String("reason", err.Error()))
+		r.Log.LogAttrs(ctx, slog.LevelInfo, "journal isn't read any more", slog.String("journal", journal), slog.String("reason", err.Error()))
 		if !r.block {
 			return nil
 		}
@@ -235,7 +236,7 @@ func (r *reading) begin(ctx context.Context, journal string, tail bool) (int64, 
 		at, err = r.head(ctx, journal)
 	}
 	if err == nil {
-		r.log.LogAttrs(ctx, slog.LevelInfo, "reading", slog.String("journal", journal), slog.Int64("offset", at))
+		r.Log.LogAttrs(ctx, slog.LevelInfo, "reading", slog.String("journal", journal), slog.Int64("offset", at))
 	}
 	return at, err
 }
@@ -253,7 +254,7 @@ func (r *reading) take(ctx context.Context) (*sink, error) {
 // after content that is gone.
 func (r *reading) pass(ctx context.Context, req *protocol.ReadRequest) (int64, error) {
 	for {
-		reader := r.brokers.NewReader(ctx, req)
+		reader := r.Client.NewReader(ctx, req)
 		err := r.fragments(ctx, req.GetJournal(), reader)
 		at := reader.Offset()
 		_ = reader.Close()
@@ -261,7 +262,7 @@ func (r *reading) pass(ctx context.Context, req *protocol.ReadRequest) (int64, e
 		if !jumped {
 			return at, r.keep(ctx, req.GetJournal(), at, err)
 		}
-		r.log.LogAttrs(ctx, slog.LevelWarn, "content is gone, reading on after it",
+		r.Log.LogAttrs(ctx, slog.LevelWarn, "content is gone, reading on after it",
 			slog.String("journal", jump.Journal), slog.Int64("from", jump.From), slog.Int64("to", jump.To))
 		req.Offset = jump.To
 	}

@@ -1,4 +1,21 @@
-package journals
+// Package listing is how commands print what they list: tables for people, JSON and text of the protocol for programs.
+//
+// # What
+//
+// FormatFlag is the flag --format, -o or --output of a listing; Table, JSON and Proto write.
+//
+// # Invariants
+//
+//   - What is printed of the same values is the same, byte by byte, in each build.
+//
+// # Goroutines
+//
+// None.
+//
+// # Testing
+//
+// The scripts of the commands.
+package listing
 
 import (
 	"bytes"
@@ -17,30 +34,32 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// choice is a flag with a few values.
-type choice struct {
-	value string
-	of    []string
+// Choice is a flag with a few values.
+type Choice struct {
+	// Value that was chosen.
+	Value string
+	// Of these.
+	Of []string
 }
 
 // String is the value.
-func (c *choice) String() string { return c.value }
+func (c *Choice) String() string { return c.Value }
 
 // Set one of the values.
-func (c *choice) Set(s string) error {
-	if !slices.Contains(c.of, s) {
-		return fmt.Errorf("expected one of %s", strings.Join(c.of, ", "))
+func (c *Choice) Set(s string) error {
+	if !slices.Contains(c.Of, s) {
+		return fmt.Errorf("expected one of %s", strings.Join(c.Of, ", "))
 	}
-	c.value = s
+	c.Value = s
 	return nil
 }
 
 // Type is for help.
-func (c *choice) Type() string { return strings.Join(c.of, "|") }
+func (c *Choice) Type() string { return strings.Join(c.Of, "|") }
 
-// formatFlag adds --format to a listing, which may also be called --output.
-func formatFlag(cmd *cobra.Command, formats ...string) *choice {
-	c := &choice{value: formats[0], of: formats}
+// FormatFlag adds --format to a listing, which may also be called --output.
+func FormatFlag(cmd *cobra.Command, formats ...string) *Choice {
+	c := &Choice{Value: formats[0], Of: formats}
 	cmd.Flags().VarP(c, "format", "o", "format of the output (--output is the same)")
 	cmd.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "output" {
@@ -51,8 +70,8 @@ func formatFlag(cmd *cobra.Command, formats ...string) *choice {
 	return c
 }
 
-// writeTable writes columns under their names.
-func writeTable(w io.Writer, names []string, rows [][]string) error {
+// Table writes columns under their names.
+func Table(w io.Writer, names []string, rows [][]string) error {
 	widths := make([]int, len(names))
 	all := append([][]string{names}, rows...)
 	for _, row := range all {
@@ -72,8 +91,8 @@ func writeTable(w io.Writer, names []string, rows [][]string) error {
 	return err
 }
 
-// writeJSON writes a message with the names of the protocol, and all its fields.
-func writeJSON(w io.Writer, m proto.Message) error {
+// JSON writes a message with the names of the protocol, and all its fields.
+func JSON(w io.Writer, m proto.Message) error {
 	text, err := protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}.Marshal(m)
 	if err != nil {
 		return err
@@ -90,8 +109,8 @@ func writeJSON(w io.Writer, m proto.Message) error {
 // fieldStart is where the layout of text differs from build to build.
 var fieldStart = regexp.MustCompile(`(?m)^( *[a-zA-Z0-9_]+:?) +`)
 
-// writeProto writes the text of a message.
-func writeProto(w io.Writer, m proto.Message) error {
+// Proto writes the text of a message.
+func Proto(w io.Writer, m proto.Message) error {
 	text, err := prototext.MarshalOptions{Multiline: true}.Marshal(m)
 	if err != nil {
 		return err
