@@ -2,7 +2,6 @@ package flags
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -19,9 +18,14 @@ const (
 
 // Credentials that brokers are shown, of --broker.auth-keys and --broker.auth-token; nil is none.
 func Credentials(authKeys, authToken string) (client.Credentials, error) {
+	return CredentialsFor("broker", authKeys, authToken)
+}
+
+// CredentialsFor is Credentials of the flags of another group of servers.
+func CredentialsFor(group, authKeys, authToken string) (client.Credentials, error) {
 	switch {
 	case authKeys != "" && authToken != "":
-		return nil, speech.WithHint(errors.New("--broker.auth-keys: --broker.auth-token is given, too"), "give one of them")
+		return nil, speech.WithHint(fmt.Errorf("--%s.auth-keys: --%s.auth-token is given, too", group, group), "give one of them")
 	case authToken != "":
 		return bearer(authToken), nil
 	case authKeys == "":
@@ -29,10 +33,10 @@ func Credentials(authKeys, authToken string) (client.Credentials, error) {
 	}
 	keys, err := auth.ParseKeys(authKeys)
 	if err != nil {
-		return nil, fmt.Errorf("--broker.auth-keys: %w", err)
+		return nil, fmt.Errorf("--%s.auth-keys: %w", group, err)
 	}
 	if !keys.CanSign() {
-		return nil, speech.WithHint(errors.New("--broker.auth-keys: none of the keys can sign"), "put a shared secret, or a private key, first")
+		return nil, speech.WithHint(fmt.Errorf("--%s.auth-keys: none of the keys can sign", group), "put a shared secret, or a private key, first")
 	}
 	return signing{keys: keys, now: time.Now}, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"broadsheet.dev/broadsheet/cmd/broadsheet/attach"
 	"broadsheet.dev/broadsheet/cmd/broadsheet/journals"
+	"broadsheet.dev/broadsheet/cmd/broadsheet/shards"
 	"broadsheet.dev/broadsheet/cmd/broadsheet/sql"
 	"broadsheet.dev/broadsheet/internal/settings"
 	"broadsheet.dev/broadsheet/internal/speech"
@@ -49,6 +50,6 @@ func rootCommand() *cobra.Command {
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return withHint(err, "run '"+c.CommandPath()+" --help' to see its flags")
 	})
-	cmd.AddCommand(serveCommand(), brokerCommand(), consumerCommand(), gatewayCommand(), journals.Command(), attach.Command(), sql.Command(), sql.TablesCommand(), settings.Command())
+	cmd.AddCommand(serveCommand(), brokerCommand(), consumerCommand(), gatewayCommand(), journals.Command(), shards.Command(), attach.Command(), sql.Command(), sql.TablesCommand(), settings.Command())
 	return cmd
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -50,7 +49,7 @@ func (f *resetHeadFlags) run(ctx context.Context, s *session) error {
 			return nil // whose offset is in its spec
 		}
 		name := j.GetSpec().GetName()
-		head, err := s.head(ctx, name)
+		head, err := s.Head(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -60,17 +59,6 @@ func (f *resetHeadFlags) run(ctx context.Context, s *session) error {
 		}
 		return err
 	})
-}
-
-// head of a journal, as a broker knows it.
-func (s *session) head(ctx context.Context, journal string) (int64, error) {
-	r := s.Client.NewReader(ctx, &protocol.ReadRequest{Journal: journal, Offset: -1, MetadataOnly: true})
-	defer func() { _ = r.Close() }()
-	_, err := io.Copy(io.Discard, r)
-	if err != nil && !errors.Is(err, protocol.Status_OFFSET_NOT_YET_AVAILABLE.Err()) {
-		return 0, err
-	}
-	return r.Head(), nil
 }
 
 // suspendFlags are the flags of suspend.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"mime"
 	"strconv"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"broadsheet.dev/broadsheet/cmd/broadsheet/listing"
 	"broadsheet.dev/broadsheet/fragments"
 	"broadsheet.dev/broadsheet/fragments/store"
-	"broadsheet.dev/broadsheet/message"
 	"broadsheet.dev/broadsheet/protocol"
 )
 
@@ -100,7 +98,7 @@ func (p *pruning) journal(ctx context.Context, j *protocol.ListResponse_Journal)
 	if retention <= 0 || isFull(j) {
 		return out, nil
 	}
-	if isRecoveryLog(spec) {
+	if cluster.IsRecoveryLog(spec) {
 		p.Log.LogAttrs(ctx, slog.LevelWarn, "recovery log isn't pruned by its retention", slog.String("journal", spec.GetName()))
 		return out, nil
 	}
@@ -125,10 +123,4 @@ func (p *pruning) journal(ctx context.Context, j *protocol.ListResponse_Journal)
 		out.bytes += fragment.Length()
 	}
 	return out, nil
-}
-
-// isRecoveryLog tells that a journal is what a shard's state is rebuilt from.
-func isRecoveryLog(spec *protocol.JournalSpec) bool {
-	media, _, err := mime.ParseMediaType(spec.GetLabels().ValueOf(protocol.LabelContentType))
-	return err == nil && media == message.RecoveryLog
 }

@@ -233,7 +233,7 @@ func (r *reading) begin(ctx context.Context, journal string, tail bool) (int64, 
 	at, known := out.offsets[journal]
 	r.turn <- out
 	if !known && tail {
-		at, err = r.head(ctx, journal)
+		at, err = r.Head(ctx, journal)
 	}
 	if err == nil {
 		r.Log.LogAttrs(ctx, slog.LevelInfo, "reading", slog.String("journal", journal), slog.Int64("offset", at))
