@@ -78,16 +78,16 @@ func (f *Fleet) launch(role string, args ...string) *Member {
 	f.t.Helper()
 	program, err := system.Static()
 	require.NoError(f.t, err)
-	return f.start(role, program, append([]string{role}, args...)...)
+	return f.start(role, nil, program, append([]string{role}, args...)...)
 }
 
-func (f *Fleet) start(role, program string, args ...string) *Member {
+func (f *Fleet) start(role string, env []string, program string, args ...string) *Member {
 	f.t.Helper()
 	ports, err := testenv.FreePorts(1)
 	require.NoError(f.t, err)
 	of := "--" + role + "."
 	args = append(args, of+"bind", "127.0.0.1", of+"host", "127.0.0.1", of+"port", strconv.Itoa(ports[0]))
-	m := &Member{Start(f.t, nil, program, args...), fmt.Sprintf("http://127.0.0.1:%d", ports[0])}
+	m := &Member{Start(f.t, env, program, args...), fmt.Sprintf("http://127.0.0.1:%d", ports[0])}
 	m.Ready()
 	return m
 }

@@ -81,7 +81,13 @@ func (p *Process) Again() {
 func (p *Process) Stop() {
 	p.t.Helper()
 	require.NoError(p.t, p.cmd.Process.Signal(os.Interrupt))
-	Until(p.t, "it ends", func() bool { return p.ended() })
+	p.Await()
+}
+
+// Await its end, which has to be a good one.
+func (p *Process) Await() {
+	p.t.Helper()
+	Until(p.t, "it ends", p.ended)
 	require.NoError(p.t, p.err)
 }
 
