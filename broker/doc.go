@@ -34,8 +34,8 @@
 //   - A spool is removed only once a store has its content, or its journal is deleted;
 //     and that is believed only of the etcd that the directory was used with.
 //   - With keys configured no request is served without a token that allows it, by
-//     whatever door it comes; but for /debug/ready, and for the debug port. A journal out
-//     of a token's scope looks as if it weren't there. What carries no claims in its
+//     whatever door it comes; but for /debug/ready, for the debug port, and for what a Neighbour
+//     serves, which has a door of its own. A journal out of a token's scope looks as if it weren't there. What carries no claims in its
 //     context is the broker's own doing, and may do everything.
 //   - A broker that lets in everyone is reached from its own machine only, and there not by pages
 //     of other sites: the headers Host and Origin of HTTP are looked at.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"broadsheet.dev/broadsheet/broker"
 	"broadsheet.dev/broadsheet/fragments/spool"
@@ -45,12 +46,13 @@ func serveCommand() *cobra.Command {
 	var f serveFlags
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Run everything on this machine: etcd, a broker and the SQL gateway",
-		Long: `Run everything on this machine: etcd inside this process, a broker, and the SQL gateway as a
-child process that is restarted if it dies. Nothing else needs to be installed.
+		Short: "Run everything on this machine: etcd, a broker, a host of shards and the SQL gateway",
+		Long: `Run everything on this machine: etcd inside this process, a broker, a host of shards whose applications
+are programs in any language, and the SQL gateway as a child process that is restarted if it dies. Nothing
+else needs to be installed.
 
 It opens two TCP ports, gRPC and HTTP on one, Postgres on the other, and prints their addresses;
-"ready" follows once both serve. SIGTERM or Ctrl-C stops it cleanly.`,
+"ready" follows once all serve. SIGTERM or Ctrl-C stops it cleanly.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), &f, cmd.OutOrStdout()) },
 	}
@@ -86,6 +88,7 @@ type node struct {
 	etcd *embedetcd.Server
 
 	stores       *store.Registry
+	shards       *shardHost
 	broker, sql  net.Listener
 	gatewayReady atomic.Bool
 	gatewayUp    chan struct{} // closed when the gateway is ready for the first time
@@ -156,21 +159,36 @@ func listen(flag, address string) (net.Listener, error) {
 	return ln, nil
 }
 
-// serveRoles runs the broker and, once that is ready, the gateway. When ctx ends the gateway
-// goes first, so that its statements can still reach the broker.
+// serveRoles runs the broker and, once that is ready, the host of shards and the gateway. When ctx ends these
+// go first, so that transactions and statements can still reach the broker.
 func (n *node) serveRoles(ctx context.Context) error {
-	b, closeBroker, err := n.newBroker(ctx)
+	defer func() { _ = n.broker.Close() }() // As a rule the broker has.
+	endpoint, err := n.flags.broker.endpoint(n.broker.Addr(), n.served.security)
 	if err != nil {
-		return errors.Join(err, n.broker.Close())
+		return err
 	}
-	defer closeBroker()
-	// The broker outlives ctx until the gateway has ended.
+	etcd, err := n.etcd.Client(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = etcd.Close() }()
+	if n.shards, err = n.newShardHost(ctx, etcd, endpoint); err != nil {
+		return err
+	}
+	defer n.shards.close()
+	b, err := n.newBroker(etcd, endpoint)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = n.stores.Close() }()
+	// The broker outlives ctx until its clients have ended.
 	tasks := task.New(context.WithoutCancel(ctx), "serve")
-	gateways := task.New(ctx, "serve")
-	context.AfterFunc(tasks.Context(), gateways.Cancel)
+	clients := task.New(ctx, "serve")
+	context.AfterFunc(tasks.Context(), clients.Cancel)
 	tasks.Go("broker", b.Serve)
 	tasks.Go("sweep", func(ctx context.Context) error { return sweepStores(ctx, n.stores, n.log) })
-	gateways.Go("gateway", func(ctx context.Context) error {
+	clients.Go("shards", func(ctx context.Context) error { return n.shards.serve(ctx, b.Ready()) })
+	clients.Go("gateway", func(ctx context.Context) error {
 		select {
 		case <-b.Ready():
 		case <-ctx.Done():
@@ -178,8 +196,8 @@ func (n *node) serveRoles(ctx context.Context) error {
 		}
 		return n.superviseGateway(ctx)
 	})
-	gateways.Go("announce", func(ctx context.Context) error { return n.announce(ctx) })
-	err = gateways.Wait()
+	clients.Go("announce", func(ctx context.Context) error { return n.announce(ctx) })
+	err = clients.Wait()
 	tasks.Cancel()
 	return errors.Join(err, tasks.Wait())
 }
@@ -193,13 +211,15 @@ func (n *node) announce(ctx context.Context) error {
 	if n.trusts {
 		n.log.LogAttrs(ctx, slog.LevelInfo, "SQL clients of this machine are trusted: whoever isn't a role is the superuser; --sql-hba asks them for proof")
 	}
-	select {
-	case <-n.gatewayUp:
-		_, err = fmt.Fprintln(n.out, "ready")
-		return err
-	case <-ctx.Done():
-		return nil
+	for _, up := range []<-chan struct{}{n.gatewayUp, n.shards.Ready()} {
+		select {
+		case <-up:
+		case <-ctx.Done():
+			return nil
+		}
 	}
+	_, err = fmt.Fprintln(n.out, "ready")
+	return err
 }
 
 // sweepStores removes what uploads that a crash ended have left in the stores.
@@ -214,8 +234,13 @@ func sweepStores(ctx context.Context, stores *store.Registry, log *slog.Logger) 
 	return nil
 }
 
-// gatewayState is what isn't ready, for /debug/ready.
-func (n *node) gatewayState() string {
+// clientsState is what isn't ready besides the broker, for /debug/ready.
+func (n *node) clientsState() string {
+	select {
+	case <-n.shards.Ready():
+	default:
+		return "the host of shards"
+	}
 	if n.gatewayReady.Load() {
 		return ""
 	}
@@ -225,53 +250,44 @@ func (n *node) gatewayState() string {
 // brokerSocket is where the gateway reaches the broker.
 func (n *node) brokerSocket() string { return filepath.Join(n.dir.Run(), "broker.sock") }
 
-func (n *node) newBroker(ctx context.Context) (*broker.Broker, func(), error) {
+// newBroker makes the broker, at whose ports the host of shards is, and opens its stores.
+func (n *node) newBroker(etcd *clientv3.Client, endpoint string) (*broker.Broker, error) {
 	mode, err := ackMode(n.flags.ack)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	files, err := openFiles()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	dir, err := n.dir.Sub("broker")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	fragments, err := n.dir.Sub("fragments")
 	if err != nil {
-		return nil, nil, err
-	}
-	stores, err := n.flags.broker.openStores(fragments)
-	if err != nil {
-		return nil, nil, err
-	}
-	n.stores = stores
-	endpoint, err := n.flags.broker.endpoint(n.broker.Addr(), n.served.security)
-	if err != nil {
-		return nil, nil, err
-	}
-	client, err := n.etcd.Client(ctx)
-	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	socket, err := net.Listen("unix", n.brokerSocket())
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("broker: %w", err), client.Close())
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	if n.stores, err = n.flags.broker.openStores(fragments); err != nil {
+		return nil, errors.Join(err, socket.Close())
 	}
 	metrics := prometheus.NewRegistry()
 	b, err := broker.New(broker.Config{
 		ID:       &protocol.ProcessSpec_ID{Zone: "local", Suffix: "broker-1"},
 		Endpoint: endpoint, Security: n.served.security, Listeners: []net.Listener{n.broker, socket},
-		Etcd: client, Prefix: defaultBrokerPrefix, MaxTxnOps: embedetcd.MaxTxnOps, LeaseTTL: leaseTTL,
-		OpenFiles: files, Dir: dir, Mode: mode, Stores: stores, AllowedHosts: n.flags.allowedHosts,
-		Logger: n.log.With(slog.String("role", "broker")), Registerer: metrics, Gatherer: metrics,
-		AlsoReady: n.gatewayState,
+		Etcd: etcd, Prefix: defaultBrokerPrefix, MaxTxnOps: embedetcd.MaxTxnOps, LeaseTTL: leaseTTL,
+		OpenFiles: files, Dir: dir, Mode: mode, Stores: n.stores, AllowedHosts: n.flags.allowedHosts,
+		Logger: n.log.With(slog.String("role", "broker")), Registerer: metrics, Gatherer: prometheus.Gatherers{metrics, n.shards.metrics},
+		Neighbour: n.shards.neighbour(), AlsoReady: n.clientsState,
 	})
 	if err != nil {
-		return nil, nil, errors.Join(err, socket.Close(), client.Close())
+		return nil, errors.Join(err, socket.Close(), n.stores.Close())
 	}
-	return b, func() { _, _ = client.Close(), stores.Close() }, nil
+	return b, nil
 }
 
 func ackMode(s string) (spool.Mode, error) {

@@ -2,6 +2,8 @@ package system_test
 
 import (
 	"fmt"
+	"log/slog"
+	"net/http"
 	"os"
 	"os/exec"
 	"slices"
@@ -49,6 +51,15 @@ func TestServeAsksForTokens(t *testing.T) {
 	out, err = list(keys)
 	require.NoError(t, err, out)
 	require.Contains(t, out, "public/t")
+
+	trusted, err := certs.Load(certs.Files{CA: ca.File}, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	shards := &http.Client{Transport: &http.Transport{TLSClientConfig: trusted.Client()}}
+	t.Cleanup(shards.CloseIdleConnections)
+	r, err := shards.Post("https://127.0.0.1:"+port+"/v1/shards/list", "application/json", nil) //nolint:noctx // of this test
+	require.NoError(t, err)
+	require.NoError(t, r.Body.Close())
+	require.Equal(t, http.StatusUnauthorized, r.StatusCode, "shards are the host's to guard")
 
 	pid, err := s.GatewayPID()
 	require.NoError(t, err)
