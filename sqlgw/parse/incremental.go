@@ -37,9 +37,9 @@ func (k Kept) String() string {
 // but for the order of rows and the last digits of floats. Of rows there is nothing to merge. Merge may be run over its own results, and over some
 // groups only. An empty table needs no batch.
 //
-// All three queries are of PostgreSQL's grammar, and are printed as every other: an expression means the same here as it
-// does where the query runs over the whole table. What DuckDB alone can tell, the types of what is kept, is
-// handed to the methods; nothing else of it is taken.
+// All three queries are of PostgreSQL's grammar, and are printed as every other: an expression means the same here as it does where the
+// query runs over the whole table, in a session with the same settings. What DuckDB alone can tell, the types of what is kept, is
+// handed to the methods. Which columns are kept depends on nothing but the query's text, so that a state of it can be taken up again.
 type Incremental struct {
 	Kind Kept
 	// Partial, over rows of the table, gives what is kept of them, under names of its own: first the keys of groups, then

@@ -200,9 +200,16 @@ func aggregateIn(n *pg.Node) *pg.FuncCall {
 
 func hasAggregate(n *pg.Node) bool { return aggregateIn(n) != nil }
 
-// nodesIn calls visit for the nodes of a message that aren't within others of its.
+// nodesIn calls visit for the nodes of a message that aren't within others of its, in the order of its fields: what is kept of a query is
+// numbered by it, and so has to be the same in each build.
 func nodesIn(m protoreflect.Message, visit func(*pg.Node)) {
 	if !m.IsValid() {
+		return
+	}
+	if _, ok := m.Interface().(*pg.Node); ok { // one field of very many
+		if f := m.WhichOneof(m.Descriptor().Oneofs().Get(0)); f != nil {
+			nodesIn(m.Get(f).Message(), visit)
+		}
 		return
 	}
 	one := func(m protoreflect.Message) {
@@ -212,18 +219,20 @@ func nodesIn(m protoreflect.Message, visit func(*pg.Node)) {
 			nodesIn(m, visit)
 		}
 	}
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
 		switch {
-		case f.Message() == nil:
+		case f.Message() == nil || !m.Has(f):
 		case f.IsList():
-			for i := range v.List().Len() {
-				one(v.List().Get(i).Message())
+			list := m.Get(f).List()
+			for j := range list.Len() {
+				one(list.Get(j).Message())
 			}
 		default:
-			one(v.Message())
+			one(m.Get(f).Message())
 		}
-		return true
-	})
+	}
 }
 
 // measure notes how many nodes an expression and each one within it has.
