@@ -16,24 +16,19 @@ import (
 	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/protocol/auth"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
+	"broadsheet.dev/broadsheet/views/keep"
 	"broadsheet.dev/broadsheet/views/viewspb"
 )
 
-// LabelView is the label of a shard that names the view which it keeps, by its id.
-const LabelView = "broadsheet.dev/view"
-
-// ShardID is the id of a view's shard.
-func ShardID(view int64) string { return strconv.FormatInt(view, 10) }
-
 // viewOf is the view that a shard keeps.
 func viewOf(spec *shards.ShardSpec) (int64, error) {
-	label := spec.GetLabels().ValueOf(LabelView)
+	label := spec.GetLabels().ValueOf(keep.LabelView)
 	id, err := strconv.ParseInt(label, 10, 64)
 	if err != nil || id <= 0 {
-		return 0, fmt.Errorf("label %s: %q isn't the id of a view", LabelView, label)
+		return 0, fmt.Errorf("label %s: %q isn't the id of a view", keep.LabelView, label)
 	}
-	if spec.GetId() != ShardID(id) {
-		return 0, fmt.Errorf("label %s: the shard of view %d is %q, not %q", LabelView, id, ShardID(id), spec.GetId())
+	if spec.GetId() != keep.ShardID(id) {
+		return 0, fmt.Errorf("label %s: the shard of view %d is %q, not %q", keep.LabelView, id, keep.ShardID(id), spec.GetId())
 	}
 	return id, nil
 }

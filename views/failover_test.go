@@ -21,6 +21,7 @@ import (
 	"broadsheet.dev/broadsheet/consumer/shards"
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/views"
+	"broadsheet.dev/broadsheet/views/keep"
 )
 
 // anyHost is a connection that leads to the host which was put last.
@@ -155,7 +156,7 @@ func failover(t *testing.T, plan views.Plan) {
 			}
 		})
 		next := w.host()
-		hosts[0].Await(views.ShardID(viewID), func(s *shards.ListResponse_Shard) bool { return s.GetRoute().GetPrimary() >= 0 })
+		hosts[0].Await(keep.ShardID(viewID), func(s *shards.ListResponse_Shard) bool { return s.GetRoute().GetPrimary() >= 0 })
 		old := hosts[0]
 		hosts = append(hosts[1:], next)
 		front.now.Store(hosts[round%2].conn)
@@ -275,7 +276,7 @@ func TestBrokenChange(t *testing.T) {
 		text.WriteString(line(i, i, "0123456789"))
 	}
 	w.append(0, text.String())
-	two.AwaitCode(views.ShardID(viewID), shards.ReplicaStatus_PRIMARY)
+	two.AwaitCode(keep.ShardID(viewID), shards.ReplicaStatus_PRIMARY)
 	seen := map[int64]int{}
 	take := func(b *columnar.Batch) {
 		if b != nil {

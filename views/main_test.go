@@ -32,6 +32,7 @@ import (
 	"broadsheet.dev/broadsheet/sqlgw/duck"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 	"broadsheet.dev/broadsheet/views"
+	"broadsheet.dev/broadsheet/views/keep"
 )
 
 func TestMain(m *testing.M) {
@@ -195,10 +196,10 @@ func (w *world) host() *viewHost {
 // spec of a view's shard. Its log is made if it isn't there.
 func (w *world) spec(id int64) *shards.ShardSpec {
 	w.t.Helper()
-	spec := consumertest.Spec(views.ShardID(id), w.journals...)
+	spec := consumertest.Spec(keep.ShardID(id), w.journals...)
 	spec.MaxTxnDuration = durationpb.New(250 * time.Millisecond)
 	spec.RecoveryLogPrefix, spec.HintPrefix, spec.HintBackups = "recovery/views", "/hints", 2
-	spec.Labels = protocol.MustLabelSet(views.LabelView, views.ShardID(id))
+	spec.Labels = protocol.MustLabelSet(keep.LabelView, keep.ShardID(id))
 	return spec
 }
 

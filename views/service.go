@@ -14,6 +14,7 @@ import (
 	"broadsheet.dev/broadsheet/consumer/shards"
 	"broadsheet.dev/broadsheet/consumer/store"
 	"broadsheet.dev/broadsheet/protocol"
+	"broadsheet.dev/broadsheet/views/keep"
 	"broadsheet.dev/broadsheet/views/rowcodec"
 	"broadsheet.dev/broadsheet/views/viewspb"
 )
@@ -41,7 +42,7 @@ func (s *service) find(ctx context.Context, id int64, header *protocol.Header) (
 	if host == nil {
 		return nil, status.Error(codes.Unavailable, "the host of views doesn't serve yet")
 	}
-	res, err := (*host).Resolve(ctx, consumer.ResolveArgs{Shard: ShardID(id), MayProxy: header == nil, ProxyHeader: header})
+	res, err := (*host).Resolve(ctx, consumer.ResolveArgs{Shard: keep.ShardID(id), MayProxy: header == nil, ProxyHeader: header})
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 	"broadsheet.dev/broadsheet/views"
+	"broadsheet.dev/broadsheet/views/keep"
 )
 
 // catalogWorld is a world whose table is one of a catalog, which has its views, too.
@@ -133,7 +134,7 @@ func TestCatalog(t *testing.T) {
 	_, err = w.source.View(t.Context(), gone.ID)
 	require.ErrorIs(t, err, views.ErrNoView)
 	w.append(0, line(7, 70, "d"))
-	text := h.AwaitCode(views.ShardID(gone.ID), shards.ReplicaStatus_FAILED).GetErrors()[0]
+	text := h.AwaitCode(keep.ShardID(gone.ID), shards.ReplicaStatus_FAILED).GetErrors()[0]
 	require.Contains(t, text, "there is no such view")
 	delete(plans, gone.ID)
 	exact()

@@ -17,6 +17,7 @@ import (
 	"broadsheet.dev/broadsheet/message"
 	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/views"
+	"broadsheet.dev/broadsheet/views/keep"
 )
 
 // TestGroups: a view of groups is what its query is over the table, as that grows.
@@ -207,11 +208,11 @@ func TestBadRow(t *testing.T) {
 	w.keep(h, viewID, plan, 0)
 	before := w.append(1, line(1, 2, "a")+line(1, 5, "a"))
 	w.append(1, line(1, 0, "a")+line(2, 1, "a"))
-	text := h.AwaitCode(views.ShardID(viewID), shards.ReplicaStatus_FAILED).GetErrors()[0]
+	text := h.AwaitCode(keep.ShardID(viewID), shards.ReplicaStatus_FAILED).GetErrors()[0]
 	require.Contains(t, text, fmt.Sprintf("message of public/t/1 at %d: ", before))
 	require.Contains(t, text, "division by zero")
 	spec := w.spec(viewID)
-	spec.Labels = protocol.MustLabelSet(views.LabelView, views.ShardID(viewID), consumer.LabelDeadLetters, "dead/letters",
+	spec.Labels = protocol.MustLabelSet(keep.LabelView, keep.ShardID(viewID), consumer.LabelDeadLetters, "dead/letters",
 		consumer.LabelSkip, fmt.Sprintf("public/t/1=%d", before))
 	h.Apply(spec)
 	_, rows := w.read(h, viewID, w.heads())
@@ -243,7 +244,7 @@ func TestDefinitions(t *testing.T) {
 	require.Equal(t, []string{"2|50"}, rows)
 	w.definitions.put(viewID, sums(t), nil)
 	w.append(0, line(1, 20, "a"))
-	text := h.AwaitCode(views.ShardID(viewID), shards.ReplicaStatus_FAILED).GetErrors()[0]
+	text := h.AwaitCode(keep.ShardID(viewID), shards.ReplicaStatus_FAILED).GetErrors()[0]
 	require.Contains(t, text, "the state isn't that of the view's query")
 	w.definitions.put(viewID, plan, nil)
 	_, rows = w.read(h, viewID, w.heads())
@@ -264,7 +265,7 @@ func TestNobodyHasIt(t *testing.T) {
 	require.Equal(t, codes.Unavailable, remote.Code)
 	require.Contains(t, err.Error(), "SHARD_NOT_FOUND")
 	w.keep(h, viewID, views.Plan{Kind: views.Rows}, 0)
-	h.AwaitCode(views.ShardID(viewID), shards.ReplicaStatus_FAILED)
+	h.AwaitCode(keep.ShardID(viewID), shards.ReplicaStatus_FAILED)
 	_, err = h.client.Stat(t.Context(), viewID)
 	require.ErrorContains(t, err, "a view without its first query")
 	w.definitions.put(viewID, filtered(t), func(d *views.Definition) { d.Table.Columns = d.Table.Columns[1:] })
