@@ -15,8 +15,6 @@ import (
 
 // Views reads materialized views where they are kept.
 type Views interface {
-	// Last is the last step of a query whose rows are kept, over what is kept of it. An error tells by its name what can't be.
-	Last(query *parse.Select) (*parse.Select, error)
 	// Read returns the state of a view in which its journals are read up to these offsets at least. It waits until there
 	// is one, or ctx ends; from then on ctx bounds the reading.
 	Read(ctx context.Context, view int64, atLeast map[string]int64) (ViewReading, error)
@@ -29,7 +27,9 @@ type ViewReading interface {
 	// Epoch is the number of the transaction that made it, and Cut up to where each journal was read.
 	Epoch() uint64
 	Cut() map[string]int64
+	// Columns of what is kept, and the engine's names of the types that they were made with.
 	Columns() []columnar.Column
+	Types() []string
 	// Next returns rows, or io.EOF.
 	Next() (*columnar.Batch, error)
 	Close() error
@@ -293,20 +293,45 @@ func (e *queryExecution) materializedTarget(v *storedView) (parse.Target, error)
 	if err := r.hold(v.object); err != nil {
 		return parse.Target{}, err
 	}
-	last, err := e.query.session.gateway.cfg.Views.Last(v.query)
+	last, err := v.lastStep()
 	if err != nil {
-		return parse.Target{}, sqlError("XX001", "the query of materialized view %q isn't one whose rows are kept: %v", v.object.Name, err)
+		return parse.Target{}, err
 	}
 	cols := r.reading.Columns()
 	token := e.query.session.gateway.scans.add(duck.Scan{Columns: cols, Open: r.open})
 	e.tokens = append(e.tokens, token)
-	return v.last(last, "("+readScan(token, cols)+")", cols), nil
+	return last.over("("+readScan(token, cols)+")", r.reading.Types()), nil
 }
 
-// last is the last step of a view's query over what sql reads.
-func (v *storedView) last(last *parse.Select, sql string, cols []columnar.Column) parse.Target {
-	below := parse.Target{SQL: sql, Schema: v.object.Schema, Columns: columnNames(cols), Types: typeNames(cols)}
-	return parse.Target{Schema: v.object.Schema, Columns: v.columns(), View: &parse.View{
-		Query: last, Relation: func(parse.Relation) (parse.Target, error) { return below, nil },
+// lastStep makes the rows of a materialized view of what is kept of it.
+type lastStep struct {
+	view    *storedView
+	inc     *parse.Incremental
+	partial parse.Printed
+}
+
+// lastStep of the view's query. An error tells by its name what can't be kept of it.
+func (v *storedView) lastStep() (lastStep, error) {
+	inc, err := v.query.Incremental()
+	if err != nil {
+		return lastStep{}, parseError(err)
+	}
+	// As whoever keeps the rows prints it: without what only sessions know.
+	partial, err := inc.Partial.Print(parse.Binding{Relation: func(parse.Relation) (parse.Target, error) {
+		t := namesOf(v.sources[0], nil)
+		t.SQL = "kept"
+		return t, nil
+	}})
+	if err != nil {
+		return lastStep{}, parseError(err)
+	}
+	return lastStep{v, inc, partial}, nil
+}
+
+// over is what the engine reads for the view: sql reads what is kept, with the engine's names of the types that it was made with.
+func (l lastStep) over(sql string, types []string) parse.Target {
+	below := l.inc.Shown(sql, l.partial, types)
+	return parse.Target{Schema: l.view.object.Schema, Columns: l.view.columns(), View: &parse.View{
+		Query: l.inc.Final, Relation: func(parse.Relation) (parse.Target, error) { return below, nil },
 	}}
 }

@@ -97,11 +97,13 @@ func (s *session) createMaterialized(ctx context.Context, w pgwire.ResultWriter,
 
 // newMaterialized is the view that a statement says. Whoever makes it may read the table now: its rows are kept for those who may read the view.
 func (s *session) newMaterialized(ctx context.Context, snap *catalog.Snapshot, schema string, p *parse.CreateMaterializedView) (catalog.Object, error) {
+	var sources []source
 	for _, r := range p.Query.Relations() {
 		x, err := s.resolve(snap, r.Name)
 		if err != nil {
 			return catalog.Object{}, err
 		}
+		sources = append(sources, x)
 		switch {
 		case x.stored != nil:
 			return catalog.Object{}, at(sqlError("0A000", "a materialized view of %s %q is not supported", x.stored.object.KindName(), r.Name.Name), r.Position)
@@ -110,6 +112,9 @@ func (s *session) newMaterialized(ctx context.Context, snap *catalog.Snapshot, s
 		case x.view != nil:
 			return catalog.Object{}, at(sqlError("0A000", "a materialized view of system relation %q is not supported", r.Name.Name), r.Position)
 		}
+		if f := x.table.RowSchema().Format; f != nil && f.Frames() {
+			return catalog.Object{}, at(sqlError("0A000", "a materialized view of table %q, whose rows are frames, is not supported", r.Name.Name), r.Position)
+		}
 		if r.AsOf != nil {
 			return catalog.Object{}, at(sqlError("0A000", "%s in a materialized view is not supported", r.AsOf.Clause()), r.AsOf.Position)
 		}
@@ -117,7 +122,7 @@ func (s *session) newMaterialized(ctx context.Context, snap *catalog.Snapshot, s
 			return catalog.Object{}, err
 		}
 	}
-	if _, err := s.gateway.cfg.Views.Last(p.Query); err != nil {
+	if _, err := p.Query.Incremental(); err != nil {
 		return catalog.Object{}, parseError(err)
 	}
 	o, err := s.newView(ctx, snap, schema, &parse.CreateView{View: p.View, Columns: p.Columns, Query: p.Query})
@@ -129,8 +134,9 @@ func (s *session) newMaterialized(ctx context.Context, snap *catalog.Snapshot, s
 	if err != nil {
 		return o, err
 	}
-	if _, err := s.gateway.cfg.Views.Last(kept); err != nil {
-		return o, at(parseError(err), 0)
+	stored := storedView{object: o, query: kept, sources: sources}
+	if _, err := stored.lastStep(); err != nil {
+		return o, at(err, 0)
 	}
 	return o, nil
 }

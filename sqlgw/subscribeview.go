@@ -20,6 +20,7 @@ import (
 // ViewChanges are those of a view, from all that it has on.
 type ViewChanges interface {
 	Columns() []columnar.Column
+	Types() []string
 	// Next returns the next part of a change, once there is one.
 	Next() (ViewPart, error)
 	Close() error
@@ -156,9 +157,9 @@ type viewFeed struct {
 
 // print makes the engine's texts.
 func (f *viewFeed) print(ctx context.Context, s *session, v *storedView, state viewState) error {
-	last, err := f.gateway.cfg.Views.Last(v.query)
+	last, err := v.lastStep()
 	if err != nil {
-		return viewError(v.object, err)
+		return err
 	}
 	all, err := allOf()
 	if err != nil {
@@ -179,7 +180,7 @@ func (f *viewFeed) print(ctx context.Context, s *session, v *storedView, state v
 			return &projected{Source: rows(), project: project}, nil
 		}})
 		f.tokens = append(f.tokens, token)
-		target := v.last(last, "("+readScan(token, cols)+")", cols)
+		target := last.over("("+readScan(token, cols)+")", f.changes.Types())
 		q := &query{session: s, parsed: all}
 		printed, err := q.print(ctx, nil, parse.Binding{
 			Relation: func(parse.Relation) (parse.Target, error) { return target, nil }, Dialect: state.dialect(&f.tokens), Style: style.Default(),

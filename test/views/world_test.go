@@ -26,7 +26,6 @@ import (
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
-	"broadsheet.dev/broadsheet/sqlgw/parse"
 )
 
 func TestMain(m *testing.M) {
@@ -62,21 +61,7 @@ func batchOf(rows ...[2]int64) *columnar.Batch {
 	return b
 }
 
-// Last refuses what isn't of that form.
-func (h *host) Last(q *parse.Select) (*parse.Select, error) {
-	if len(q.Relations()) != 1 {
-		return nil, &parse.Error{Code: "0A000", Message: "a join in a materialized view is not supported"}
-	}
-	pieces, err := parse.Split("SELECT groups.k0, groups.a0 FROM groups")
-	if err != nil {
-		return nil, err
-	}
-	st, err := parse.Parse(pieces[0])
-	if err != nil {
-		return nil, err
-	}
-	return st.(*parse.Select), nil
-}
+func stateTypes() []string { return []string{"BIGINT", "BIGINT"} }
 
 func (h *host) opened(n int) {
 	h.mu.Lock()
@@ -108,6 +93,7 @@ type reading struct {
 func (r *reading) Epoch() uint64              { return 1 }
 func (r *reading) Cut() map[string]int64      { return r.state.cut }
 func (r *reading) Columns() []columnar.Column { return stateColumns() }
+func (r *reading) Types() []string            { return stateTypes() }
 func (r *reading) Close() error {
 	r.once.Do(func() { r.host.opened(-1) })
 	return nil
@@ -128,6 +114,7 @@ type following struct {
 }
 
 func (f *following) Columns() []columnar.Column { return stateColumns() }
+func (f *following) Types() []string            { return stateTypes() }
 func (f *following) Close() error {
 	f.once.Do(func() { f.host.opened(-1) })
 	return nil
