@@ -158,7 +158,7 @@ func (h *Host) await(ctx context.Context, header *protocol.Header) error {
 		return nil
 	}
 	if id := header.GetProcessId(); !id.IsZero() && protocol.CompareProcessIDs(id, h.cfg.ID) != 0 {
-		return fmt.Errorf("request is for process %s, and this is %s", shards.MemberID(id), shards.MemberID(h.cfg.ID))
+		return status.Errorf(codes.Unavailable, "request is for process %s, and this is %s", shards.MemberID(id), shards.MemberID(h.cfg.ID))
 	}
 	if got, want := header.GetEtcd().GetClusterId(), h.keys.View().ClusterID(); got != want {
 		return fmt.Errorf("request is from etcd cluster %x, and this consumer uses %x", got, want)

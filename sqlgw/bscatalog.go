@@ -26,7 +26,8 @@ func brokerViews() []*systemView {
 		{schema: bsCatalog, name: "brokers", rows: brokerRows, columns: brokerColumns()},
 		{schema: bsCatalog, name: "fragments", rows: fragmentRows, columns: fragmentColumns()},
 		{schema: bsCatalog, name: "lag", rows: lagRows, columns: lagColumns()},
-		{schema: bsCatalog, name: "shards", rows: shardRows, columns: []columnar.Column{text("view_schema"), text("view_name"), text("shard"), text("member"), text("status")}},
+		{schema: bsCatalog, name: "shards", rows: shardRows, columns: shardColumns()},
+		{schema: bsCatalog, name: "materialized_views", rows: materializedRows, columns: materializedColumns()},
 		{schema: bsCatalog, name: "subscriptions", rows: subscriptionRows, columns: subscriptionColumns()},
 	}
 }
@@ -192,6 +193,3 @@ func lagRows(ctx context.Context, s viewState, add func(*columnar.Batch) error) 
 	}
 	return add(b.batch())
 }
-
-// shardRows: there are no shards yet, since there are no materialized views.
-func shardRows(context.Context, viewState, func(*columnar.Batch) error) error { return nil }

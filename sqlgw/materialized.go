@@ -20,7 +20,21 @@ type Views interface {
 	Read(ctx context.Context, view int64, atLeast map[string]int64) (ViewReading, error)
 	// Follow returns the changes of a view, the first of which is all that it has. Ctx bounds them.
 	Follow(ctx context.Context, view int64) (ViewChanges, error)
+	// Stat returns how far a view is, or why nobody knows.
+	Stat(ctx context.Context, view int64) (ViewStat, error)
+	// Members are who keeps views, by the views' ids.
+	Members(ctx context.Context) (map[int64][]ViewMember, error)
 }
+
+// ViewStat is the newest state of a view: its Epoch and Cut as of a ViewReading, and how many Rows are kept.
+type ViewStat struct {
+	Epoch uint64
+	Cut   map[string]int64
+	Rows  uint64
+}
+
+// ViewMember is a process that keeps a view: as its primary, or as a standby.
+type ViewMember struct{ Shard, Member, Status string }
 
 // ViewReading is a state of a view: rows of the groups, of which its query's last step makes those that are seen.
 type ViewReading interface {

@@ -11,7 +11,6 @@ import (
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/internal/task"
-	"broadsheet.dev/broadsheet/sqlgw/clock"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 	"broadsheet.dev/broadsheet/sqlgw/style"
@@ -351,13 +350,7 @@ func (f *viewFeed) cutText(ctx context.Context, at map[string]int64) (string, er
 	if err != nil {
 		return "", err
 	}
-	places := make([]clock.Place, 0, len(at))
-	for j, offset := range at {
-		if rev, ok := created[j]; ok {
-			places = append(places, clock.Place{Journal: j, Revision: rev, Offset: offset})
-		}
-	}
-	return clock.NewCut(f.revision, places).String(), nil
+	return textOfCut(f.revision, created, at), nil
 }
 
 // changeSource yields the rows of a change from nothing as they come.

@@ -21,6 +21,25 @@ func (h viewHosts) Read(ctx context.Context, view int64, atLeast map[string]int6
 	return hostReading{r}, nil
 }
 
+// Stat as of Views.
+func (h viewHosts) Stat(ctx context.Context, view int64) (ViewStat, error) {
+	s, err := h.client.Stat(ctx, view)
+	return ViewStat{Epoch: s.Epoch, Cut: s.Cut, Rows: s.Rows}, err
+}
+
+// Members as of Views.
+func (h viewHosts) Members(ctx context.Context) (map[int64][]ViewMember, error) {
+	listed, err := h.client.Members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[int64][]ViewMember, len(listed))
+	for _, m := range listed {
+		out[m.View] = append(out[m.View], ViewMember{Shard: m.Shard, Member: m.Member, Status: m.Status})
+	}
+	return out, nil
+}
+
 // hostReading is a state that a host sends.
 type hostReading struct{ reading *views.Reading }
 

@@ -11,17 +11,21 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"broadsheet.dev/broadsheet/consumer/shards"
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/views/rowcodec"
 	"broadsheet.dev/broadsheet/views/viewspb"
 )
 
 // Client reads views by any host of theirs.
-type Client struct{ rpc viewspb.ViewsServiceClient }
+type Client struct {
+	rpc    viewspb.ViewsServiceClient
+	shards shards.ShardClient
+}
 
 // NewClient returns a client of the host that a connection leads to.
 func NewClient(conn grpc.ClientConnInterface) *Client {
-	return &Client{viewspb.NewViewsServiceClient(conn)}
+	return &Client{viewspb.NewViewsServiceClient(conn), shards.NewShardClient(conn)}
 }
 
 const (

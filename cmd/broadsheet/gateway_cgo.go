@@ -262,7 +262,7 @@ func (r *gatewayRole) openGateway(ctx context.Context) error {
 		queries = min(queries, limits.queries)
 	}
 	r.gateway, err = sqlgw.New(sqlgw.Config{
-		Brokers: r.brokers, Catalog: r.tables, Engine: engine, Stores: r.stores, Objects: r.objects, Database: "postgres",
+		Views: r.views.reads(), Brokers: r.brokers, Catalog: r.tables, Engine: engine, Stores: r.stores, Objects: r.objects, Database: "postgres",
 		Queries: queries, Unread: openQueries(memory), Limits: sqlgw.Limits{Rows: limits.rows, Timeout: limits.timeout, MaxTimeout: limits.maxTimeout},
 		HeadCache: r.ceiling / 8, Parsing: r.ceiling / 4, Dir: filepath.Join(r.dir, "proofs"), Logger: r.log,
 		Fatal: func(error) { os.Exit(1) }, // it was logged; whoever started this process starts another

@@ -28,6 +28,7 @@ import (
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/protocol/auth"
+	"broadsheet.dev/broadsheet/sqlgw"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
 	"broadsheet.dev/broadsheet/views"
 	"broadsheet.dev/broadsheet/views/keep"
@@ -38,6 +39,7 @@ type viewFlags struct {
 	listen, endpoint string
 	zone             string
 	lease            time.Duration
+	standbys         int
 	server, peer     certs.Files
 	authKeys         string
 	insecure         bool
@@ -48,6 +50,7 @@ func (f *viewFlags) add(p *pflag.FlagSet) {
 	p.StringVar(&f.endpoint, "views.endpoint", "", "URL that others reach that address by; by default that of the address, which has to name a host then")
 	p.StringVar(&f.zone, "views.zone", "local", "availability zone of this process")
 	p.DurationVar(&f.lease, "views.lease", 10*time.Second, "how long the views of a gateway that dies wait until others take them over")
+	p.IntVar(&f.standbys, "views.max-hot-standbys", 3, "most hot standbys of a view, whatever it says")
 	p.StringVar(&f.server.Cert, "views.server-cert-file", "", "file of the certificate that is shown to other gateways")
 	p.StringVar(&f.server.Key, "views.server-cert-key-file", "", "file of that certificate's key")
 	p.StringVar(&f.server.CA, "views.server-ca-file", "", "file of the authorities that other gateways' certificates have to be of")
@@ -73,6 +76,9 @@ func (f *viewFlags) security() (auth.Security, error) {
 	}
 	if f.lease < minViewLease {
 		return s, fmt.Errorf("--views.lease: %s is less than %s", f.lease, minViewLease)
+	}
+	if f.standbys < 0 {
+		return s, fmt.Errorf("--views.max-hot-standbys: %d is negative", f.standbys)
 	}
 	if f.authKeys != "" {
 		keys, err := auth.ParseKeys(f.authKeys)
@@ -115,7 +121,7 @@ func (f *viewFlags) open(s auth.Security) (net.Listener, string, error) {
 		if err != nil {
 			return nil, "", withHint(fmt.Errorf("--views.listen: %w", err), "another gateway may have it: give each one of its own")
 		}
-		return ln, f.listen, nil
+		return ln, unixScheme + "localhost" + path, nil // URLs of processes have a host
 	}
 	ln, err := net.Listen("tcp", f.listen)
 	if err != nil {
@@ -157,6 +163,9 @@ func (r *gatewayRole) openViews(engine *duck.DB) error {
 		ID: &protocol.ProcessSpec_ID{Zone: f.zone, Suffix: "gateway-" + randomName()}, Application: app, Brokers: r.brokers,
 		Etcd: r.etcd, Prefix: prefix, LeaseTTL: f.lease, Dir: filepath.Join(r.dir, "views"), Drain: r.flags.grace,
 		Register: app.Register, Capabilities: views.Capabilities(), Logger: log, Registerer: r.metrics,
+	}
+	if cfg.MaxHotStandbys = f.standbys; f.standbys == 0 {
+		cfg.MaxHotStandbys = -1
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return err
@@ -215,6 +224,14 @@ func secureViews(cfg *consumer.Config, s auth.Security, log *slog.Logger) error 
 		cfg.PeerTLS = source.Client()
 	}
 	return nil
+}
+
+// reads are what the gateway reads views by; nil, as v is, are none.
+func (v *viewHost) reads() sqlgw.Views {
+	if v == nil {
+		return nil
+	}
+	return sqlgw.ViewsBy(v.client)
 }
 
 // serve runs the host and, once that is ready, the keeper.

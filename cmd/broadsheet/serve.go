@@ -332,7 +332,7 @@ func (n *node) superviseGateway(ctx context.Context) error {
 			"--etcd.address", n.etcd.Endpoint(), "--etcd.prefix", defaultCatalogPrefix,
 			"--broker.address", "unix://" + n.brokerSocket(),
 			"--file-root", filepath.Join(n.dir.Path(), "fragments"), "--temp-dir", temp,
-			"--views.listen", unixScheme + filepath.Join(n.dir.Run(), "views.sock"),
+			"--views.listen", unixScheme + filepath.Join(n.dir.Run(), "views.sock"), "--views.max-hot-standbys", "0",
 			"--memory", n.flags.gatewayMemory, "--grace", "0s", "--log.level", n.flags.log.Level, "--log.format", n.flags.log.Format,
 		}, slices.Concat(n.flags.broker.args(), n.flags.auth.args(), n.flags.limits.args())...),
 		OnExit: func(int) { n.gatewayReady.Store(false) },

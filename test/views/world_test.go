@@ -83,6 +83,12 @@ func (h *host) Follow(ctx context.Context, _ int64) (sqlgw.ViewChanges, error) {
 	return &following{ctx: ctx, host: h}, nil
 }
 
+func (h *host) Stat(context.Context, int64) (sqlgw.ViewStat, error) {
+	return sqlgw.ViewStat{Epoch: 1, Cut: map[string]int64{}, Rows: 2}, nil
+}
+
+func (h *host) Members(context.Context) (map[int64][]sqlgw.ViewMember, error) { return nil, nil }
+
 type reading struct {
 	host  *host
 	state state
