@@ -138,7 +138,7 @@ func (s *session) newMaterialized(ctx context.Context, snap *catalog.Snapshot, s
 	if _, err := stored.lastStep(); err != nil {
 		return o, at(err, 0)
 	}
-	return o, nil
+	return o, s.mayKeep(ctx, snap, kept)
 }
 
 func (s *session) alterMaterialized(ctx context.Context, w pgwire.ResultWriter, p *parse.AlterMaterializedView) error {
