@@ -141,7 +141,7 @@ func (h *Host) open(ctx context.Context) error {
 	}
 	h.appends, err = async.New(context.WithoutCancel(ctx), h.cfg.Brokers, async.Config{Dir: h.cfg.Dir, Metrics: h.cfg.Registerer})
 	if h.logs = h.cfg.RecoveryLogs; h.logs == nil {
-		h.logs = &brokerLogs{journals: recoverylog.Brokers(h.cfg.Brokers), appends: h.appends, log: h.log}
+		h.logs = &brokerLogs{journals: recoverylog.Brokers(h.cfg.Brokers), appends: h.appends, log: h.log, played: h.metrics.played}
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"broadsheet.dev/broadsheet/client/async"
 	"broadsheet.dev/broadsheet/consumer/recoverylog"
@@ -17,6 +18,7 @@ type brokerLogs struct {
 	journals recoverylog.Journals
 	appends  *async.Service
 	log      *slog.Logger
+	played   *prometheus.CounterVec // bytes, by journal
 }
 
 // NewPlayer as of RecoveryLogs.
@@ -25,7 +27,8 @@ func (l *brokerLogs) NewPlayer(hints *recoverylog.FSMHints, dir string) (Player,
 	if err != nil {
 		return nil, err
 	}
-	p, err := recoverylog.NewPlayer(recoverylog.PlayerConfig{Journals: l.journals, Hints: hints, FS: vfs.Default, Dir: dir, Logger: l.log})
+	played := l.played.WithLabelValues(hints.GetLog())
+	p, err := recoverylog.NewPlayer(recoverylog.PlayerConfig{Journals: l.journals, Hints: hints, FS: vfs.Default, Dir: dir, Logger: l.log, OnRead: func(n int) { played.Add(float64(n)) }})
 	if err != nil {
 		return nil, err
 	}

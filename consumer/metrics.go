@@ -23,6 +23,9 @@ type metrics struct {
 	started      *prometheus.CounterVec
 	completed    *prometheus.CounterVec
 	denied       *prometheus.CounterVec
+	played       *prometheus.CounterVec
+	recoveries   *prometheus.CounterVec
+	recovering   *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -47,6 +50,9 @@ func newMetrics() *metrics {
 			"Requests ended, by operation and status: one of the protocol, or 'error'.", "operation", "status"),
 		denied: counter("broadsheet_consumer_denied_total",
 			"Requests refused by their token, by reason: 'missing', 'invalid' or 'capability'.", "reason"),
+		played:     counter("broadsheet_recoverylog_played_bytes_total", "Bytes read of recovery logs, to rebuild files or to follow them.", "journal"),
+		recoveries: counter("broadsheet_shard_recoveries_total", "Recovery logs that were played to their end.", "shard"),
+		recovering: counter("broadsheet_shard_recovery_seconds_total", "Time that took.", "shard"),
 	}
 }
 
@@ -56,6 +62,7 @@ func (m *metrics) register(r prometheus.Registerer) error {
 	}
 	for _, c := range []prometheus.Collector{
 		m.up, m.failures, m.transactions, m.messages, m.bytes, m.readHead, m.seconds, m.queued, m.replays, m.started, m.completed, m.denied,
+		m.played, m.recoveries, m.recovering,
 	} {
 		if err := r.Register(c); err != nil {
 			return err
@@ -108,6 +115,12 @@ func (m *shardMetrics) sequenced(env message.Envelope, outcome message.Outcome) 
 		m.outcomes[of] = c
 	}
 	c.Inc()
+}
+
+// recovered all that was in the log when it began to be played.
+func (m *shardMetrics) recovered(took time.Duration) {
+	m.recoveries.WithLabelValues(m.shard).Inc()
+	m.recovering.WithLabelValues(m.shard).Add(took.Seconds())
 }
 
 // finished a transaction that has read up to offsets.

@@ -317,6 +317,7 @@ func (s *standby) run(ctx context.Context) (Player, error) {
 		}
 		return err
 	})
+	began := time.Now()
 	player, err := s.play(ctx)
 	if err != nil {
 		return nil, err
@@ -325,6 +326,10 @@ func (s *standby) run(ctx context.Context) (Player, error) {
 		if ok, err := s.await(ctx, player.CaughtUp(), lead); !ok {
 			return nil, err
 		}
+	}
+	followed := player != nil && isClosed(player.CaughtUp())
+	if followed {
+		s.r.metrics.recovered(time.Since(began))
 	}
 	s.r.reach(shards.ReplicaStatus_STANDBY)
 	if ok, err := s.await(ctx, lead, nil); !ok || player == nil {
@@ -337,6 +342,9 @@ func (s *standby) run(ctx context.Context) (Player, error) {
 	case <-s.played:
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
+	}
+	if s.err == nil && !followed {
+		s.r.metrics.recovered(time.Since(began))
 	}
 	return player, s.err
 }

@@ -24,6 +24,8 @@ type PlayerConfig struct {
 	Dir string
 	// Logger of what is skipped; nil logs nothing.
 	Logger *slog.Logger
+	// OnRead is called with the number of bytes that were read of logs, each time that some were; nil is not.
+	OnRead func(bytes int)
 }
 
 // PlayStats is what a Player has read.
@@ -233,6 +235,9 @@ type countedStream struct {
 func (c *countedStream) Read(b []byte) (int, error) {
 	n, err := c.ReadCloser.Read(b)
 	c.player.count(func(s *PlayStats) { s.Bytes += int64(n) })
+	if tell := c.player.cfg.OnRead; tell != nil && n > 0 {
+		tell(n)
+	}
 	return n, err
 }
 
