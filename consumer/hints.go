@@ -100,12 +100,11 @@ func (h *Host) rotateHints(ctx context.Context, spec *shards.ShardSpec, recovere
 	return nil
 }
 
-// writeHints of the primary, if its assignment and its shard are still those that it knows. Whoever changes a shard may put
+// writeHints of the primary, if its assignment, which a host that ends has until its lease is gone, and its shard are still those that it knows. Whoever changes a shard may put
 // hints with it, of another log too: those aren't replaced before the replica has seen the change.
 func (r *replica) writeHints(ctx context.Context, hints *recoverylog.FSMHints) error {
-	a, _, _, _ := r.now()
-	revision, spec := r.revised()
-	if a == nil || hints.GetLog() != spec.RecoveryLog() {
+	revision, spec, a := r.revised()
+	if hints.GetLog() != spec.RecoveryLog() {
 		return nil
 	}
 	value, err := recoverylog.EncodeHints(hints)

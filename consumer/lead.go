@@ -19,6 +19,9 @@ import (
 	"broadsheet.dev/broadsheet/message"
 )
 
+// hintsPatience bounds how long the last hints hold up the end of a primary.
+const hintsPatience = 5 * time.Second
+
 // lead runs the shard as its primary, until it isn't any more, its spec is edited or something fails.
 func (r *replica) lead(ctx context.Context, player Player, edits int) error {
 	g := task.New(ctx, "primary of "+r.id)
@@ -105,6 +108,9 @@ func (p *primary) recoverAndRun(g *task.Group, edits int) error {
 	})
 	err = p.transact(ctx, read, p.shard.leaving)
 	r.serving.Store(nil)
+	if err == nil && p.shard.recorder != nil {
+		p.leaveHints(ctx, edits)
+	}
 	g.Cancel() // Who uses the store knows by its context that it has to let go.
 	r.change(func() {})
 	serving.end()
@@ -160,6 +166,23 @@ func (p *primary) writeHints(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			p.r.log.LogAttrs(ctx, slog.LevelWarn, "hints not written", slog.Any("error", err))
 		}
+	}
+}
+
+// leaveHints of what a primary that ends in order has recorded, by which the next one needn't play what this one has removed. There
+// are other hints if the spec was edited: those that were put with it aren't replaced.
+func (p *primary) leaveHints(ctx context.Context, edits int) {
+	if _, _, now, _ := p.r.now(); now != edits {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, hintsPatience)
+	defer cancel()
+	hints, err := p.shard.recorder.Hints(ctx)
+	if err == nil {
+		err = p.r.writeHints(ctx, hints)
+	}
+	if err != nil && !errors.Is(err, recoverylog.ErrFenced) && ctx.Err() == nil {
+		p.r.log.LogAttrs(ctx, slog.LevelWarn, "last hints not written", slog.Any("error", err))
 	}
 }
 

@@ -48,6 +48,7 @@ type replica struct {
 
 	mu       sync.Mutex
 	assigned *assignment           // as etcd has it now; nil once it was taken away
+	last     *assignment           // as assigned was before it was taken away
 	status   *shards.ReplicaStatus // to be told
 	edits    int                   // of the spec, that an attempt doesn't survive
 	revision int64                 // of the shard's key that has the spec
@@ -57,7 +58,7 @@ type replica struct {
 func newReplica(h *Host, s shardItem, a assignment, after <-chan struct{}) *replica {
 	r := &replica{
 		host: h, id: s.Spec.GetId(), created: s.createRevision, after: after, metrics: h.metrics.of(s.Spec.GetId()),
-		log: h.log.With(slog.String("shard", s.Spec.GetId())), done: make(chan struct{}), assigned: &a,
+		log: h.log.With(slog.String("shard", s.Spec.GetId())), done: make(chan struct{}), assigned: &a, last: &a,
 		status: new(shards.ReplicaStatus), changed: make(chan struct{}), revision: s.modRevision,
 	}
 	r.spec.Store(s.Spec)
@@ -100,7 +101,9 @@ func (r *replica) update(s shardItem, a *assignment) {
 		return
 	}
 	r.change(func() {
-		r.assigned = a
+		if r.assigned = a; a != nil {
+			r.last = a
+		}
 		if old := r.spec.Load(); spec != nil && spec != old {
 			if !survives(old, spec) {
 				r.edits++
@@ -118,11 +121,11 @@ func survives(old, next *shards.ShardSpec) bool {
 	return proto.Equal(old, next)
 }
 
-// revised returns the revision of the shard's key, and the spec that it has.
-func (r *replica) revised() (int64, *shards.ShardSpec) {
+// revised returns the revision of the shard's key, the spec that it has, and the last assignment that is known, which may be gone.
+func (r *replica) revised() (int64, *shards.ShardSpec, *assignment) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.revision, r.spec.Load()
+	return r.revision, r.spec.Load(), r.last
 }
 
 // now returns what is set at present, and a channel that is closed when that changes.
