@@ -68,6 +68,9 @@ func (p *primary) openSources(ctx context.Context, read map[string]message.Journ
 			return fmt.Errorf("source %s: %w", journal, err)
 		}
 		s.specs[journal] = found.GetSpec()
+	}
+	for _, source := range spec.GetSources() { // once all specs are there, which those that read look at
+		journal := source.GetJournal()
 		from := max(read[journal].ReadThrough, source.GetMinOffset())
 		g.Go("read "+journal, func(ctx context.Context) error { return s.read(ctx, journal, from) })
 	}
