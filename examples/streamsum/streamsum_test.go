@@ -126,3 +126,8 @@ func TestMissing(t *testing.T) {
 	require.NoError(t, v.judge(1))
 	require.ErrorIs(t, v.judge(2), errMissing)
 }
+
+// TestReadme: what README.md says works.
+func TestReadme(t *testing.T) {
+	exampletest.New(t).Readme("stream-sum")
+}

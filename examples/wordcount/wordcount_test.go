@@ -83,3 +83,8 @@ func TestWordCount(t *testing.T) {
 		h.Stop()
 	}
 }
+
+// TestReadme: what README.md says works.
+func TestReadme(t *testing.T) {
+	require.Contains(t, exampletest.New(t).Readme("word-count"), `"word":"the"`)
+}
