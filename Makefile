@@ -7,7 +7,7 @@ TEST_LOG    := .cache/test.log
 FUZZTIME    ?= 30s
 POSTGRES    := /usr/lib/postgresql/15/bin
 # Modules of their own whose packages are the product's: what holds for the root module holds for them. internal/archtest reads this line.
-MODULES     := consumer/store/sqlite
+MODULES     := consumer/store/sqlite examples/bikeshare
 COMMIT      := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
@@ -99,6 +99,7 @@ accept: build ## ten million records by gRPC, HTTP and psql, counted exactly thr
 examples: ## run all examples against brokers and hosts that are killed meanwhile, and tell of each how it went
 	@mkdir -p .cache
 	@status=0; $(GO) test -v -p 1 -count=1 ./examples/... > .cache/examples.log 2>&1 || status=$$?; \
+	for m in $(filter examples/%,$(MODULES)); do $(GO) test -C $$m -v -p 1 -count=1 ./... >> .cache/examples.log 2>&1 || status=$$?; done; \
 	internal/testenv/examples.awk .cache/examples.log; \
 	if [ $$status -ne 0 ]; then echo; echo "What failed (all of it is in .cache/examples.log):"; internal/testenv/failures.awk .cache/examples.log; fi; \
 	if [ -n "$$CI" ] && grep -q 'not run:' .cache/examples.log; then echo "Some examples were not run: make deps"; status=1; fi; \
