@@ -30,6 +30,26 @@ func TestConsumesExactlyOnce(t *testing.T) {
 	requireList(t, 100, w.committed("some/out"))
 }
 
+// TestSources: a shard reads several journals, each from its least offset on, unless it has read further.
+func TestSources(t *testing.T) {
+	w := newWorld(t, "some/in", "some/late")
+	v := newVault()
+	h := w.host(&tally{v: v}, nil)
+	early := w.publish("some/late", 100, 110) // none of which is read
+	spec := consumertest.Spec("a-shard", "some/in", "some/late")
+	spec.Sources[1].MinOffset = early
+	h.Apply(spec)
+	h.AwaitCode("a-shard", shards.ReplicaStatus_PRIMARY)
+	readThrough(t, h, "a-shard", "some/in", w.publish("some/in", 0, 10))
+	readThrough(t, h, "a-shard", "some/late", w.publish("some/late", 10, 20))
+	requireOnce(t, 20, v.of("a-shard").seen)
+
+	spec.Sources[1].MinOffset = 0
+	h.Apply(spec)
+	readThrough(t, h, "a-shard", "some/late", w.publish("some/late", 20, 30))
+	requireOnce(t, 30, v.of("a-shard").seen)
+}
+
 // TestHandOver: while messages flow, the shard goes from host to host. Nothing is lost, or there twice.
 func TestHandOver(t *testing.T) {
 	w := newWorld(t, "some/in", "some/out")

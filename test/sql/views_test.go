@@ -168,3 +168,25 @@ func TestDocumentedViews(t *testing.T) {
 	root := connect(t)
 	documented(t, root, "## Views", 1)
 }
+
+// TestMaterializedViews: what docs/sql.md shows, and what bs_catalog tells.
+func TestMaterializedViews(t *testing.T) {
+	root := connect(t)
+	documented(t, root, "## Materialized views", 2)
+	exec(t, root, "CREATE TABLE kept (k TEXT, n BIGINT)")
+	exec(t, root, "INSERT INTO kept VALUES ('a', 1), ('b', 2)")
+	exec(t, root, "CREATE MATERIALIZED VIEW kept_sums AS SELECT k, sum(n) AS n FROM kept GROUP BY k")
+	var rows, lag int64
+	var status, told string
+	require.NoError(t, root.QueryRow(t.Context(), "SELECT k || n FROM kept_sums ORDER BY 1 LIMIT 1").Scan(&told))
+	require.Equal(t, "a1", told)
+	require.NoError(t, root.QueryRow(t.Context(),
+		"SELECT status, kept_rows, lag_bytes FROM bs_catalog.materialized_views WHERE view_name = 'kept_sums'").Scan(&status, &rows, &lag))
+	require.Equal(t, "kept", status)
+	require.EqualValues(t, 2, rows)
+	require.Zero(t, lag)
+	require.NoError(t, root.QueryRow(t.Context(), "SELECT status FROM bs_catalog.shards WHERE view_name = 'kept_sums'").Scan(&status))
+	require.Equal(t, "primary", status)
+	exec(t, root, "DROP MATERIALIZED VIEW kept_sums")
+	exec(t, root, "DROP TABLE kept")
+}
