@@ -96,7 +96,7 @@ func sendChanges(ctx context.Context, at *state, after, until uint64, to viewspb
 	if err := to.Send(&viewspb.SubscribeResponse{State: told}); err != nil {
 		return err
 	}
-	s := changeSender{to: to}
+	s := changeSender{to: to, single: at.shape.Kind == Single.String()}
 	kind, take := byte(keyDelta), s.takeChanges
 	if at.shape.Kind == Rows.String() {
 		kind, take = keyRow, s.takeRows
@@ -117,6 +117,9 @@ func isHead(key []byte) bool {
 type changeSender struct {
 	to             viewspb.ViewsService_SubscribeServer
 	removed, added []byte
+	// single: there is one row, of which what it was before all and what it is after all is told, and nothing of between: whoever makes
+	// results of what was removed takes it for a state.
+	single, met bool
 }
 
 func (s *changeSender) full() bool { return len(s.removed)+len(s.added) >= chunkSize }
@@ -137,15 +140,19 @@ func (s *changeSender) takeChanges(key, delta []byte) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if x.removed != nil {
+		if s.single {
+			s.added = s.added[:0]
+		}
+		if x.removed != nil && !(s.single && s.met) {
 			s.removed = rowcodec.AppendChunk(s.removed, x.removed)
 		}
+		s.met = true
 		if x.added != nil {
 			s.added = rowcodec.AppendChunk(s.added, x.added)
 		}
 		delta = rest
 	}
-	return s.full(), nil
+	return s.full() && !s.single, nil
 }
 
 // flush sends what there is.
