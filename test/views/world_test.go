@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -142,26 +143,60 @@ func (f *following) Next() (sqlgw.ViewPart, error) {
 type world struct {
 	t       *testing.T
 	host    *host
+	broker  *brokertest.Broker
+	tables  *catalog.Catalog
+	tasks   *task.Group // that the gateway's need
 	brokers *client.Client
 	address string
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	b := brokertest.New(t, brokertest.Config{Quiet: true})
-	w := &world{t: t, host: &host{changes: make(chan sqlgw.ViewPart)}}
+	w := newStores(t)
+	w.host = &host{changes: make(chan sqlgw.ViewPart)}
+	t.Cleanup(func() { // before the gateway's
+		w.host.mu.Lock()
+		defer w.host.mu.Unlock()
+		require.Zero(t, w.host.open, "readings that nobody closed")
+	})
+	w.serve(w.host)
+	return w
+}
+
+// newStores is a world without a gateway.
+func newStores(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, broker: brokertest.New(t, brokertest.Config{Quiet: true}), tasks: task.New(context.WithoutCancel(t.Context()), "gateway")}
 	var err error
-	w.brokers, err = client.Dial(t.Context(), client.Config{Endpoint: b.Endpoint()})
+	w.brokers, err = client.Dial(t.Context(), client.Config{Endpoint: w.broker.Endpoint()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.brokers.Close()) })
-	tables, err := catalog.Open(t.Context(), catalog.Config{Etcd: b.Etcd, Prefix: "/bs", Journals: w.brokers, Stores: []string{"file:///"}, Logger: log})
+	w.tables, err = catalog.Open(t.Context(), catalog.Config{
+		Etcd: w.broker.Etcd, Prefix: "/bs", Journals: w.brokers, Stores: []string{"file:///"}, Logger: slog.New(slog.DiscardHandler),
+	})
 	require.NoError(t, err)
-	engine, err := duck.Open(t.Context(), duck.Config{Threads: 2})
+	w.tasks.Go("catalog", func(ctx context.Context) error { return ended(ctx, w.tables.Run(ctx)) })
+	t.Cleanup(func() {
+		w.tasks.Cancel()
+		require.NoError(t, w.tasks.Wait())
+	})
+	return w
+}
+
+// newEngine is one that is closed once nothing of the test holds any of it.
+func (w *world) newEngine() *duck.DB {
+	t := w.t
+	engine, err := duck.Open(t.Context(), duck.Config{Threads: 2, FragmentRoot: filepath.Join(w.broker.Dir, "fragments")})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, engine.Close(), "the engine still holds something") })
+	return engine
+}
+
+// serve a gateway that reads views so.
+func (w *world) serve(views sqlgw.Views) {
+	t, log := w.t, slog.New(slog.DiscardHandler)
 	g, err := sqlgw.New(sqlgw.Config{
-		Brokers: w.brokers, Catalog: tables, Engine: engine, Stores: b.Stores, Database: "postgres", Logger: log, Views: w.host, TempDir: t.TempDir(),
+		Brokers: w.brokers, Catalog: w.tables, Engine: w.newEngine(), Stores: w.broker.Stores, Database: "postgres", Logger: log, Views: views, TempDir: t.TempDir(),
 	})
 	require.NoError(t, err)
 	server, err := pgwire.New(pgwire.Config{Backend: g, Logger: log, MaxSessions: 16, MaxStarting: 16, StartupTimeout: time.Minute})
@@ -170,17 +205,12 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	w.address = ln.Addr().String()
 	tasks := task.New(context.WithoutCancel(t.Context()), "gateway")
-	tasks.Go("catalog", func(ctx context.Context) error { return ended(ctx, tables.Run(ctx)) })
 	tasks.Go("gateway", func(ctx context.Context) error { return ended(ctx, g.Run(ctx)) })
 	tasks.Go("server", func(ctx context.Context) error { return ended(ctx, server.Serve(ctx, ln)) })
 	t.Cleanup(func() {
 		tasks.Cancel()
 		require.NoError(t, tasks.Wait())
-		w.host.mu.Lock()
-		defer w.host.mu.Unlock()
-		require.Zero(t, w.host.open, "readings that nobody closed")
 	})
-	return w
 }
 
 func ended(ctx context.Context, err error) error {
