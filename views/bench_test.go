@@ -20,6 +20,7 @@ func BenchmarkMaintain(b *testing.B) {
 }
 
 func maintain(b *testing.B, rows, keys int, plan views.Plan) {
+	b.Helper()
 	for range b.N {
 		b.StopTimer()
 		w := newWorld(b, 1)

@@ -345,7 +345,7 @@ func (w *world) tableAt(journal string, cut int64) []*columnar.Batch {
 	defer all.Close()
 	content, err := io.ReadAll(all)
 	require.NoError(w.t, err)
-	keep := func(int64) bool { return true }
+	kept := func(int64) bool { return true }
 	if w.pointer != "" {
 		p, err := committed.ParsePointer(w.pointer)
 		require.NoError(w.t, err)
@@ -353,7 +353,7 @@ func (w *world) tableAt(journal string, cut int64) []*columnar.Batch {
 		require.NoError(w.t, index.Extend(ctx, source, cut))
 		holes, err := index.Holes(cut)
 		require.NoError(w.t, err)
-		keep = func(offset int64) bool {
+		kept = func(offset int64) bool {
 			for range holes.Rows([]int64{offset}) {
 				return true
 			}
@@ -371,7 +371,7 @@ func (w *world) tableAt(journal string, cut int64) []*columnar.Batch {
 		}
 		require.NoError(w.t, err)
 		for i, offset := range b.Offsets {
-			if keep(offset) {
+			if kept(offset) {
 				out = append(out, b.Slice(i, i+1))
 			}
 		}

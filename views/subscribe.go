@@ -143,7 +143,7 @@ func (s *changeSender) takeChanges(key, delta []byte) (bool, error) {
 		if s.single {
 			s.added = s.added[:0]
 		}
-		if x.removed != nil && !(s.single && s.met) {
+		if x.removed != nil && (!s.single || !s.met) {
 			s.removed = rowcodec.AppendChunk(s.removed, x.removed)
 		}
 		s.met = true
