@@ -48,19 +48,9 @@ func (h *Host) fetchHints(ctx context.Context, spec *shards.ShardSpec) (savedHin
 	return out, nil
 }
 
-// pick hints to recover by: the primary's, or else the newest backup, or else none: the log from its begin. Backups may
-// be of a log that the shard had before, and say nothing of the one it has: it isn't begun anew for that.
+// pick hints to recover by.
 func (s savedHints) pick(spec *shards.ShardSpec) (*recoverylog.FSMHints, error) {
-	for _, hints := range append([]*recoverylog.FSMHints{s.primary}, s.backups...) {
-		switch {
-		case hints == nil:
-		case hints.GetLog() != spec.RecoveryLog():
-			return nil, fmt.Errorf("hints of shard %s are of log %q, and the shard's is %q", spec.GetId(), hints.GetLog(), spec.RecoveryLog())
-		default:
-			return hints, nil
-		}
-	}
-	return &recoverylog.FSMHints{Log: spec.RecoveryLog()}, nil
+	return spec.PickHints(append([]*recoverylog.FSMHints{s.primary}, s.backups...)...)
 }
 
 // rotateHints puts those of a recovery that succeeded before the backups of earlier ones.

@@ -7,16 +7,19 @@
 // reference.
 //
 //	verify.go      journals that shards need, before they are applied
+//	logs.go        what of a recovery log shards need, before any of it is removed
 //
 // # Invariants
 //
 //   - Results go to standard output, everything else to standard error.
 //   - A flag whose value isn't acted on is an error.
 //   - What changes shards tells what was done before it failed.
+//   - prune removes no fragment of which the hints of any shard of the application need a byte, and nothing at all unless it has
+//     read the hints of all.
 //
 // # Goroutines
 //
-// Those of cluster.Each: stat, lag and verify. All are awaited before the command returns.
+// Those of cluster.Each: stat, lag, verify, hints and prune. All are awaited before the command returns.
 //
 // # Testing
 //

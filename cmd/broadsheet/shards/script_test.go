@@ -83,7 +83,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("FRAGMENTS", filepath.Join(w.broker.Dir, "fragments"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until, "consume": consume},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until, "consume": consume, "hints": putHints},
 	})
 }
 
@@ -202,4 +202,27 @@ func (w *world) http(ctx context.Context, method, path string, in, out any) erro
 		return nil
 	}
 	return json.Unmarshal(text, out)
+}
+
+// hints <key> <file>, or hints <key> copy <key of others>: puts hints in etcd, whatever they are.
+func putHints(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: hints key file, or hints key copy other")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	w, _ := ts.Value("world").(*world)
+	var value string
+	if len(args) == 3 {
+		r, err := w.broker.Etcd.Get(ctx, args[2])
+		ts.Check(err)
+		if len(r.Kvs) != 1 {
+			ts.Fatalf("%s: there are no hints", args[2])
+		}
+		value = string(r.Kvs[0].GetValue())
+	} else {
+		value = ts.ReadFile(args[1])
+	}
+	_, err := w.broker.Etcd.Put(ctx, args[0], value)
+	ts.Check(err)
 }

@@ -27,7 +27,7 @@ func Command() *cobra.Command {
 	s.Add(cmd.PersistentFlags())
 	s.consumers.add(cmd.PersistentFlags())
 	cmd.AddCommand(
-		listCommand(s), applyCommand(s), editCommand(s), statCommand(s), unassignCommand(s),
+		listCommand(s), applyCommand(s), editCommand(s), statCommand(s), unassignCommand(s), pruneCommand(s), recoverCommand(s),
 	)
 	settings.Bind(cmd)
 	return cmd
