@@ -32,12 +32,12 @@ func (f *Fleet) Readme(name string) string {
 	require.NoError(f.t, err)
 	require.NoError(f.t, os.Symlink(ours, filepath.Join(programs, "broadsheet")))
 	require.NoError(f.t, os.Symlink(self(f.t), filepath.Join(programs, name)))
-	specs, err := filepath.Glob("*.yaml")
+	files, err := os.ReadDir(".")
 	require.NoError(f.t, err)
-	for _, spec := range specs {
-		path, err := filepath.Abs(spec)
+	for _, file := range files {
+		path, err := filepath.Abs(file.Name())
 		require.NoError(f.t, err)
-		require.NoError(f.t, os.Symlink(path, filepath.Join(here, spec)))
+		require.NoError(f.t, os.Symlink(path, filepath.Join(here, file.Name())))
 	}
 	cmd := exec.CommandContext(f.t.Context(), "bash", "-euo", "pipefail", "-c", "trap 'kill -9 $(jobs -p) || true; wait' EXIT\n"+text)
 	cmd.Dir = here

@@ -162,3 +162,10 @@ func TestShell(t *testing.T) {
 	testenv.Program(t, "jq")
 	run(t, testenv.Program(t, "bash"), "shell/count.sh")
 }
+
+// TestReadme: what README.md says works.
+func TestReadme(t *testing.T) {
+	testenv.Program(t, "python3")
+	testenv.Program(t, "curl")
+	require.Contains(t, exampletest.New(t).Readme("count"), `"key":"b"`)
+}
