@@ -63,9 +63,6 @@ type step struct {
 	offset int64
 }
 
-// seekGap is how many bytes that no segment has are passed over by another read, instead of being read.
-const seekGap = 256 << 10
-
 // playback decides what to read of which log, and when all was read. It does no I/O.
 //
 // Invariants: segments of hints are read in their order, each up to the write head that its log had at first, at most; then the
@@ -144,7 +141,9 @@ func (p *playback) nextHinted(s segment) (step, error) {
 		return lost(ErrBeyondHead, "operations %d to %d are at offsets %d to %d, and the write head is %d", s.firstSeqNo, s.lastSeqNo, s.firstOffset, s.lastOffset, head)
 	}
 	pos, begun := p.pos[s.log]
-	if !begun || p.at != s.log || s.firstOffset-pos > seekGap {
+	// Bytes between segments are never read, however few they are: they may have been pruned, and brokers not know it
+	// yet, or not want to tell of a gap that is so young.
+	if !begun || p.at != s.log || s.firstOffset > pos {
 		pos = max(pos, s.firstOffset)
 		p.at, p.pos[s.log] = s.log, pos
 	}

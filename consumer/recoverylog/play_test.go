@@ -285,6 +285,32 @@ func TestDataLoss(t *testing.T) {
 			require.NotEqual(t, "7", c.in.Journal(testLog).Registers.ValueOf("author"), "the log isn't taken over")
 		})
 	}
+	// What is needed and can't be read fails, if only for now; what is between needn't be there, however short it is.
+	lost := func(begin, end int64) *logtest.Brokers {
+		c := b.Cut(testLog, b.Appends(testLog))
+		c.Journal(testLog).Lost = [][2]int64{{begin, end}}
+		return c
+	}
+	_, _, err = play(t, lost(ends[0], ends[1]), early, 0)
+	require.ErrorIs(t, err, logtest.ErrLost)
+	_, _, err = play(t, lost(head-1, head), late, 0)
+	require.ErrorIs(t, err, logtest.ErrLost)
+	require.NoError(t, h.fs.Remove(testDir+"/b"))
+	require.NoError(t, h.barrier())
+	without, err := h.recorder.Hints(t.Context())
+	require.NoError(t, err)
+	between := [2]int64{0, 0}
+	for _, n := range without.GetLiveNodes() {
+		s := n.GetSegments()
+		if next := s[len(s)-1].GetLastOffset(); n.GetFnode() == without.GetLiveNodes()[0].GetFnode() {
+			between[0] = next
+		} else {
+			between[1] = s[0].GetFirstOffset()
+		}
+	}
+	require.Less(t, between[0], between[1])
+	_, _, err = play(t, lost(between[0], between[1]), without, 0)
+	require.NoError(t, err)
 	// What is gone and nobody needs is no loss.
 	for _, x := range []*FSMHints{early, late} {
 		_, _, err = play(t, gone(0, ends[0]), x, 0)

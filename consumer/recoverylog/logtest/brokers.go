@@ -3,6 +3,7 @@ package logtest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -18,9 +19,13 @@ type Journal struct {
 	Ends      []int64 // of each append that has content
 	Registers *protocol.LabelSet
 	Gone      [][2]int64 // ranges that were deleted
+	Lost      [][2]int64 // ranges that were, too, and brokers don't know it: they can't be read
 
 	grown chan struct{}
 }
+
+// ErrLost is of a read of what is Lost.
+var ErrLost = errors.New("the object isn't in its store")
 
 // Brokers are journals in memory: of recoverylog.Journals and of async.Appender. As brokers do, they let anything pass where no registers are.
 type Brokers struct {
@@ -135,6 +140,14 @@ func (r *reader) Read(p []byte) (int, error) {
 	end := min(r.end, int64(len(j.Content)))
 	if r.at >= end {
 		return 0, io.EOF
+	}
+	for _, l := range j.Lost {
+		if l[0] <= r.at && r.at < l[1] {
+			return 0, fmt.Errorf("read %s at %d: %w", r.journal, r.at, ErrLost)
+		}
+		if r.at < l[0] {
+			end = min(end, l[0])
+		}
 	}
 	for _, g := range j.Gone {
 		if g[0] <= r.at && r.at < g[1] {
