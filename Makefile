@@ -11,7 +11,7 @@ MODULES     := consumer/store/sqlite examples/bikeshare
 COMMIT      := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo deps test test-race test-nocgo lint generate fuzz bench bench-broker bench-sql accept examples chaos cuts test-clients check fmt clean
+.PHONY: help build run demo deps test test-race test-nocgo lint generate fuzz bench bench-broker bench-sql bench-consumer accept examples chaos cuts test-clients check fmt clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -91,6 +91,9 @@ bench-broker: ## the brokers' full matrix beside a bare gRPC server and NATS Jet
 
 bench-sql: ## the gateway beside PostgreSQL 15 and DuckDB alone: statements, connections, COPY, scans, rows, freshness, memory, a dashboard
 	$(GO) run ./bench/sql --postgres $(POSTGRES)
+
+bench-consumer: ## hosts of shards: messages with each store beside none, latency, recovery, failover, memory, materialized views
+	$(GO) run ./bench/consumer --postgres $(POSTGRES)
 
 accept: build ## ten million records by gRPC, HTTP and psql, counted exactly through roll, persist and kill -9
 	$(GO) run ./test/accept
