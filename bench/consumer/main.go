@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver of the remote store
@@ -54,7 +55,7 @@ func main() {
 	flag.DurationVar(&o.duration, "duration", 3*time.Second, "how long each load of single messages lasts")
 	flag.IntVar(&o.repeat, "repeat", 3, "how often each is repeated; medians are shown")
 	flag.IntVar(&o.messages, "messages", 400_000, "messages of each run for the rate")
-	flag.IntVar(&o.logged, "logged", 100_000, "messages of 1 kB of a shard that is recovered")
+	flag.IntVar(&o.logged, "logged", 200_000, "messages of 1 kB of a shard that is recovered")
 	flag.IntVar(&o.shards, "shards", 100, "idle shards of each store")
 	flag.DurationVar(&o.lease, "lease", 5*time.Second, "lease of hosts that are killed")
 	flag.IntVar(&o.rows, "rows", 1_000_000, "rows of the table that views are of")
@@ -64,7 +65,7 @@ func main() {
 	if *quick {
 		o.shorten()
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	_, err := run(ctx, &o)
 	exitOn(err)
