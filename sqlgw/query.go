@@ -10,6 +10,7 @@ import (
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
+	"broadsheet.dev/broadsheet/sqlgw/style"
 )
 
 // source is what a relation of a query stands for: a table of the catalog, a view of the catalog (stored is set), or a
@@ -41,8 +42,10 @@ type query struct {
 	parsed  *parse.Select
 	// answered: the dialect has an answer to something in it.
 	answered bool
-	sources  []source // of each of the query's relations
-	params   []columnar.Type
+	// plain: what it computes of rows has the default style, whatever the session's settings are.
+	plain   bool
+	sources []source // of each of the query's relations
+	params  []columnar.Type
 	// toldParams are what the parameters are told as, where that isn't their type.
 	toldParams []told
 	columns    []columnar.Column
@@ -227,12 +230,12 @@ func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []column
 			return t, err
 		},
 		Dialect: noting{Dialect: q.session.viewState(snap).dialect(&held.tokens), answered: &q.answered},
-		Style:   q.session.settings.style(),
+		Style:   q.style(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	if held.conn, err = q.session.connect(ctx); err != nil {
+	if held.conn, err = q.session.connect(ctx, q.style()); err != nil {
 		return nil, err
 	}
 	conn := held.conn
@@ -259,6 +262,14 @@ func (q *query) ask(ctx context.Context, snap *catalog.Snapshot, params []column
 
 // perListed is about how many bytes printing takes for each element of an array that is written as text, which is one token.
 const perListed = 1200
+
+// style of what the query computes.
+func (q *query) style() *style.Style {
+	if q.plain {
+		return style.Default()
+	}
+	return q.session.settings.style()
+}
 
 // print gives the engine's text of the query, its names led by b to what the engine has. The end of ctx ends it at once.
 func (q *query) print(ctx context.Context, params []columnar.Type, b parse.Binding) (parse.Printed, error) {

@@ -109,7 +109,7 @@ func (e *queryExecution) compile(ctx context.Context, snap *catalog.Snapshot, ar
 	return e.query.print(ctx, e.query.params, parse.Binding{
 		Relation: func(r parse.Relation) (parse.Target, error) { return targets[r.Index], nil },
 		Dialect:  e.state.dialect(&e.tokens),
-		Style:    e.query.session.settings.style(),
+		Style:    e.query.style(),
 	})
 }
 
@@ -168,7 +168,7 @@ func (e *queryExecution) start(ctx context.Context, sql string, args *columnar.B
 	e.cancel = cancel
 	defer e.bound(ctx)()
 	var err error
-	if e.conn, err = e.query.session.connect(ctx); err != nil {
+	if e.conn, err = e.query.session.connect(ctx, e.query.style()); err != nil {
 		return err
 	}
 	conn := e.conn

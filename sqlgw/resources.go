@@ -33,13 +33,13 @@ func (g *Gateway) closeUnread(conn *duck.Conn) {
 	g.letGo(nil, func() { _ = conn.Close() }) // it has no way to fail
 }
 
-// connect opens a connection of the engine, which heldByQuery.release closes. What it computes is in the session's style.
-func (s *session) connect(ctx context.Context) (*duck.Conn, error) {
+// connect opens a connection of the engine, which heldByQuery.release closes. What it computes is in a style.
+func (s *session) connect(ctx context.Context, as *style.Style) (*duck.Conn, error) {
 	conn, err := s.gateway.cfg.Engine.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if as := s.settings.style(); *as != *style.Default() {
+	if *as != *style.Default() {
 		if err := conn.Adopt(ctx, as); err != nil {
 			return nil, errors.Join(err, conn.Close())
 		}

@@ -90,7 +90,7 @@ func (s *session) followed(ctx context.Context, n parse.Name) (*catalog.Snapshot
 		return snap, nil, errNoViews(o)
 	}
 	v := &storedView{object: o}
-	views := expansion{session: s, snap: snap, free: true}
+	views := expansion{session: s, snap: snap}
 	return snap, v, views.expand(v, 1)
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // prepareVerify makes a statement of VERIFY MATERIALIZED VIEW: a query of the view and of its table, read at the view's cut, whose rows are those
-// of which one has more than the other.
+// of which one has more than the other. Both are computed in the default style, as rows are where views are kept.
 func (s *session) prepareVerify(ctx context.Context, p *parse.VerifyMaterializedView) (*statement, error) {
 	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
 	if err != nil {
@@ -56,7 +56,7 @@ func (s *session) verification(snap *catalog.Snapshot, n parse.Name) (*query, ca
 	if err := s.ownView(snap, o); err != nil {
 		return nil, o, err
 	}
-	views := expansion{session: s, snap: snap, free: true}
+	views := expansion{session: s, snap: snap}
 	kept := &storedView{object: o}
 	if err := views.expand(kept, 1); err != nil {
 		return nil, o, err
@@ -71,7 +71,7 @@ func (s *session) verification(snap *catalog.Snapshot, n parse.Name) (*query, ca
 	if err != nil {
 		return nil, o, err
 	}
-	return &query{session: s, parsed: parsed, sources: []source{{stored: kept}, {stored: again}}}, o, nil
+	return &query{session: s, parsed: parsed, plain: true, sources: []source{{stored: kept}, {stored: again}}}, o, nil
 }
 
 // verifyText compares the rows of kept with those of again, both ways, floats to 12 digits.

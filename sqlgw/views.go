@@ -53,10 +53,6 @@ func (x *expansion) expand(v *storedView, depth int) error {
 	if !view.SecurityInvoker {
 		reader = actorOf(x.snap, view.Owner)
 	}
-	if view.Materialized != nil && !x.free { // its rows are kept: who may read them needs no right on the table
-		x.free = true
-		defer func() { x.free = false }()
-	}
 	for _, r := range view.Reads {
 		below, err := x.read(r, reader)
 		if err != nil {

@@ -31,6 +31,8 @@ func NewClient(conn grpc.ClientConnInterface) *Client {
 const (
 	// patience is how long a client waits for somebody to have a view: it was just made, or whoever had it has gone.
 	patience = 30 * time.Second
+	// failurePatience is how long it waits for a shard that has failed here: it may have been for a broker's going, or for a row.
+	failurePatience = 5 * time.Second
 	// firstPause and lastPause are between attempts.
 	firstPause, lastPause = 20 * time.Millisecond, time.Second
 	// maxMessage is the largest message that is received: one row may be long.
@@ -71,11 +73,20 @@ func stateOf(s *viewspb.State) (State, error) {
 // again calls until there is somebody who has the view, or for as long as the patience lasts: since nobody has had it.
 func again(ctx context.Context, call func() error) error {
 	var pause time.Duration
-	var until time.Time
+	var until, failed time.Time
 	for {
 		began := time.Now()
 		err := call()
-		if status.Code(err) != codes.Unavailable || ctx.Err() != nil {
+		code := status.Code(err)
+		if code != codes.Unavailable && code != codes.Aborted || ctx.Err() != nil {
+			return err
+		}
+		switch {
+		case code != codes.Aborted:
+			failed = time.Time{}
+		case failed.IsZero():
+			failed = began
+		case time.Since(failed) > failurePatience:
 			return err
 		}
 		if now := time.Now(); until.IsZero() || now.Sub(began) > lastPause { // Somebody had.

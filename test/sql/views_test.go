@@ -190,3 +190,36 @@ func TestMaterializedViews(t *testing.T) {
 	exec(t, root, "DROP MATERIALIZED VIEW kept_sums")
 	exec(t, root, "DROP TABLE kept")
 }
+
+// TestVerifyInAnyZone: a view is right whatever zone its reader is in, and VERIFY says so.
+func TestVerifyInAnyZone(t *testing.T) {
+	root := connect(t)
+	exec(t, root, "CREATE TABLE zoned (at TIMESTAMPTZ)")
+	exec(t, root, "INSERT INTO zoned VALUES ('2026-01-01 23:30:00Z'), ('2026-01-02 02:00:00Z'), ('2026-01-02 12:00:00Z')")
+	exec(t, root, "CREATE MATERIALIZED VIEW zoned_days AS SELECT at::date AS day, count(*) AS n, max(at)::text AS newest FROM zoned GROUP BY 1")
+	exec(t, root, "SET TimeZone = 'America/New_York'")
+	require.Empty(t, rows(t, root, "VERIFY MATERIALIZED VIEW zoned_days"))
+	require.Equal(t, []string{"2026-01-01|1", "2026-01-02|2"}, rows(t, root, "SELECT day, n FROM zoned_days ORDER BY 1"))
+	exec(t, root, "RESET TimeZone")
+	exec(t, root, "DROP TABLE zoned CASCADE")
+}
+
+// TestMaterializedViewsOfOwnersWithoutRights: who loses the right to read a table sees nothing of it by a view of theirs.
+func TestMaterializedViewsOfOwnersWithoutRights(t *testing.T) {
+	root := connect(t)
+	exec(t, root, "CREATE ROLE kept_owner")
+	exec(t, root, "CREATE TABLE secrets (s TEXT)")
+	exec(t, root, "INSERT INTO secrets VALUES ('a')")
+	exec(t, root, "CREATE MATERIALIZED VIEW told AS SELECT s, count(*) FROM secrets GROUP BY s")
+	exec(t, root, "GRANT SELECT ON secrets TO kept_owner")
+	exec(t, root, "ALTER MATERIALIZED VIEW told OWNER TO kept_owner")
+	require.Equal(t, []string{"a|1"}, rows(t, root, "SELECT * FROM told"))
+	exec(t, root, "REVOKE SELECT ON secrets FROM kept_owner")
+	exec(t, root, "SET ROLE kept_owner")
+	for _, sql := range []string{"SELECT * FROM told", "SUBSCRIBE TO told", "VERIFY MATERIALIZED VIEW told"} {
+		require.Equal(t, "42501", code(t, root, sql), sql)
+	}
+	exec(t, root, "RESET ROLE")
+	exec(t, root, "DROP TABLE secrets CASCADE")
+	exec(t, root, "DROP ROLE kept_owner")
+}
