@@ -71,7 +71,8 @@ type view struct {
 	token      string             // of the transaction; empty if there is none
 	messages   []*shardv1.Message // of it, so far
 	whole      bool
-	committing bool // the one before isn't done
+	committing bool   // the one before isn't done
+	answered   string // its token
 	last       string
 	wake       <-chan struct{} // closed once it is otherwise
 }
@@ -83,7 +84,7 @@ func (d *desk) look() view {
 	if d.wake == nil {
 		d.wake = make(chan struct{})
 	}
-	v := view{wake: d.wake, committing: d.committing != "", last: d.last}
+	v := view{wake: d.wake, committing: d.committing != "", answered: d.committing, last: d.last}
 	if t := d.txn; t != nil {
 		v.token, v.messages, v.whole = t.token, slices.Clip(t.messages), t.whole
 	}

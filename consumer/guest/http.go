@@ -51,6 +51,9 @@ func (s *service) httpTake(_ http.ResponseWriter, r *http.Request) (any, error) 
 		if err != nil {
 			return nil, status.Errorf(codes.InvalidArgument, "%s: %q isn't a duration, as 30s", name, q.Get(name))
 		}
+		if d != 0 && d.Abs() < time.Millisecond {
+			return nil, status.Errorf(codes.InvalidArgument, "%s: %s is less than a millisecond", name, d)
+		}
 		*into = d.Milliseconds()
 	}
 	out, err := s.Take(r.Context(), req)

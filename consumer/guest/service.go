@@ -202,7 +202,7 @@ func commit(ctx context.Context, res resolved, req *shardv1.CommitRequest) (*sha
 			return new(shardv1.CommitResponse), nil
 		}
 	}
-	return new(shardv1.CommitResponse), awaitDone(ctx, res, func(v view) bool { return v.last == token })
+	return new(shardv1.CommitResponse), awaitDone(ctx, res, func(v view) bool { return v.answered != token }) // as it is the shard that ends if it fails
 }
 
 // awaitDone waits until the desk is as is wanted.
