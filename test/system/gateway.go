@@ -38,7 +38,7 @@ func (s *Server) StartGateway(dir string) (*Gateway, error) {
 		return nil, err
 	}
 	args := strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
-	for name, value := range map[string]string{"--sql-listen": g.SQL, "--temp-dir": dir} {
+	for name, value := range map[string]string{"--sql-listen": g.SQL, "--temp-dir": dir, "--views.listen": ""} {
 		args = append(args, name+"="+value) // the last one counts
 	}
 	g.cmd = exec.Command(args[0], args[1:]...)
