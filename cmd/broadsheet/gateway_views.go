@@ -170,7 +170,7 @@ func (r *gatewayRole) openViews(engine *duck.DB) error {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return err
 	}
-	if err := secureViews(&cfg, security, log); err != nil {
+	if err := cfg.Secure("views", security, log); err != nil {
 		return err
 	}
 	ln, endpoint, err := f.open(security)
@@ -201,29 +201,6 @@ func randomName() string {
 	var b [6]byte
 	_, _ = rand.Read(b[:]) // it never fails
 	return hex.EncodeToString(b[:])
-}
-
-// secureViews sets who may use the host, and how its connections are protected.
-func secureViews(cfg *consumer.Config, s auth.Security, log *slog.Logger) error {
-	s.Warn(log)
-	cfg.Keys = s.Keys
-	if s.Server.Cert != "" {
-		source, err := certs.Load(s.Server, log)
-		if err == nil {
-			cfg.TLS, err = source.Server("http/1.1", "h2")
-		}
-		if err != nil {
-			return fmt.Errorf("--views.server-cert-file: %w", err)
-		}
-	}
-	if !s.Peer.IsZero() {
-		source, err := certs.Load(s.Peer, log)
-		if err != nil {
-			return fmt.Errorf("--views.peer-cert-file: %w", err)
-		}
-		cfg.PeerTLS = source.Client()
-	}
-	return nil
 }
 
 // reads are what the gateway reads views by; nil, as v is, are none.

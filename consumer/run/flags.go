@@ -3,17 +3,13 @@ package run
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	clientflags "broadsheet.dev/broadsheet/client/flags"
-	"broadsheet.dev/broadsheet/consumer"
-	"broadsheet.dev/broadsheet/internal/certs"
 	"broadsheet.dev/broadsheet/internal/roles"
 	"broadsheet.dev/broadsheet/internal/speech"
-	"broadsheet.dev/broadsheet/protocol/auth"
 )
 
 // flags of a program: those of Gazette's consumers, and our own.
@@ -61,27 +57,4 @@ func (f *flags) validate() error {
 		return speech.WithHint(errors.New("--broker.file-root: without a cache everything is read through the broker at the address"), "give --broker.cache.size")
 	}
 	return f.process.Validate()
-}
-
-// secure sets who may use the host, and how its connections are protected.
-func secure(cfg *consumer.Config, s auth.Security, log *slog.Logger) error {
-	s.Warn(log)
-	cfg.Keys = s.Keys
-	if s.Server.Cert != "" {
-		source, err := certs.Load(s.Server, log)
-		if err == nil {
-			cfg.TLS, err = source.Server("http/1.1", "h2")
-		}
-		if err != nil {
-			return fmt.Errorf("--consumer.server-cert-file: %w", err)
-		}
-	}
-	if !s.Peer.IsZero() {
-		source, err := certs.Load(s.Peer, log)
-		if err != nil {
-			return fmt.Errorf("--consumer.peer-cert-file: %w", err)
-		}
-		cfg.PeerTLS = source.Client()
-	}
-	return nil
 }

@@ -113,7 +113,7 @@ func (p *program) run(ctx context.Context, stderr io.Writer) error {
 		return err
 	}
 	cfg := consumer.Config{Application: p.app}
-	if err := secure(&cfg, security, p.log); err != nil {
+	if err := cfg.Secure("consumer", security, p.log); err != nil {
 		return err
 	}
 	if cfg.ID, err = p.flags.process.Identity(p.flags.process.ID); err != nil {

@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -46,11 +45,7 @@ type LedgerReport struct {
 
 // String is a table.
 func (r *LedgerReport) String() string {
-	var b bytes.Buffer
-	for _, row := range []struct {
-		name  string
-		value any
-	}{
+	return table([]figure{
 		{"brokers and hosts killed", r.Kills},
 		{"faults", r.Faults},
 		{"deposits committed", r.Published},
@@ -60,14 +55,7 @@ func (r *LedgerReport) String() string {
 		{"authors of recovery logs", r.HandOffs},
 		{"progress asked for", r.Stats},
 		{"took", r.Took.Round(time.Second)},
-		{"violations", len(r.Violations)},
-	} {
-		fmt.Fprintf(&b, "%-28s %v\n", row.name, row.value)
-	}
-	for _, v := range r.Violations {
-		fmt.Fprintf(&b, "  %s\n", v)
-	}
-	return b.String()
+	}, r.Violations)
 }
 
 // ledgerRun is one run of the ledger.

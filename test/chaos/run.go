@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,11 +62,7 @@ type Report struct {
 
 // String is a table.
 func (r *Report) String() string {
-	var b bytes.Buffer
-	for _, row := range []struct {
-		name  string
-		value any
-	}{
+	return table([]figure{
 		{"brokers killed", r.Kills},
 		{"faults", r.Faults},
 		{"appends acknowledged", r.Acked},
@@ -77,11 +74,22 @@ func (r *Report) String() string {
 		{"objects stored", r.Objects},
 		{"took", r.Took.Round(time.Second)},
 		{"longest outages", r.Outages},
-		{"violations", len(r.Violations)},
-	} {
-		fmt.Fprintf(&b, "%-28s %v\n", row.name, row.value)
+	}, r.Violations)
+}
+
+// figure of a report.
+type figure struct {
+	name  string
+	value any
+}
+
+// table of figures, and the violations.
+func table(figures []figure, violations []string) string {
+	var b strings.Builder
+	for _, f := range append(figures, figure{"violations", len(violations)}) {
+		fmt.Fprintf(&b, "%-28s %v\n", f.name, f.value)
 	}
-	for _, v := range r.Violations {
+	for _, v := range violations {
 		fmt.Fprintf(&b, "  %s\n", v)
 	}
 	return b.String()
