@@ -109,8 +109,11 @@ examples: ## run all examples against brokers and hosts that are killed meanwhil
 	exit $$status
 
 KILLS ?= 200
-chaos: $(TOOLS)/etcd $(TOOLS)/versitygw ## kill brokers KILLS times (200) under load, with other faults, and check that nothing is lost; and gateways under transactions
+LEDGER_KILLS ?= 300
+LEDGER_MESSAGES ?= 1000000
+chaos: $(TOOLS)/etcd $(TOOLS)/versitygw ## kill brokers KILLS times (200) under load, with other faults, and check that nothing is lost; and gateways under transactions; and LEDGER_KILLS times (300) hosts of shards, too, and check that each effect is there once
 	$(GO) test -tags chaos ./test/chaos -run TestChaosLong -count=1 -v -timeout 3h -chaos.kills $(KILLS)
+	$(GO) test -tags chaos ./test/chaos -run TestLedgerLong -count=1 -v -timeout 3h -chaos.ledger-kills $(LEDGER_KILLS) -chaos.ledger-messages $(LEDGER_MESSAGES)
 	$(GO) test ./test/system -run TestTransactionsSurviveKills -count=1 -v -timeout 3h -atomic.kills $(KILLS)
 
 QUERIES ?= 100000

@@ -22,6 +22,15 @@
 //	J9  a flipped bit of an object is never served, nor that of a spool (it would break J5 or J8)
 //	J10 brokers say how much isn't stored, and that it all is in time
 //
+// RunLedger has a fleet of hosts of shards beside the brokers (package ledger), which suffer as well. Depositors publish deposits, some of them
+// rolled back or again. From outside it is checked that each deposit has its effects once:
+//
+//	C1  the state of each shard is that of the books
+//	C2  a reader of committed messages has one receipt of each deposit, in order
+//	C5  of a recovery log that was taken over nothing is of an author before
+//	C6  what shards tell to have read never goes back
+//	C7  the log alone makes the state, from its begin and from any hints that are kept
+//
 // # Invariants
 //
 //   - The checker knows nothing but what clients were told and what files hold.

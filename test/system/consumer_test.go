@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"broadsheet.dev/broadsheet/client"
+	"broadsheet.dev/broadsheet/client/tail"
 	"broadsheet.dev/broadsheet/consumer/shards"
 	"broadsheet.dev/broadsheet/internal/embedetcd"
 	"broadsheet.dev/broadsheet/message"
@@ -122,28 +123,14 @@ func (*countedKey) NewAcknowledgement(string) message.Message { return new(count
 // committedCounts of a journal, in their order, by key.
 func committedCounts(t *testing.T, c *client.Client, journal string) map[string][]int {
 	t.Helper()
-	b, err := c.Barrier(t.Context(), journal)
-	require.NoError(t, err)
-	r := c.NewReader(t.Context(), &protocol.ReadRequest{Journal: journal, EndOffset: b.Head, Block: true})
-	defer r.Close()
-	it, err := message.ReadUncommitted(r, message.IteratorConfig{
-		Spec: &protocol.JournalSpec{Name: journal, Labels: protocol.MustLabelSet("content-type", message.JSONLines)},
-		New:  func(*protocol.JournalSpec) (message.Message, error) { return new(countedKey), nil },
-	})
-	require.NoError(t, err)
-	seq, err := message.NewSequencer(message.SequencerConfig{})
-	require.NoError(t, err)
 	out := map[string][]int{}
-	for all := message.ReadCommitted(it, seq, nil); ; {
-		env, err := all.Next()
-		if err != nil {
-			require.ErrorIs(t, err, io.EOF)
-			return out
-		}
-		if m := env.Message.(*countedKey); m.Meta.UUID.Flags() != message.AckTxn {
-			out[m.Key] = append(out[m.Key], m.Count)
-		}
-	}
+	all := tail.New(c, tail.Labelled(protocol.MetaLabelName, journal), func(*protocol.JournalSpec) (message.Message, error) { return new(countedKey), nil })
+	require.NoError(t, all.Read(t.Context(), func(env message.Envelope) error {
+		m := env.Message.(*countedKey)
+		out[m.Key] = append(out[m.Key], m.Count)
+		return nil
+	}))
+	return out
 }
 
 // TestConsumersOfAFleet: a program in no particular language counts, at any host, while the hosts are killed one after another:
