@@ -7,7 +7,7 @@ TEST_LOG    := .cache/test.log
 FUZZTIME    ?= 30s
 POSTGRES    := /usr/lib/postgresql/15/bin
 # Modules of their own whose packages are the product's: what holds for the root module holds for them. internal/archtest reads this line.
-MODULES     := consumer/store/sqlite examples/bikeshare
+MODULES     := consumer/store/sqlite examples/bikeshare bench/consumer
 COMMIT      := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
@@ -38,12 +38,12 @@ deps: ## install the outside programs that some tests need: psql, PostgreSQL, py
 	@psql --version
 	@$(MAKE) --no-print-directory $(TOOLS)/versitygw $(TOOLS)/fake-gcs-server $(TOOLS)/azurite-blob $(TOOLS)/etcd
 
-# What is below test/ and examples/ runs the real program, whose changes go test's cache doesn't see.
+# What is below test/ and examples/, and the modules, run the real program, whose changes go test's cache doesn't see.
 test: ## everything that needs no special machine
 	@mkdir -p .cache
 	@status=0; $(GO) test -v $$($(GO) list ./... | grep -v -e /test/ -e /examples/) > $(TEST_LOG) 2>&1 || status=$$?; \
 	$(GO) test -v -p 3 -count=1 ./test/... ./examples/... >> $(TEST_LOG) 2>&1 || status=$$?; \
-	for m in $(MODULES); do $(GO) test -C $$m -v ./... >> $(TEST_LOG) 2>&1 || status=$$?; done; \
+	for m in $(MODULES); do $(GO) test -C $$m -v -count=1 ./... >> $(TEST_LOG) 2>&1 || status=$$?; done; \
 	grep -aE '^(ok|FAIL|---[ ]FAIL|panic:|\?)[[:space:]:]' $(TEST_LOG) | grep -v 'no test files'; \
 	if [ $$status -ne 0 ]; then echo; echo "What failed (all of it is in $(TEST_LOG)):"; internal/testenv/failures.awk $(TEST_LOG); fi; \
 	grep -aohE 'not run: .*' $(TEST_LOG) | sort | uniq -c | sed 's/^ *\([0-9]*\) /\1 tests /' || true; \
@@ -56,7 +56,7 @@ test-race: ## the same under the race detector
 test-nocgo: ## the static binary builds, and all but the gateway and its views passes without cgo
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/broadsheet-nocgo ./cmd/broadsheet
 	CGO_ENABLED=0 $(GO) test $$(CGO_ENABLED=0 $(GO) list -e ./... | grep -v -e /sqlgw -e /views -e /test -e /bench -e /examples)
-	@for m in $(MODULES); do echo "$$m:"; CGO_ENABLED=0 $(GO) test -C $$m ./... || exit 1; done
+	@for m in $(filter-out bench/%,$(MODULES)); do echo "$$m:"; CGO_ENABLED=0 $(GO) test -C $$m ./... || exit 1; done
 
 lint: $(TOOLS)/golangci-lint $(TOOLS)/buf ## linters, protocol checks, architecture
 	CGO_ENABLED=1 $(TOOLS)/golangci-lint run ./...
@@ -93,7 +93,7 @@ bench-sql: ## the gateway beside PostgreSQL 15 and DuckDB alone: statements, con
 	$(GO) run ./bench/sql --postgres $(POSTGRES)
 
 bench-consumer: ## hosts of shards: messages with each store beside none, latency, recovery, failover, memory, materialized views
-	$(GO) run ./bench/consumer --postgres $(POSTGRES)
+	$(GO) run -C bench/consumer . --postgres $(POSTGRES)
 
 accept: build ## ten million records by gRPC, HTTP and psql, counted exactly through roll, persist and kill -9
 	$(GO) run ./test/accept

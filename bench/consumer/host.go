@@ -47,17 +47,17 @@ type application struct {
 	used  time.Duration // processor time of this process, when it began
 }
 
-func (a *application) NewStore(_ context.Context, shard *consumer.Shard) (store.Store, error) {
-	return a.kind.open(shard)
+func (a *application) NewStore(ctx context.Context, shard *consumer.Shard) (store.Store, error) {
+	return a.kind.open(ctx, shard)
 }
 
 func (*application) NewMessage(*protocol.JournalSpec) (message.Message, error) {
 	return new(event), nil
 }
 
-func (a *application) ConsumeMessage(_ context.Context, _ *consumer.Shard, st store.Store, env message.Envelope) error {
+func (a *application) ConsumeMessage(ctx context.Context, _ *consumer.Shard, st store.Store, env message.Envelope) error {
 	a.once.Do(func() { a.began, a.used = time.Now(), cpuOf(os.Getpid()) })
-	return st.(counter).add(env.Message.(*event))
+	return st.(counter).add(ctx, env.Message.(*event))
 }
 
 func (*application) FinalizeTxn(ctx context.Context, shard *consumer.Shard, st store.Store) error {

@@ -107,9 +107,6 @@ func run(ctx context.Context, o *options) (*bench, error) {
 		return nil, err
 	}
 	defer stop()
-	if b.uses("memory", "rate", "latency") {
-		b.leaveOut("SQLite: consumer/store/sqlite is a module of its own, whose dependencies this one doesn't have")
-	}
 	for part := range strings.SplitSeq(o.only, ",") {
 		measure, ok := map[string]func(context.Context) error{
 			"memory": b.memory, "rate": b.rate, "latency": b.latency, "recovery": b.recovery, "failover": b.failover, "views": b.views,
