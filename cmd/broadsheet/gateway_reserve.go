@@ -22,23 +22,69 @@ const (
 	threadStack = 8 << 20
 	// moreThreads are those that don't run a session's call: the Go scheduler's, and those of calls that were left behind.
 	moreThreads = 24
+	// smallObject is the size of the smallest objects of the heap that are allocated one by one, in bytes; smallHeap bounds how much of the
+	// heap is filled with them: it takes about a tenth of a second.
+	smallObject = 16
+	smallHeap   = 128 << 20
+	// spanPage is the size of the smallest span, in bytes.
+	spanPage = 8 << 10
 	// mostThreads bounds what is made before there is any use of it.
 	mostThreads = 512
 )
 
 // reserve takes what the Go runtime may need later, and can't do without: where it gets no memory, or no thread, the process
 // ends. The C++ beside it is told of the same, and goes on. So the heap's share is mapped once (the runtime never unmaps what
-// it has mapped) and there is a thread for each session (the runtime never ends one). It returns the bytes of the stacks.
+// it has mapped) and there is a thread for each session (the runtime never ends one). It returns the bytes of the stacks. There is no
+// profile of the heap from here on: it has a record of its own for each place that allocates, whenever it is found to.
 func reserve(ctx context.Context, heap int64, sessions int) (int64, error) {
-	ballast := make([]byte, heap)
-	runtime.KeepAlive(ballast)
-	ballast = nil //nolint:wastedassign,ineffassign // it isn't used from here on
-	debug.FreeOSMemory()
+	runtime.MemProfileRate = 0
+	reserveHeap(heap)
 	threads := min(sessions+moreThreads, mostThreads)
 	if err := startThreads(ctx, threads); err != nil {
 		return 0, fmt.Errorf("start %d threads: %w", threads, err)
 	}
 	return int64(threads) * threadStack, nil
+}
+
+// reserveHeap maps a heap of so many bytes, and what the runtime has beside it, which it maps as it needs it and keeps for good: a
+// description of each span, of which there are most where each has one page; bits for each object of a span, of which there are two
+// sets and most where objects are small; and lists of spans, of which each class of objects has its own.
+func reserveHeap(heap int64) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // or spans are used again
+	small := min(heap, smallHeap)
+	escape := new(any) // what is put there is allocated
+	for range small / smallObject {
+		*escape = new([smallObject]byte)
+	}
+	for range (heap - small) / spanPage {
+		*escape = new([spanPage]byte)
+	}
+	*escape = nil
+	for range 3 { // each span goes through all lists of its class
+		runtime.GC()
+		kept := spansOfAllClasses()
+		runtime.GC()
+		runtime.KeepAlive(kept)
+	}
+	runtime.GC()         // The sets of bits change places,
+	debug.FreeOSMemory() // and those that were in use are free.
+}
+
+// spansOfAllClasses are some spans of each class of objects, with pointers and without: full ones, and some that aren't once the objects are
+// collected which aren't returned.
+func spansOfAllClasses() []any {
+	const largest = 32 << 10
+	var kept []any
+	for size := 8; size <= largest; size += max(8, size/16/8*8) {
+		each := max(8, spanPage/size)
+		for i := range 6 * each {
+			var bytes, pointers any = make([]byte, size), make([]*byte, size/8)
+			if i < 3*each || i%8 == 0 {
+				kept = append(kept, bytes, pointers)
+			}
+		}
+	}
+	return kept
 }
 
 // startThreads blocks as many threads in the kernel as there are to be, and lets them go then.

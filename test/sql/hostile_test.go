@@ -120,13 +120,16 @@ func TestHostileQueries(t *testing.T) {
 	others.Wait()
 	require.NoError(t, othersFailed)
 	slices.Sort(latencies)
-	require.Greater(t, len(latencies), 9*h.short, "%d small queries were answered, %d had no memory", len(latencies), h.short)
+	require.Greater(t, len(latencies), 100)
+	// A refusal is quick: there may be more of them than answers. What counts is how long they last: a call of the engine that goes on
+	// after its deadline has its memory until it ends.
+	require.Less(t, h.without, 15*time.Second, "%d small queries were answered, %d had no memory", len(latencies), h.short)
 	t.Logf("ends: %v", h.ends)
 	slices.SortFunc(h.late, func(a, b lateEnd) int { return cmp.Compare(b.after, a.after) })
 	for _, l := range h.late[:10] {
 		t.Logf("%v after its deadline ended %s", l.after, l.sql)
 	}
-	t.Logf("%d small queries of another session were answered meanwhile, %d had no memory: half within %v, 99 of 100 within %v, all within %v", len(latencies), h.short,
+	t.Logf("%d small queries of another session were answered meanwhile, %d had no memory (for %v at most): half within %v, 99 of 100 within %v, all within %v", len(latencies), h.short, h.without,
 		latencies[len(latencies)/2], latencies[len(latencies)*99/100], latencies[len(latencies)-1])
 	now, err := s.GatewayPID()
 	require.NoError(t, err)
@@ -138,10 +141,11 @@ func TestHostileQueries(t *testing.T) {
 type hostility struct {
 	server *system.Server
 
-	mu    sync.Mutex
-	ends  map[string]int // how often each SQLSTATE was an end
-	late  []lateEnd
-	short int // queries of others that got no memory
+	mu      sync.Mutex
+	ends    map[string]int // how often each SQLSTATE was an end
+	late    []lateEnd
+	short   int           // queries of others that got no memory
+	without time.Duration // the longest that others were refused memory
 }
 
 func (h *hostility) connect(t *testing.T) *pgx.Conn {
@@ -160,18 +164,21 @@ func (h *hostility) others(ctx context.Context) ([]time.Duration, error) {
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
 	var out []time.Duration
+	without := time.Now() // from the last answer on
 	for ctx.Err() == nil {
 		began := time.Now()
 		var n int
 		err := conn.QueryRow(context.WithoutCancel(ctx), "SELECT count(*) FROM hostile WHERE id <= 7").Scan(&n)
 		if e := new(pgconn.PgError); errors.As(err, &e) && e.Code == "53200" {
 			h.short++ // it is the memory of all, and was all taken for a moment
+			h.without = max(h.without, time.Since(without))
 			continue
 		}
 		if err != nil || n != 7 {
 			return out, fmt.Errorf("another session's query: %d rows, %w", n, err)
 		}
-		out = append(out, time.Since(began))
+		without = time.Now()
+		out = append(out, without.Sub(began))
 	}
 	return out, nil
 }
@@ -232,11 +239,11 @@ func (h *hostility) run(ctx context.Context, sql string) error {
 	} else if err != nil {
 		return fmt.Errorf("%s: %w", short, err)
 	}
-	if !slices.Contains(hostileEnds(), code) {
+	const unknown = "40003" // a write whose deadline came while it was appended
+	if !slices.Contains(hostileEnds(), code) && (code != unknown || !strings.HasPrefix(sql, "INSERT")) {
 		return fmt.Errorf("%s: %w", short, err)
 	}
-	var one int
-	if err := conn.QueryRow(ctx, "SELECT 1").Scan(&one); err != nil && code != "53200" {
+	if err := h.goesOn(ctx, conn); err != nil {
 		return fmt.Errorf("after %s: %w", short, err)
 	}
 	h.mu.Lock()
@@ -244,6 +251,17 @@ func (h *hostility) run(ctx context.Context, sql string) error {
 	h.ends[code]++
 	h.late = append(h.late, lateEnd{took - hostileDeadline, code + " " + short})
 	return nil
+}
+
+// goesOn tells whether a session can be used still. Others may have taken all memory, for a moment.
+func (h *hostility) goesOn(ctx context.Context, conn *pgx.Conn) error {
+	for began := time.Now(); ; {
+		var one int
+		err := conn.QueryRow(ctx, "SELECT 1").Scan(&one)
+		if e := new(pgconn.PgError); !errors.As(err, &e) || e.Code != "53200" || time.Since(began) > 5*hostileDeadline {
+			return err
+		}
+	}
 }
 
 // lateEnd is how long after its deadline a statement ended.
