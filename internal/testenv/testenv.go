@@ -62,3 +62,7 @@ func Program(tb testing.TB, name string) string {
 	tb.Skipf("not run: %s missing", name)
 	return ""
 }
+
+// Uncached keeps go test from taking this process's results from its cache in a later `make test`: it is for tests of programs that they
+// build, whose source isn't among what the cache looks at. (That has the variables that a test looks up: this one is another in each run.)
+func Uncached() { _ = os.Getenv("BROADSHEET_TEST_RUN") }

@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 // build the program without the gateway.
 func build(t *testing.T) string {
 	t.Helper()
+	testenv.Uncached()
 	_, file, _, _ := runtime.Caller(0)
 	root := filepath.Join(filepath.Dir(file), "..", "..")
 	path := filepath.Join(root, "bin", "broadsheet-chaos")

@@ -28,6 +28,7 @@ import (
 // wherever they are read, and tables are the same as of a time. What one has written another one sees at once, or, with
 // a bound, by the cut.
 func TestTwoGateways(t *testing.T) {
+	t.Parallel()
 	s, err := system.Start(t.Context(), t.TempDir()+"/data")
 	require.NoError(t, err)
 	defer s.Kill()

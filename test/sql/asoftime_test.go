@@ -125,6 +125,7 @@ func TestTimesOfLines(t *testing.T) {
 // TestMarksSurvive: after kill -9 of the server times are what they were, go on ascending, and cuts are good; once
 // nothing moves nothing is written.
 func TestMarksSurvive(t *testing.T) {
+	t.Parallel()
 	s, err := system.Start(t.Context(), t.TempDir()+"/data")
 	require.NoError(t, err)
 	defer s.Kill()

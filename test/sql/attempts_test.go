@@ -172,6 +172,7 @@ func refusal(t *testing.T, err error, what string) string {
 // TestNothingElseIsReached: no file, network, extension, setting or other query can be reached, by whatever call and statement, in
 // whatever place, through whatever door. Each attempt is refused with 42501 or 0A000; 42883 is right only for what is no function.
 func TestNothingElseIsReached(t *testing.T) {
+	t.Parallel()
 	conn := connect(t)
 	exec(t, conn, "CREATE TABLE attempts (id BIGINT, v TEXT)")
 	t.Cleanup(func() { _, _ = conn.Exec(context.Background(), "DROP TABLE attempts") })

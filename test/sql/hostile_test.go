@@ -93,6 +93,7 @@ func heavy() []string {
 // TestHostileQueries: whatever the statement, it is bounded before it runs, or ends at its deadline, while other sessions go on, and
 // the process is the same one afterwards.
 func TestHostileQueries(t *testing.T) {
+	t.Parallel()
 	s, err := system.Start(t.Context(), t.TempDir()+"/data", "--gateway.memory", "1GiB")
 	require.NoError(t, err)
 	t.Cleanup(func() {

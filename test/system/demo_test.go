@@ -18,6 +18,7 @@ import (
 // TestDemo: the demonstration shows an answer and new rows, prints how to go on, ends on Ctrl-C
 // with everything it started, and finds its data at the next run.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	server, err := system.Binary()
 	require.NoError(t, err)
 	nexmark := filepath.Join(t.TempDir(), "nexmark")

@@ -64,6 +64,7 @@ func others(t *testing.T, s *system.Server) func() int {
 
 // TestFloods: whatever a client sends, and however, takes little memory and none of the others' turns.
 func TestFloods(t *testing.T) {
+	t.Parallel() // it waits most of the time: for requests to be taken, and for connections that say nothing to be closed
 	s := start(t)
 	run(t, s, "CREATE TABLE t (id BIGINT)")
 	run(t, s, "INSERT INTO t VALUES (1), (2), (3)")

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"broadsheet.dev/broadsheet/internal/testenv"
 )
 
 // Root is the root of the source tree.
@@ -36,6 +38,7 @@ var Binary = sync.OnceValues(func() (string, error) { return build("broadsheet-t
 var Static = sync.OnceValues(func() (string, error) { return build("broadsheet-static-test", "CGO_ENABLED=0") })
 
 func build(name string, env ...string) (string, error) {
+	testenv.Uncached()
 	path := filepath.Join(Root(), "bin", name)
 	unlock, err := lock(path + ".lock")
 	if err != nil {
