@@ -276,6 +276,9 @@ func (s *appendStream) answer(a *streamAppend) {
 	s.flying--
 	s.bytes -= a.held
 	r := a.wireResult()
+	if r.GetError() == "" {
+		r.Error = s.broker.explain(r.GetStatus(), a.of.lane.journal)
+	}
 	s.results = append(s.results, r)
 	s.unsent++
 	s.unsentBytes += weight(r)

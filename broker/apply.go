@@ -93,6 +93,9 @@ func (b *Broker) checkChanges(changes []*protocol.ApplyRequest_Change) error {
 			return err
 		}
 	}
+	if err := b.checkRoom(now.specs(), changes, changed); err != nil {
+		return err
+	}
 	return checkNesting(now.specs(), changes, changed)
 }
 

@@ -41,6 +41,9 @@ type Config struct {
 	WatchDelay time.Duration
 	// JournalLimit is the most journals that this broker takes. Default: 1024.
 	JournalLimit int
+	// Alone tells that no other broker can join: changes that ask for more journals than JournalLimit are refused. In
+	// a fleet they are taken, and what has no room waits for the broker that brings it.
+	Alone bool
 	// OpenFiles is how many files and connections the process may have open: the JournalLimit is lowered to what they
 	// are enough for. 0 is unknown.
 	OpenFiles int

@@ -171,6 +171,14 @@ func writeFailure(w http.ResponseWriter, err error) {
 	writeError(w, code, text, hint)
 }
 
+// tell a client why its request was refused with a status, and what to do about it.
+func (b *Broker) tell(s protocol.Status, journal string) (text, hint string) {
+	if why := b.explain(s, journal); why != "" {
+		return s.String() + ": " + why, "raise --broker.limit of the brokers, or start another one"
+	}
+	return s.String(), statusHint(s)
+}
+
 // statusHint is what to do about a status.
 func statusHint(s protocol.Status) string {
 	switch s {

@@ -58,11 +58,11 @@ func (h *handler) append(w http.ResponseWriter, r *http.Request) {
 		if s == protocol.Status_JOURNAL_NOT_FOUND {
 			code = http.StatusNotFound
 		}
-		text := s.String()
+		text, hint := h.broker.tell(s, source.journal)
 		if e := resp.GetStoreHealthError(); e != "" {
 			text += ": " + e
 		}
-		writeStatus(w, code, source.journal, text, statusHint(s))
+		writeStatus(w, code, source.journal, text, hint)
 		return
 	}
 	commit := resp.GetCommit()

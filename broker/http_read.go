@@ -43,7 +43,7 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := &readResponse{
-		w: w, control: http.NewResponseController(w), req: req,
+		broker: h.broker, w: w, control: http.NewResponseController(w), req: req,
 		patience: patience{wait: h.broker.cfg.IdleTimeout, ctx: r.Context()},
 	}
 	err := h.broker.observe("Read", func() (protocol.Status, error) {
@@ -57,6 +57,7 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) {
 // first one into its headers, content into its body, and what went wrong after that
 // into its trailer.
 type readResponse struct {
+	broker   *Broker
 	w        http.ResponseWriter
 	control  *http.ResponseController
 	patience patience
@@ -94,7 +95,8 @@ func (o *readResponse) begin(m *protocol.ReadResponse) {
 	setRoute(o.w, m.GetHeader(), o.req.GetJournal())
 	head.Set(headerWriteHead, strconv.FormatInt(m.GetWriteHead(), 10))
 	if s := m.GetStatus(); s != protocol.Status_OK {
-		writeStatus(o.w, readCode(s), o.req.GetJournal(), s.String(), statusHint(s))
+		text, hint := o.broker.tell(s, o.req.GetJournal())
+		writeStatus(o.w, readCode(s), o.req.GetJournal(), text, hint)
 		return
 	}
 	f := fragments.FragmentFromProto(m.GetFragment())

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/protobuf/proto"
@@ -18,6 +19,7 @@ type roster struct {
 	state   *protocol.Header_Etcd // of the view
 	entries map[string]*entry     // journals that are assigned to us
 	next    chan struct{}         // closed when another roster took its place
+	room    func() room           // of all brokers; counted when it is first asked for
 }
 
 // entry is a journal that is assigned to us. It never changes.
@@ -47,7 +49,7 @@ func (e *entry) primaryAssignment() *assignment {
 }
 
 func newRoster(d directory) *roster {
-	return &roster{directory: d, state: d.etcd(), entries: make(map[string]*entry), next: make(chan struct{})}
+	return &roster{directory: d, state: d.etcd(), entries: make(map[string]*entry), next: make(chan struct{}), room: sync.OnceValue(d.countRoom)}
 }
 
 // advertised tells whether etcd knows the route for all assignments.

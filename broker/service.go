@@ -73,6 +73,7 @@ func (s *service) Read(req *protocol.ReadRequest, stream grpc.ServerStreamingSer
 			last = r.GetStatus()
 			return stream.Send(r)
 		})
+		stream.SetTrailer(s.explained(last, req.GetJournal()))
 		return last, err
 	})
 }
@@ -89,6 +90,7 @@ func (s *service) Append(stream grpc.ClientStreamingServer[protocol.AppendReques
 		if err != nil {
 			return protocol.Status_OK, err
 		}
+		stream.SetTrailer(s.explained(r.GetStatus(), source.journal))
 		return r.GetStatus(), stream.SendAndClose(r)
 	})
 }
@@ -104,6 +106,7 @@ func (s *service) ListFragments(ctx context.Context, req *protocol.FragmentsRequ
 	err := s.broker.observe("ListFragments", func() (protocol.Status, error) {
 		var err error
 		r, err = s.broker.listFragments(ctx, req)
+		_ = grpc.SetTrailer(ctx, s.explained(r.GetStatus(), req.GetJournal())) // which it is without, at worst
 		return r.GetStatus(), err
 	})
 	return r, err
@@ -123,6 +126,17 @@ func (s *service) FragmentStoreHealth(ctx context.Context, req *protocol.Fragmen
 // trailerNotApplied tells a client that its append failed and left nothing behind, though it was committed: by an
 // error of gRPC alone it couldn't know.
 const trailerNotApplied = "broadsheet-not-applied"
+
+// trailerDetail tells a client, in words, why a request was refused with a status that doesn't say it.
+const trailerDetail = "broadsheet-detail"
+
+// explained is the trailer of a response with a status.
+func (s *service) explained(refusal protocol.Status, journal string) metadata.MD {
+	if detail := s.broker.explain(refusal, journal); detail != "" {
+		return metadata.Pairs(trailerDetail, detail)
+	}
+	return nil
+}
 
 // endKey is the context key of what ends a stream.
 type endKey struct{}
@@ -157,6 +171,7 @@ type patientSource struct {
 		Context() context.Context
 	}
 	patience time.Duration
+	journal  string // that the first message names
 	begun    time.Time
 	awaited  atomic.Int64 // since when Recv runs, from begun on and at least 1; 0 if it doesn't
 	timer    *time.Timer  // ends the stream
@@ -201,7 +216,11 @@ func (s *patientSource) look(end context.CancelCauseFunc) {
 func (s *patientSource) Recv() (*protocol.AppendRequest, error) {
 	s.awaited.Store(max(1, int64(time.Since(s.begun))))
 	defer s.awaited.Store(0)
-	return s.stream.Recv()
+	m, err := s.stream.Recv()
+	if name := m.GetJournal(); name != "" && s.journal == "" {
+		s.journal = name
+	}
+	return m, err
 }
 
 func (s *patientSource) stop() {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -216,7 +217,7 @@ func (a *Appender) receive() error {
 	}
 	a.response = r
 	a.call.learn(r.GetHeader())
-	return asError(r.GetStatus(), a.journal, r.GetStoreHealthError())
+	return asError(r.GetStatus(), a.journal, cmp.Or(r.GetStoreHealthError(), detailIn(a.stream.Trailer())))
 }
 
 // trailerNotApplied is how a broker of ours says that an append which was committed failed, and left nothing

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"broadsheet.dev/broadsheet/protocol"
 )
@@ -26,7 +27,7 @@ type Barrier struct {
 // Barrier returns a journal's write head by a zero-byte append, which doesn't resume
 // a suspended journal: that is a StatusError of SUSPENDED. Calls for one journal
 // share appends: one append answers all that called before it was started. It is
-// tried again while brokers can't be reached or can't take it.
+// tried again while brokers can't be reached or can't take it, within the client's patience.
 func (c *Client) Barrier(ctx context.Context, journal string) (Barrier, error) {
 	return c.barriers.wait(ctx, journal, func(ctx context.Context) (Barrier, error) { return c.barrier(ctx, journal) })
 }
@@ -35,19 +36,31 @@ func (c *Client) Barrier(ctx context.Context, journal string) (Barrier, error) {
 // unknown outcome.
 func (c *Client) barrier(ctx context.Context, journal string) (Barrier, error) {
 	params := AppendParams{Journal: journal, Suspend: protocol.AppendRequest_SUSPEND_NO_RESUME}
+	var since time.Time // of the first failure
 	for attempt := 0; ; attempt++ {
 		r, err := c.appendOnce(ctx, params, nil)
 		if err == nil {
 			return Barrier{Head: r.GetCommit().GetEnd(), Header: r.GetHeader(), Registers: r.GetRegisters()}, nil
 		}
 		again := isRepeatable(err) || errors.Is(err, ErrUnknownOutcome) && transient(err)
-		if !again {
+		if since.IsZero() {
+			since = time.Now()
+		}
+		if !again || c.patience > 0 && time.Since(since) >= c.patienceFor(err) {
 			return Barrier{}, err
 		}
 		if err = c.await(ctx, attempt, "barrier", journal, err); err != nil {
 			return Barrier{}, fmt.Errorf("barrier of %s: %w", journal, err)
 		}
 	}
+}
+
+// patienceFor is for how long what failed so is tried again.
+func (c *Client) patienceFor(err error) time.Duration {
+	if e, ok := errors.AsType[*protocol.StatusError](err); ok && e.Detail != "" {
+		return min(c.patience, explainedPatience)
+	}
+	return c.patience
 }
 
 // barrierLines has a line for each journal with callers. The zero value is ready.

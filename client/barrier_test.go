@@ -6,9 +6,14 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"pgregory.net/rapid"
+
+	"broadsheet.dev/broadsheet/protocol"
 )
 
 // barrierRun is one run of the function that callers share. The test ends it.
@@ -222,4 +227,46 @@ func TestBarrierIsNeverOlderThanItsCall(t *testing.T) {
 			require.Empty(t, s.lines.lines)
 		})
 	})
+}
+
+// TestBarrierIsPatientForATime: a journal that nobody serves is asked for until the client's patience is over, or
+// sooner if a broker tells what it lacks.
+func TestBarrierIsPatientForATime(t *testing.T) {
+	for _, c := range []struct{ detail, want string }{
+		{"", "append: a/journal: NO_JOURNAL_PRIMARY_BROKER"},
+		{"no broker has room", "append: a/journal: NO_JOURNAL_PRIMARY_BROKER: no broker has room"},
+	} {
+		t.Run(c.detail, func(t *testing.T) {
+			asked := 0
+			endpoint := serveGRPC(t, func(r grpc.ServiceRegistrar) {
+				protocol.RegisterJournalServer(r, refusingServer{detail: c.detail, asked: &asked})
+			})
+			brokers, err := Dial(t.Context(), Config{Endpoint: endpoint, Patience: 200 * time.Millisecond})
+			require.NoError(t, err)
+			defer func() { require.NoError(t, brokers.Close()) }()
+			began := time.Now()
+			_, err = brokers.Barrier(t.Context(), "a/journal")
+			require.EqualError(t, err, c.want)
+			require.GreaterOrEqual(t, time.Since(began), 200*time.Millisecond)
+			require.Greater(t, asked, 1)
+		})
+	}
+	long := &Client{patience: time.Minute}
+	require.Equal(t, time.Minute, long.patienceFor(&protocol.StatusError{Status: protocol.Status_NO_JOURNAL_PRIMARY_BROKER}))
+	require.Equal(t, explainedPatience, long.patienceFor(&protocol.StatusError{Status: protocol.Status_NO_JOURNAL_PRIMARY_BROKER, Detail: "why"}))
+}
+
+// refusingServer has no brokers for any journal, and tells why. One client asks it, one request after the other.
+type refusingServer struct {
+	protocol.UnimplementedJournalServer
+	detail string
+	asked  *int
+}
+
+func (s refusingServer) Append(stream grpc.ClientStreamingServer[protocol.AppendRequest, protocol.AppendResponse]) error {
+	*s.asked++
+	if s.detail != "" {
+		stream.SetTrailer(metadata.Pairs(trailerDetail, s.detail))
+	}
+	return stream.SendAndClose(&protocol.AppendResponse{Status: protocol.Status_NO_JOURNAL_PRIMARY_BROKER, Header: readHeader()})
 }

@@ -30,6 +30,8 @@ const (
 	// defaultKeepalive is beyond the five minutes that a gRPC server allows unless it
 	// was told otherwise; a shorter one would have it close the connection.
 	defaultKeepalive = 6 * time.Minute
+	// explainedPatience is enough for an allocator to make room where that is possible.
+	explainedPatience = 10 * time.Second
 )
 
 // Config of a Client.
@@ -50,6 +52,10 @@ type Config struct {
 	// Fragments are read from their stores, by the URLs that brokers tell, instead of
 	// through brokers, if it isn't nil. It needs Routes.
 	Fragments *direct.Config
+	// Patience is for how long a Barrier tries again what brokers refuse, or while none is reached, beginning with its
+	// first failure; and for explainedPatience at most where a broker tells what the journal lacks, which lasts until
+	// somebody acts. 0 is until its context ends.
+	Patience time.Duration
 	// AppendStreams lets Append send small appends, many at once, over one stream to each
 	// broker that offers it.
 	AppendStreams bool
@@ -66,6 +72,9 @@ func (c Config) Validate() error {
 	}
 	if c.Keepalive < 0 {
 		return fmt.Errorf("keepalive %s: must not be negative", c.Keepalive)
+	}
+	if c.Patience < 0 {
+		return fmt.Errorf("patience %s: must not be negative", c.Patience)
 	}
 	if err := c.Routes.Validate(); err != nil {
 		return err
@@ -97,6 +106,7 @@ type Client struct {
 	// pause before the attempt after the given one, counted from 0. It ends early with
 	// the context's cause.
 	pause    func(ctx context.Context, attempt int) error
+	patience time.Duration // as of Config
 	barriers barrierLines
 }
 
@@ -118,7 +128,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		routes: newRoutes(cfg.Routes), zone: cfg.Routes.Zone, credentials: cfg.Credentials,
-		tasks: task.New(context.WithoutCancel(ctx), "client"), log: cfg.Logger, pause: pause,
+		tasks: task.New(context.WithoutCancel(ctx), "client"), log: cfg.Logger, pause: pause, patience: cfg.Patience,
 	}
 	var err error
 	if c.metrics, err = newMetrics(cfg.Metrics); err != nil {

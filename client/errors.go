@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"broadsheet.dev/broadsheet/protocol"
@@ -63,6 +65,14 @@ func asError(s protocol.Status, journal, detail string) error {
 		return nil
 	}
 	return &protocol.StatusError{Status: s, Journal: journal, Detail: detail}
+}
+
+// trailerDetail has what a broker of ours tells about a refusal besides its status.
+const trailerDetail = "broadsheet-detail"
+
+// detailIn a trailer; "" if there is none.
+func detailIn(trailer metadata.MD) string {
+	return strings.Join(trailer.Get(trailerDetail), "; ")
 }
 
 // cause returns the cause of the context's end, if it has ended, instead of the RPC

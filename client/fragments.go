@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
 	"broadsheet.dev/broadsheet/protocol"
 )
 
@@ -62,7 +65,8 @@ func (c *Client) listFragments(ctx context.Context, page *protocol.FragmentsRequ
 	if err != nil {
 		return nil, fmt.Errorf("list fragments of %s: %w", journal, err)
 	}
-	r, err := call.journals.ListFragments(call.ctx, page)
+	var trailer metadata.MD
+	r, err := call.journals.ListFragments(call.ctx, page, grpc.Trailer(&trailer))
 	call.end(err)
 	if err != nil {
 		return nil, fmt.Errorf("list fragments of %s: %w", journal, cause(ctx, err))
@@ -71,7 +75,7 @@ func (c *Client) listFragments(ctx context.Context, page *protocol.FragmentsRequ
 		return nil, fmt.Errorf("list fragments of %s: %w", journal, err)
 	}
 	call.learn(r.GetHeader())
-	if err = asError(r.GetStatus(), journal, ""); err != nil {
+	if err = asError(r.GetStatus(), journal, detailIn(trailer)); err != nil {
 		return nil, fmt.Errorf("list fragments: %w", err)
 	}
 	return r, nil

@@ -220,6 +220,9 @@ func (r *Reader) begin() error {
 
 // ended decides on the end of an RPC, and pauses before another.
 func (r *Reader) ended(err error) error {
+	if r.stream != nil {
+		r.fsm.detail = detailIn(r.stream.Trailer())
+	}
 	r.endStream(err)
 	if r.ctx.Err() != nil {
 		return context.Cause(r.ctx)

@@ -27,6 +27,7 @@ type readFSM struct {
 	started bool
 	until   int64
 	status  protocol.Status
+	detail  string                 // of the status, that came with the end
 	at      *protocol.ReadResponse // the last metadata, until content follows it
 }
 
@@ -42,7 +43,7 @@ func (f *readFSM) complete() bool {
 // begin an RPC, and return its request. If it is direct, the broker tells only where
 // stored content is.
 func (f *readFSM) begin(direct bool) *protocol.ReadRequest {
-	f.direct, f.started, f.until, f.status, f.at = direct, false, 0, protocol.Status_OK, nil
+	f.direct, f.started, f.until, f.status, f.detail, f.at = direct, false, 0, protocol.Status_OK, "", nil
 	return &protocol.ReadRequest{
 		Journal:         f.req.GetJournal(),
 		Offset:          f.offset,
@@ -158,7 +159,7 @@ func (f *readFSM) ended(err error) (readEnd, error) {
 	graceful := err == io.EOF //nolint:errorlint // as gRPC returns it
 	switch {
 	case f.status != protocol.Status_OK && (graceful || transient(err)):
-		return f.refused(), asError(f.status, f.req.GetJournal(), "")
+		return f.refused(), asError(f.status, f.req.GetJournal(), f.detail)
 	case !graceful && transient(err):
 		return readResumes, err
 	case !graceful:

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"fmt"
 
 	"google.golang.org/grpc/codes"
@@ -186,14 +187,15 @@ func (a *streamAppend) answer(r *streaming.AppendStreamResponse_Result) *protoco
 // streamError returns the error of a result; nil if the append was applied.
 func streamError(a *streamAppend, r *streaming.AppendStreamResponse_Result) error {
 	var failed error
-	if r.GetCode() != 0 || r.GetError() != "" {
+	isError := r.GetStatus() == protocol.Status_OK && r.GetError() != "" // with another status it is the detail of that
+	if r.GetCode() != 0 || isError {
 		code := codes.Code(uint32(r.GetCode()))
 		if code == codes.OK {
 			code = codes.Unknown
 		}
 		failed = status.Error(code, r.GetError())
 	}
-	switch refusal := asError(r.GetStatus(), a.params.Journal, r.GetStoreHealthError()); {
+	switch refusal := asError(r.GetStatus(), a.params.Journal, cmp.Or(r.GetStoreHealthError(), r.GetError())); {
 	case r.GetNotApplied():
 		return errBehind
 	case r.GetUnknown() && failed != nil:

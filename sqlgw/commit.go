@@ -81,7 +81,7 @@ func unknownOutcome(what string, made []string, unknown string, rest []string, c
 // appendError is the error of an append that certainly left nothing behind.
 func appendError(what string, err error) error {
 	if e, ok := errors.AsType[*protocol.StatusError](err); ok {
-		return sqlError(brokerCode(e.Status), "%s: %v", what, err)
+		return hinted(sqlError(brokerCode(e.Status), "%s: %v", what, err), brokerHint(e))
 	}
 	if st := status.Convert(err); isDiskFull(st) {
 		return hinted(sqlError("53100", "%s: a broker's disk is full: %s", what, st.Message()), "Make room on the disk of the broker.")

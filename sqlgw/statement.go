@@ -240,7 +240,7 @@ func awaitDeadline(ctx context.Context, err error) {
 // error stays as it is.
 func brokerError(err error) error {
 	if e, ok := errors.AsType[*protocol.StatusError](err); ok {
-		return sqlError(brokerCode(e.Status), "%v", err)
+		return hinted(sqlError(brokerCode(e.Status), "%v", err), brokerHint(e))
 	}
 	if jump, ok := errors.AsType[*client.OffsetJumpError](err); ok {
 		return hinted(sqlError("72000", "bytes %d to %d of journal %s were removed while the statement read them", jump.From, jump.To, jump.Journal),
@@ -269,6 +269,18 @@ func brokerCode(s protocol.Status) string {
 		return "57P03"
 	default:
 		return "58000"
+	}
+}
+
+// brokerHint is what to do about what a broker answered, if it is that nobody serves a journal.
+func brokerHint(e *protocol.StatusError) string {
+	switch {
+	case e.Status != protocol.Status_NO_JOURNAL_PRIMARY_BROKER && e.Status != protocol.Status_INSUFFICIENT_JOURNAL_BROKERS:
+		return ""
+	case e.Detail != "": // a broker tells what there is too little of
+		return "Raise --broker.limit of the brokers, or start another one; or drop tables that aren't needed."
+	default:
+		return "Its brokers are starting, or were lost. Try again in a moment; if that lasts, see that all brokers run."
 	}
 }
 

@@ -44,3 +44,26 @@ func TestStatementErrors(t *testing.T) {
 	}
 	require.Equal(t, other, statementError(t.Context(), other))
 }
+
+// TestWhatToDoAboutBrokers: who meets a journal that nobody serves is told what to do, by reading and by writing.
+func TestWhatToDoAboutBrokers(t *testing.T) {
+	lacking := &protocol.StatusError{Status: protocol.Status_NO_JOURNAL_PRIMARY_BROKER, Journal: "j", Detail: "no broker has room"}
+	for _, c := range []struct {
+		err  *protocol.StatusError
+		hint string
+	}{
+		{lacking, "Raise --broker.limit"},
+		{&protocol.StatusError{Status: protocol.Status_NO_JOURNAL_PRIMARY_BROKER}, "Try again in a moment"},
+		{&protocol.StatusError{Status: protocol.Status_INSUFFICIENT_JOURNAL_BROKERS}, "Try again in a moment"},
+	} {
+		for _, err := range []error{statementError(t.Context(), fmt.Errorf("cut: %w", c.err)), appendError("table", c.err)} {
+			var e *pgwire.Error
+			require.ErrorAs(t, err, &e)
+			require.Contains(t, e.Hint, c.hint)
+			require.Contains(t, e.Message, c.err.Error())
+		}
+	}
+	var e *pgwire.Error
+	require.ErrorAs(t, appendError("table", protocol.Status_NOT_ALLOWED.Err()), &e)
+	require.Empty(t, e.Hint)
+}

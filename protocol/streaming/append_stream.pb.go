@@ -339,7 +339,7 @@ type AppendStreamResponse_Result struct {
 	Status protocol.Status `protobuf:"varint,2,opt,name=status,proto3,enum=protocol.Status" json:"status,omitempty"`
 	// Not applied: an append before it in its run wasn't OK. The status is OK.
 	NotApplied bool `protobuf:"varint,3,opt,name=not_applied,json=notApplied,proto3" json:"not_applied,omitempty"`
-	// Error in words, if the append failed by other than a status.
+	// Error in words, if the append failed by other than a status; with one that isn't OK, more about it, or nothing.
 	Error string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	// Code of the error: a number of google.rpc.Code; 0 for none.
 	Code int32 `protobuf:"varint,5,opt,name=code,proto3" json:"code,omitempty"`
