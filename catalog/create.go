@@ -9,6 +9,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"broadsheet.dev/broadsheet/client"
 	"broadsheet.dev/broadsheet/protocol"
@@ -171,16 +173,21 @@ func (m *making) makeJournals(ctx context.Context) error {
 		if errors.Is(err, protocol.Status_ETCD_TRANSACTION_FAILED.Err()) {
 			return m.foreign()
 		}
-		var status *protocol.StatusError
-		if err == nil || !errors.As(err, &status) {
+		m.unsure = err != nil && !wasRefused(err)
+		if err == nil || m.unsure {
 			m.applied += len(names) // made, or maybe
 		}
 		if err != nil {
-			m.unsure = status == nil
 			return fmt.Errorf("catalog: create table %q.%q: make its journals: %w", m.table.Schema, m.table.Name, notMade(ctx, err))
 		}
 	}
 	return nil
+}
+
+// wasRefused tells whether an Apply certainly changed nothing: a broker answered with a status, or didn't begin.
+func wasRefused(err error) bool {
+	_, answered := errors.AsType[*protocol.StatusError](err)
+	return answered || status.Code(err) == codes.FailedPrecondition && !errors.Is(err, client.ErrUnknownOutcome)
 }
 
 // notMade returns err without the identity of client.ErrUnknownOutcome: what is
