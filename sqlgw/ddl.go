@@ -10,6 +10,7 @@ import (
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/pgwire"
+	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 )
 
@@ -99,7 +100,7 @@ func (s *session) createTable(ctx context.Context, w pgwire.ResultWriter, p *par
 		t, err = s.gateway.cfg.Catalog.CreateTable(ctx, spec)
 	}
 	if err == nil {
-		s.awaitJournals(ctx, t)
+		s.awaitJournals(ctx, w, t)
 	}
 	if errors.Is(err, catalog.ErrExists) && p.IfNotExists {
 		s.notice(w, &pgwire.Error{Severity: "NOTICE", Code: "42P07", Message: fmt.Sprintf("relation %q already exists, skipping", p.Table.Name)})
@@ -130,8 +131,8 @@ func (s *session) declareTable(ctx context.Context, snap *catalog.Snapshot, p *p
 }
 
 // awaitJournals waits, as long as the statement may, until a new table's journals have brokers,
-// so that the next statement finds them served. The table is there in any case.
-func (s *session) awaitJournals(ctx context.Context, t catalog.Table) {
+// so that the next statement finds them served. The table is there in any case; if they have none yet, a warning says so.
+func (s *session) awaitJournals(ctx context.Context, w pgwire.ResultWriter, t catalog.Table) {
 	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
 	if err != nil {
 		return
@@ -140,7 +141,12 @@ func (s *session) awaitJournals(ctx context.Context, t catalog.Table) {
 	if err != nil {
 		return
 	}
-	_, _ = s.gateway.fixCut(ctx, journals) // a barrier waits for the journal's primary
+	_, err = s.gateway.fixCut(ctx, journals) // a barrier waits for the journal's primary
+	if refusal, ok := errors.AsType[*protocol.StatusError](err); ok && brokerHint(refusal) != "" {
+		s.notice(w, &pgwire.Error{
+			Severity: "WARNING", Code: "01000", Message: fmt.Sprintf("no broker serves table %q yet", t.Name), Detail: refusal.Error(), Hint: brokerHint(refusal),
+		})
+	}
 }
 
 func (s *session) dropTables(ctx context.Context, w pgwire.ResultWriter, p *parse.DropTable) error {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
@@ -179,12 +180,16 @@ func (r *gatewayRole) openEtcd(ctx context.Context) error {
 	return nil
 }
 
+// patience is for how long a statement waits for the brokers of its journals: longer than it takes until others have those of one
+// that died.
+const patience = time.Minute
+
 func (r *gatewayRole) openBrokers(ctx context.Context) error {
 	cfg, err := r.flags.broker.Config(r.log)
 	if err != nil {
 		return err
 	}
-	cfg.Metrics = r.metrics
+	cfg.Metrics, cfg.Patience = r.metrics, patience
 	if r.brokers, err = client.Dial(ctx, cfg); err != nil {
 		return fmt.Errorf("--broker.address: %w", err)
 	}

@@ -280,7 +280,7 @@ func (n *node) newBroker(etcd *clientv3.Client, endpoint string) (*broker.Broker
 		ID:       &protocol.ProcessSpec_ID{Zone: "local", Suffix: "broker-1"},
 		Endpoint: endpoint, Security: n.served.security, Listeners: []net.Listener{n.broker, socket},
 		Etcd: etcd, Prefix: defaultBrokerPrefix, MaxTxnOps: embedetcd.MaxTxnOps, LeaseTTL: leaseTTL,
-		OpenFiles: files, Dir: dir, Mode: mode, Stores: n.stores, AllowedHosts: n.flags.allowedHosts,
+		JournalLimit: n.flags.broker.limit, Alone: true, OpenFiles: files, Dir: dir, Mode: mode, Stores: n.stores, AllowedHosts: n.flags.allowedHosts,
 		Logger: n.log.With(slog.String("role", "broker")), Registerer: metrics, Gatherer: prometheus.Gatherers{metrics, n.shards.metrics},
 		Neighbour: n.shards.neighbour(), AlsoReady: n.clientsState,
 	})

@@ -24,10 +24,14 @@ type servedBrokerFlags struct {
 	host      string
 	files     certs.Files
 	authKeys  string
+	limit     int
 	stores    string
 	defaults  []string
 	cacheSize string
 }
+
+// servedJournals is the limit that isn't said: what half a GiB is enough for.
+const servedJournals = 8192
 
 func (f *servedBrokerFlags) add(p *pflag.FlagSet) {
 	p.StringVar(&f.host, "broker.host", "", "host name or address that others reach --listen by; by default that of --listen, or of the machine if that is all addresses")
@@ -36,6 +40,7 @@ func (f *servedBrokerFlags) add(p *pflag.FlagSet) {
 	p.StringVar(&f.files.CA, "broker.server-ca-file", "", "file of the authorities that certificates of these clients have to be of")
 	p.StringVar(&f.authKeys, "broker.auth-keys", "", "keys that their tokens are verified with; none asks for no token")
 	settings.MarkSecret(p, "broker.auth-keys")
+	p.IntVar(&f.limit, "broker.limit", servedJournals, "most journals, of all tables and views and others; each takes 60 KiB of memory and 3 open files")
 	p.StringVar(&f.stores, "stores", "", "file that says which stores journals may name besides file:///, and how they are reached")
 	p.StringSliceVar(&f.defaults, "default-stores", []string{"file:///"}, "names or URLs of the stores of tables that name none")
 	p.StringVar(&f.cacheSize, "gateway.cache-size", "8GiB", "most bytes of copies of objects of other stores than file:///; with 0 there are none")
@@ -68,6 +73,9 @@ func (f *servedBrokerFlags) read(address string) (servedBroker, error) {
 	}
 	if err := f.mayListen(s.security, address); err != nil {
 		return s, err
+	}
+	if f.limit < 1 {
+		return s, fmt.Errorf("--broker.limit: %d is less than 1", f.limit)
 	}
 	if len(f.defaults) == 0 {
 		return s, errors.New("--default-stores is empty")
