@@ -1,17 +1,20 @@
 package consumer_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"broadsheet.dev/broadsheet/consumer"
 	"broadsheet.dev/broadsheet/consumer/consumertest"
 	"broadsheet.dev/broadsheet/consumer/shards"
+	"broadsheet.dev/broadsheet/consumer/store"
 	"broadsheet.dev/broadsheet/message"
 	"broadsheet.dev/broadsheet/protocol"
 )
@@ -80,6 +83,34 @@ func TestHandOver(t *testing.T) {
 	}
 	requireOnce(t, n, v.of("a-shard").seen)
 	requireList(t, n, w.committed("some/out"))
+}
+
+// stuckOpener is a tally whose stores open only as their shards end.
+type stuckOpener struct {
+	tally
+	opening chan struct{} // gets what opens
+}
+
+func (s *stuckOpener) NewStore(ctx context.Context, _ *consumer.Shard) (store.Store, error) {
+	s.opening <- struct{}{}
+	<-ctx.Done()
+	return nil, context.Cause(ctx)
+}
+
+// TestGivesUpWhatDoesNotServeYet: a shard that is taken away while its store opens has no transactions to end, and isn't
+// waited for.
+func TestGivesUpWhatDoesNotServeYet(t *testing.T) {
+	w := newWorld(t, "some/in")
+	app := &stuckOpener{tally: tally{v: newVault()}, opening: make(chan struct{}, 1)}
+	h := w.host(app, func(c *consumertest.Config) {
+		c.Adjust = func(c *consumer.Config) { c.Grace = time.Hour }
+	})
+	h.Apply(consumertest.Spec("a-shard", "some/in"))
+	select {
+	case <-app.opening:
+	case <-t.Context().Done():
+	}
+	h.Stop()
 }
 
 // TestProxies: a host that hasn't a shard asks the one that has.

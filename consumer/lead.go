@@ -59,17 +59,32 @@ func (r *replica) leadIn(g *task.Group, recorder Recorder, edits int) error {
 			return fmt.Errorf("hints of what was recovered: %w", err)
 		}
 	}
+	opened := r.giveUpUnopened(g)
+	defer opened()
 	st, err := h.cfg.Application.NewStore(ctx, shard)
 	if err != nil {
 		return inApplication("NewStore", err)
 	}
-	p := &primary{r: r, shard: shard, store: st, run: run, began: make(map[string]int64), phase: phases{metrics: r.metrics}}
+	p := &primary{r: r, opened: opened, shard: shard, store: st, run: run, began: make(map[string]int64), phase: phases{metrics: r.metrics}}
 	err = p.recoverAndRun(g, edits)
 	g.Cancel() // A commit that waits for its log would hold up the end of the store.
 	if closing := st.Close(); err == nil && closing != nil {
 		err = fmt.Errorf("close the store: %w", closing)
 	}
 	return err
+}
+
+// giveUpUnopened ends the group if the shard is taken away before the returned function is called: what doesn't serve
+// yet has no transactions to end in order, and its store, which may take long to open, is for somebody else to open.
+func (r *replica) giveUpUnopened(g *task.Group) context.CancelFunc {
+	opening, opened := context.WithCancel(g.Context())
+	g.Go("opening", func(context.Context) error {
+		if err := r.awaitState(opening, func(a *assignment, _ int) bool { return a == nil }); err == nil {
+			g.Cancel()
+		}
+		return nil // It has opened, or ended.
+	})
+	return opened
 }
 
 // recoverAndRun from the store's checkpoint.
@@ -98,6 +113,7 @@ func (p *primary) recoverAndRun(g *task.Group, edits int) error {
 	}
 	serving := &serving{shard: p.shard, store: p.store, idle: make(chan struct{})}
 	r.serving.Store(serving)
+	p.opened()
 	r.reach(shards.ReplicaStatus_PRIMARY)
 	g.Go("drain", func(ctx context.Context) error {
 		err := r.awaitState(ctx, func(a *assignment, now int) bool { return !isPrimary(a, now) || now != edits })

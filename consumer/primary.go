@@ -18,6 +18,7 @@ import (
 // primary runs the transactions of a shard. Its run is one goroutine, which owns all of it.
 type primary struct {
 	r       *replica
+	opened  context.CancelFunc // it serves, and ends in order from now on
 	shard   *Shard
 	store   store.Store
 	run     *async.Run
