@@ -23,8 +23,15 @@ func newAssigner(h *Host) *assigner {
 	return &assigner{host: h, group: task.New(context.Background(), "replicas"), ending: make(map[string]*replica)}
 }
 
-// run keeps the replicas as etcd says, until ctx is done. Then it ends all.
+// run keeps the replicas as etcd says, until ctx is done. Then it ends all. What is assigned before the host is
+// announced, under its own lease, was given to an earlier process of its name: that lease is about to be ended, and
+// what it holds to be assigned anew.
 func (a *assigner) run(ctx context.Context) error {
+	select {
+	case <-a.host.ready:
+	case <-ctx.Done():
+		return a.group.Wait()
+	}
 	for ctx.Err() == nil {
 		changed := a.host.keys.Changed()
 		a.adopt(a.host.directory())
