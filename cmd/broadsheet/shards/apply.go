@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -103,12 +104,38 @@ func (s *session) apply(ctx context.Context, changes []*shards.ApplyRequest_Chan
 	if err := s.verify(ctx, changes); err != nil {
 		return err
 	}
+	absent := s.absent(ctx, changes)
 	revision, err := s.consumer.apply(ctx, changes, size)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.Out, "applied %s at revision %d\n", plural(len(changes), "change"), revision)
+	note := ""
+	if len(absent) != 0 {
+		note = "; not there to be deleted: " + bounded(absent)
+	}
+	_, err = fmt.Fprintf(s.Out, "applied %s at revision %d%s\n", plural(len(changes)-len(absent), "change"), revision, note)
 	return err
+}
+
+// absent are the shards that are to be deleted whatever they are, and aren't there: a consumer takes that for done. Who may change shards and
+// not list them isn't told.
+func (s *session) absent(ctx context.Context, changes []*shards.ApplyRequest_Change) []string {
+	var ids []string
+	for _, c := range changes {
+		if c.GetDelete() != "" && c.GetExpectModRevision() == -1 {
+			ids = append(ids, c.GetDelete())
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	found, err := s.consumer.list(ctx, everything())
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(ids, func(id string) bool {
+		return slices.ContainsFunc(found, func(x *shards.ListResponse_Shard) bool { return idOf(x) == id })
+	})
 }
 
 // editFlags are the flags of edit.

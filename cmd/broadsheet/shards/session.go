@@ -102,6 +102,17 @@ func (s *session) one(ctx context.Context, id string) (*shards.ListResponse_Shar
 	return nil, advised(&shards.StatusError{Status: shards.Status_SHARD_NOT_FOUND, Shard: id})
 }
 
+// maxShown of a list are told; of the rest, how many there are.
+const maxShown = 5
+
+// bounded is a list in words, however long it is.
+func bounded(all []string) string {
+	if len(all) <= maxShown {
+		return strings.Join(all, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(all[:maxShown], ", "), len(all)-maxShown)
+}
+
 func plural(n int, of string) string {
 	if n == 1 {
 		return "1 " + of

@@ -34,7 +34,8 @@ func statCommand(s *shared) *cobra.Command {
 		Use:   "stat",
 		Short: "Show how far shards have read their journals, and published",
 		Long: `Ask the primaries of shards up to which offsets they have read their sources, in transactions that are done, and have
-published to other journals. With --read-through, that is once they have read so much.`,
+published to other journals. With --read-through, that is once they have read so much; of several shards each waits for the
+journals that are its sources.`,
 		Example: `  broadsheet shards stat --id counts-000 --read-through acme/rides/part-000=1024`,
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return s.run(cmd, f.run) },
@@ -55,10 +56,13 @@ func (f *statFlags) run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
+	if err := readBy(found, through); err != nil {
+		return err
+	}
 	var mu sync.Mutex
 	stats, specs := map[string]*shards.StatResponse{}, map[string]*shards.ShardSpec{}
 	err = cluster.Each(ctx, "stat", found, idOf, func(ctx context.Context, x *shards.ListResponse_Shard) error {
-		r, err := s.consumer.stat(ctx, idOf(x), through)
+		r, err := s.consumer.stat(ctx, idOf(x), offsetsOf(x.GetSpec(), through))
 		if err != nil {
 			return err
 		}
@@ -108,6 +112,46 @@ func (f *statFlags) offsets() (map[string]int64, error) {
 		out[journal] = offset
 	}
 	return out, nil
+}
+
+// readBy tells which journal that is to be read through none of the shards reads: it would be waited for without an end.
+func readBy(found []*shards.ListResponse_Shard, through map[string]int64) error {
+	for _, journal := range slices.Sorted(maps.Keys(through)) {
+		if slices.ContainsFunc(found, func(x *shards.ListResponse_Shard) bool { return mayRead(x.GetSpec(), journal) }) {
+			continue
+		}
+		if len(found) > 1 {
+			return speech.WithHint(fmt.Errorf("--read-through: journal %s is a source of none of the %d shards", journal, len(found)),
+				"'broadsheet shards list -o yaml' shows their sources")
+		}
+		return speech.WithHint(fmt.Errorf("--read-through: journal %s isn't a source of shard %s", journal, idOf(found[0])),
+			"its sources are "+bounded(sourcesOf(found[0].GetSpec())))
+	}
+	return nil
+}
+
+// mayRead tells whether a shard reads a journal. An application that finds its messages itself knows other journals than the spec.
+func mayRead(spec *shards.ShardSpec, journal string) bool {
+	return len(spec.GetSources()) == 0 || slices.Contains(sourcesOf(spec), journal)
+}
+
+func sourcesOf(spec *shards.ShardSpec) []string {
+	out := make([]string, 0, len(spec.GetSources()))
+	for _, source := range spec.GetSources() {
+		out = append(out, source.GetJournal())
+	}
+	return out
+}
+
+// offsetsOf a shard are those of the journals that it reads.
+func offsetsOf(spec *shards.ShardSpec, through map[string]int64) map[string]int64 {
+	out := map[string]int64{}
+	for journal, offset := range through {
+		if mayRead(spec, journal) {
+			out[journal] = offset
+		}
+	}
+	return out
 }
 
 // readThrough is up to where a source was read: what isn't told wasn't begun.

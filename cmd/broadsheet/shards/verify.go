@@ -43,9 +43,15 @@ func (s *session) verify(ctx context.Context, changes []*shards.ApplyRequest_Cha
 	}
 	var all []error
 	for _, c := range changes {
-		if c.GetUpsert() != nil {
-			all = append(all, verifyShard(c.GetUpsert(), specs))
+		if c.GetUpsert() == nil {
+			continue
 		}
+		if err := verifyShard(c.GetUpsert(), specs); err != nil {
+			all = append(all, err)
+		}
+	}
+	if more := len(all) - maxShown; more > 0 {
+		all = append(all[:maxShown], fmt.Errorf("and %d more of the shards lack journals", more))
 	}
 	return errors.Join(all...)
 }
