@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"net/url"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
 	"broadsheet.dev/broadsheet/consumer/shards"
@@ -25,7 +27,8 @@ type ResolveArgs struct {
 	Shard string
 	// MayProxy accepts that another host has the shard, which the request is then passed on to.
 	MayProxy bool
-	// ReadThrough are offsets of sources that have to be read, in transactions that are done.
+	// ReadThrough are offsets of sources that have to be read, in transactions that are done. A journal that isn't a source is
+	// refused: whoever waits for it would do so for ever.
 	ReadThrough map[string]int64
 	// ProxyHeader is that of the host which passed the request on; nil if none did.
 	ProxyHeader *protocol.Header
@@ -103,13 +106,23 @@ func (h *Host) resolveHere(ctx context.Context, args ResolveArgs, res Resolution
 }
 
 func (h *Host) awaitRead(ctx context.Context, s *serving, offsets map[string]int64) error {
+	var err error
 	if producer, ok := h.cfg.Application.(MessageProducer); ok {
-		var err error
-		if offsets, err = producer.ReadThrough(ctx, s.shard, s.store, offsets); err != nil {
-			return inApplication("ReadThrough", err)
-		}
+		offsets, err = readThroughOf(ctx, producer, s, offsets)
+	} else {
+		err = s.shard.reads(offsets)
+	}
+	if err != nil {
+		return err
 	}
 	return s.shard.progress.await(ctx, s.shard.ctx, offsets)
+}
+
+// readThroughOf is ReadThrough, a panic of which is an error: it is called for a request, which nobody else would rescue.
+func readThroughOf(ctx context.Context, p MessageProducer, s *serving, asked map[string]int64) (offsets map[string]int64, err error) { //nolint:nonamedreturns // set as it recovers
+	defer recovered(&err)
+	offsets, err = p.ReadThrough(ctx, s.shard, s.store, asked)
+	return offsets, inApplication("ReadThrough", err)
 }
 
 // errNotServed is of a shard that isn't run here, or not now: it has failed.
@@ -187,6 +200,10 @@ func Forward(ctx context.Context) context.Context { return forwarded(ctx) }
 // errStopping tells that the host ends.
 var errStopping = status.Error(codes.Unavailable, "consumer is stopping")
 
+// peerPing is how long a connection to another host may be silent, while something waits for that, until it is asked for life, and
+// peerWait how long it has to show it: what is passed on to a machine that has gone without a word would wait for ever.
+const peerPing, peerWait = 10 * time.Second, 5 * time.Second
+
 // peers has the connections to other hosts, one for each endpoint.
 type peers struct {
 	tls *tls.Config
@@ -227,7 +244,8 @@ func (p *peers) conn(endpoint string) (*grpc.ClientConn, error) {
 	default:
 		return nil, fmt.Errorf("endpoint %s of a consumer: its scheme isn't http, https or unix", endpoint)
 	}
-	c, err := grpc.NewClient(target, grpc.WithTransportCredentials(creds), grpc.WithNoProxy(), grpc.WithDisableServiceConfig())
+	c, err := grpc.NewClient(target, grpc.WithTransportCredentials(creds), grpc.WithNoProxy(), grpc.WithDisableServiceConfig(),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: peerPing, Timeout: peerWait}))
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", endpoint, err)
 	}

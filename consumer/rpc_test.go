@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"broadsheet.dev/broadsheet/consumer"
 	"broadsheet.dev/broadsheet/consumer/consumertest"
 	"broadsheet.dev/broadsheet/consumer/shards"
+	"broadsheet.dev/broadsheet/consumer/store"
 	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/protocol/auth"
 )
@@ -223,4 +225,44 @@ func TestLargeRequest(t *testing.T) {
 	require.NoError(t, err)
 	_, err = h.Client().List(t.Context(), selector(1<<10))
 	require.Equal(t, codes.ResourceExhausted, status.Code(err), "%v", err)
+}
+
+// TestReadThroughOfNoSource: what a shard doesn't read is refused at once, by whichever host is asked.
+func TestReadThroughOfNoSource(t *testing.T) {
+	w := newWorld(t, "some/in", "other/in")
+	v := newVault()
+	one := w.host(&tally{v: v}, nil)
+	one.Apply(consumertest.Spec("a-shard", "some/in"))
+	one.AwaitCode("a-shard", shards.ReplicaStatus_PRIMARY)
+	two := w.host(&tally{v: v}, func(c *consumertest.Config) { c.Suffix = "other" })
+	for _, h := range []*consumertest.Host{one, two} {
+		for _, offset := range []int64{0, 1} {
+			_, err := h.Client().Stat(t.Context(), &shards.StatRequest{Shard: "a-shard", ReadThrough: map[string]int64{"some/in": 0, "other/in": offset}})
+			require.Equal(t, codes.InvalidArgument, status.Code(err))
+			require.ErrorContains(t, err, "shard a-shard: journal other/in isn't one of its sources")
+		}
+	}
+}
+
+// TestPanicOfTell is an error of the request, and of nothing else.
+func TestPanicOfTell(t *testing.T) {
+	w := newWorld(t, "some/in")
+	h := w.host(&teller{tally{v: newVault()}}, nil)
+	h.Apply(consumertest.Spec("a-shard", "some/in"))
+	h.AwaitCode("a-shard", shards.ReplicaStatus_PRIMARY)
+	_, err := h.Client().Stat(t.Context(), &shards.StatRequest{Shard: "a-shard", Extension: []byte("panic")})
+	require.ErrorContains(t, err, "panic: asked for")
+	r, err := h.Client().Stat(t.Context(), &shards.StatRequest{Shard: "a-shard"})
+	require.NoError(t, err)
+	require.Equal(t, shards.Status_OK, r.GetStatus())
+}
+
+// teller panics if it is asked to.
+type teller struct{ tally }
+
+func (*teller) Tell(_ context.Context, _ *consumer.Shard, _ store.Store, asked []byte) ([]byte, error) {
+	if len(asked) > 0 {
+		panic("asked for")
+	}
+	return nil, nil
 }

@@ -113,12 +113,19 @@ func (h *Host) stat(ctx context.Context, req *shards.StatRequest) (*shards.StatR
 		now := res.Shard.Progress()
 		r.ReadThrough, r.PublishAt = now.ReadThrough, now.PublishAt
 		if teller, ok := h.cfg.Application.(Teller); ok {
-			if r.Extension, err = teller.Tell(ctx, res.Shard, res.Store, req.GetExtension()); err != nil {
-				return nil, inApplication("Tell", err)
+			if r.Extension, err = tell(ctx, teller, res, req.GetExtension()); err != nil {
+				return nil, err
 			}
 		}
 	}
 	return r, nil
+}
+
+// tell is Tell, a panic of which is an error: it is called for a request, which nobody else would rescue.
+func tell(ctx context.Context, t Teller, res Resolution, asked []byte) (told []byte, err error) { //nolint:nonamedreturns // set as it recovers
+	defer recovered(&err)
+	told, err = t.Tell(ctx, res.Shard, res.Store, asked)
+	return told, inApplication("Tell", err)
 }
 
 // getHints of a shard, as etcd has them.

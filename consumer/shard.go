@@ -8,6 +8,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"broadsheet.dev/broadsheet/client"
 	"broadsheet.dev/broadsheet/client/async"
 	"broadsheet.dev/broadsheet/client/publish"
@@ -104,6 +107,22 @@ func (p Progress) reached(offsets map[string]int64) bool {
 		}
 	}
 	return true
+}
+
+// reads tells whether all of the journals are sources; an error names one that isn't. One that was a source is, as far as it was read.
+func (s *Shard) reads(offsets map[string]int64) error {
+	spec, read := s.Spec(), s.Progress().ReadThrough
+	for _, journal := range slices.Sorted(maps.Keys(offsets)) {
+		through, was := read[journal]
+		if is := slices.ContainsFunc(spec.GetSources(), func(x *shards.ShardSpec_Source) bool { return x.GetJournal() == journal }); is {
+			continue
+		}
+		if !was || through < offsets[journal] {
+			return status.Errorf(codes.InvalidArgument, "shard %s: journal %s isn't one of its sources, and so it is never read through %d",
+				spec.GetId(), journal, offsets[journal])
+		}
+	}
+	return nil
 }
 
 // progress that others wait for.
