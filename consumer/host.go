@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"broadsheet.dev/broadsheet/client/async"
 	"broadsheet.dev/broadsheet/consumer/recoverylog"
 	"broadsheet.dev/broadsheet/consumer/shards"
+	"broadsheet.dev/broadsheet/internal/calls"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/keyspace"
 )
@@ -37,6 +39,7 @@ type Host struct {
 	cfg     Config
 	log     *slog.Logger
 	metrics *metrics
+	calls   *calls.Recorder // of the host's own servers
 	door    *door
 	gate    *gate
 	service *service
@@ -66,7 +69,7 @@ func New(cfg Config) (*Host, error) {
 		return nil, err
 	}
 	h := &Host{
-		cfg: cfg, log: cfg.Logger, metrics: newMetrics(),
+		cfg: cfg, log: cfg.Logger, metrics: newMetrics(), calls: calls.New(),
 		ready: make(chan struct{}), leaving: make(chan struct{}), stopping: make(chan struct{}),
 	}
 	h.ending, h.end = context.WithCancel(context.Background())
@@ -76,6 +79,11 @@ func New(cfg Config) (*Host, error) {
 	if err := h.metrics.register(cfg.Registerer); err != nil {
 		return nil, fmt.Errorf("consumer: metrics: %w", err)
 	}
+	if cfg.Registerer != nil && len(cfg.Listeners) > 0 { // Whoever else serves it counts its calls.
+		if err := cfg.Registerer.Register(h.calls); err != nil {
+			return nil, fmt.Errorf("consumer: metrics: %w", err)
+		}
+	}
 	return h, nil
 }
 
@@ -84,6 +92,9 @@ func (h *Host) Ready() <-chan struct{} { return h.ready }
 
 // Stopping is done when the host begins to stop: calls of the application's services that don't end by themselves end then.
 func (h *Host) Stopping() context.Context { return h.ending }
+
+// Requests is a page of the calls of gRPC that the host's own servers have, and had.
+func (h *Host) Requests() http.Handler { return h.calls.Page() }
 
 func (h *Host) announced() { h.readied.Do(func() { close(h.ready) }) }
 

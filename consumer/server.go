@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
-	"broadsheet.dev/broadsheet/internal/calls"
 	"broadsheet.dev/broadsheet/internal/portmux"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/protocol/auth"
@@ -42,8 +41,7 @@ type servers struct {
 }
 
 func newServers(h *Host) *servers {
-	recorder := calls.New()
-	g := grpc.NewServer(append(recorder.ServerOptions(),
+	g := grpc.NewServer(append(h.calls.ServerOptions(),
 		grpc.MaxRecvMsgSize(h.cfg.MaxMessage),
 		grpc.MaxHeaderListSize(headerLimit),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingWait}),

@@ -32,13 +32,14 @@ func (p *program) serveDebug(ctx, serving context.Context, host *consumer.Host, 
 		_, _ = fmt.Fprintln(w, "ready")
 	})
 	mux.Handle("/debug/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	mux.Handle("/debug/requests", host.Requests())
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", http.NotFound) // Arguments may have keys.
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, "there are /debug/ready, /debug/metrics and /debug/pprof/", http.StatusNotFound)
+		http.Error(w, "there are /debug/ready, /debug/metrics, /debug/requests and /debug/pprof/", http.StatusNotFound)
 	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
