@@ -20,11 +20,13 @@
 //   - One program at a time has the seat of a shard's desk, and only it is given the transaction. Whoever comes to the seat
 //     is given the transaction from its first message on, with the same token.
 //   - What lies on a desk is bounded, in messages and bytes; so is what a program sends, and what it is told at once.
+//   - Whoever waits, here or at another host by this one, ends when the shard does, and when this host begins to stop.
 //   - What a program reads of the state has all transactions that it has answered.
 //
 // # Goroutines
 //
-// One for each stream, "receive", which receives what its program says, and ends with the stream; App.Close awaits them.
+// Two for each stream, "receive" and "send", which receive what its program says and send what it is told, and end with the stream;
+// App.Close awaits them. The stream's own waits for neither, so that a program which doesn't read holds up nobody.
 // All others are the host's. A lease that runs out does so on a timer, which the end of the shard's store stops.
 //
 // # Testing

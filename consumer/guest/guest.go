@@ -51,6 +51,8 @@ func (c Config) Validate() error {
 type Host interface {
 	Resolve(ctx context.Context, args consumer.ResolveArgs) (consumer.Resolution, error)
 	Peer(header *protocol.Header) (grpc.ClientConnInterface, error)
+	// Stopping is done when it begins to stop: what waits at other hosts ends then.
+	Stopping() context.Context
 }
 
 // App is the application of shards that programs do. A host has it thus:

@@ -56,14 +56,21 @@ func newWorld(t *testing.T) *world {
 	return &world{t, b, c}
 }
 
-func (w *world) host(i int) *consumertest.Host {
+func (w *world) host(i int) *consumertest.Host { return w.hostWith(i, guest.Config{}, nil) }
+
+func (w *world) hostWith(i int, cfg guest.Config, adjust func(*consumer.Config)) *consumertest.Host {
 	w.t.Helper()
-	app, err := guest.New(guest.Config{})
+	app, err := guest.New(cfg)
 	require.NoError(w.t, err)
 	w.t.Cleanup(app.Close)
 	h := consumertest.New(w.t, consumertest.Config{
 		Etcd: w.broker.Etcd, Endpoint: w.broker.Endpoint(), Application: app, Logs: true, Suffix: fmt.Sprintf("consumer-%d", i),
-		Adjust: app.Configure,
+		Adjust: func(c *consumer.Config) {
+			app.Configure(c)
+			if adjust != nil {
+				adjust(c)
+			}
+		},
 	})
 	app.Bind(h.Host)
 	return h

@@ -39,9 +39,16 @@ func (s *service) Run(stream runStream) error {
 	gauge := s.app.metrics.programs.WithLabelValues(res.Spec.GetId())
 	gauge.Inc()
 	defer gauge.Dec()
-	r := &run{stream: stream, res: res, desk: res.kept.desk, requests: make(chan received)}
+	r := &run{
+		stream: stream, res: res, desk: res.kept.desk,
+		requests: make(chan received), responses: make(chan *shardv1.RunResponse), sending: make(chan error),
+	}
 	s.app.receivers.Go("receive", func(context.Context) error {
 		r.receive()
+		return nil
+	})
+	s.app.receivers.Go("send", func(context.Context) error {
+		r.sendAll()
 		return nil
 	})
 	return r.serve(stream.Context())
@@ -53,12 +60,15 @@ type received struct {
 	err     error
 }
 
-// run is a program on a stream. All but receive is of the stream's goroutine.
+// run is a program on a stream. All but receive and sendAll is of the stream's goroutine, which neither receives nor sends by itself:
+// a program that doesn't read what it is sent doesn't keep the shard here.
 type run struct {
-	stream   runStream
-	res      resolved
-	desk     *desk
-	requests chan received
+	stream    runStream
+	res       resolved
+	desk      *desk
+	requests  chan received
+	responses chan *shardv1.RunResponse
+	sending   chan error // how a response was sent
 
 	token    string // of the transaction that is being sent
 	sent     int    // messages of it
@@ -79,6 +89,24 @@ func (r *run) receive() {
 			return
 		}
 		if err != nil {
+			return
+		}
+	}
+}
+
+// sendAll that is to be sent, until the stream ends.
+func (r *run) sendAll() {
+	for {
+		var m *shardv1.RunResponse
+		select {
+		case m = <-r.responses:
+		case <-r.stream.Context().Done():
+			return
+		}
+		err := r.stream.Send(m)
+		select {
+		case r.sending <- err:
+		case <-r.stream.Context().Done():
 			return
 		}
 	}
@@ -132,7 +160,23 @@ func (r *run) serve(ctx context.Context) error {
 	}
 }
 
-func (r *run) send(m *shardv1.RunResponse) error { return r.stream.Send(m) }
+// send to the program, while the shard is here.
+func (r *run) send(m *shardv1.RunResponse) error {
+	gone, ended := r.res.Shard.Context().Done(), r.stream.Context()
+	select {
+	case r.responses <- m:
+	case <-ended.Done():
+		return status.FromContextError(ended.Err()).Err()
+	}
+	select {
+	case err := <-r.sending:
+		return err
+	case <-gone:
+		return errMoved(r.res.Spec.GetId())
+	case <-ended.Done():
+		return status.FromContextError(ended.Err()).Err()
+	}
+}
 
 // show the program what it hasn't seen of the desk.
 func (r *run) show(v view) error {

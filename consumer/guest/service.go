@@ -99,7 +99,7 @@ func (s *service) Take(ctx context.Context, req *shardv1.TakeRequest) (*shardv1.
 	}
 	defer res.Done()
 	if res.kept == nil {
-		return forward(ctx, s.app, res, req, shardv1.ShardClient.Take)
+		return forwardTake(ctx, s.app, res, req)
 	}
 	return take(ctx, res, req)
 }
