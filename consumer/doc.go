@@ -13,7 +13,7 @@
 //	recovery.go, hints.go   what is asked of a recovery log, and its hints in etcd
 //	logs.go                 recovery logs that are journals
 //	resolve.go, shard.go    who has a shard, and what its application sees of it
-//	server.go, service.go, apply.go  the RPCs; json.go is the gateway
+//	server.go, service.go, apply.go  the RPCs; json.go is the gateway, refuse.go what it lets in
 //	authorize.go, gate.go   who is let in, and while the host serves, by its own servers or somebody else's
 //
 // Package txn decides when transactions begin and end, shards has the protocol, store is what state is kept in, and

@@ -154,7 +154,7 @@ func (h *Host) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, leave, err := h.gate.enter(r.Context())
 		if err != nil {
-			finishJSON(w, nil, err)
+			refuse(w, r, http.StatusServiceUnavailable, status.Convert(err), "try again in a moment, by another host if there is one")
 			return
 		}
 		defer leave()

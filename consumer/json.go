@@ -46,23 +46,11 @@ func (g *jsonGateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "stat":
 		want, run = auth.Read, g.stat
 	default:
-		writeJSONError(w, http.StatusNotFound, status.Newf(codes.NotFound, "%s isn't a method of this gateway", r.URL.Path))
+		refuse(w, r, http.StatusNotFound, status.Newf(codes.NotFound, "%s isn't there", r.URL.Path), "there are "+g.host.paths())
 		return
 	}
-	switch r.Method {
-	case http.MethodPost:
-	case http.MethodOptions:
-		w.WriteHeader(http.StatusNoContent)
-		return
-	default:
-		w.Header().Set("Allow", "OPTIONS, POST")
-		writeJSONError(w, http.StatusMethodNotAllowed, status.Newf(codes.Unimplemented, "method %s is not supported: use POST", r.Method))
-		return
-	}
-	ctx, cancel, err := g.host.door.admit(r.Context(), r.Header.Values(auth.Header), want)
-	if err != nil {
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		finishJSON(w, nil, err)
+	ctx, cancel, ok := g.host.admitJSON(w, r, http.MethodPost, want)
+	if !ok {
 		return
 	}
 	defer cancel()
@@ -92,33 +80,6 @@ func (h *Host) allowOrigin(w http.ResponseWriter, r *http.Request, method string
 		out.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
 		out.Set("Access-Control-Max-Age", "600")
 	}
-}
-
-// admitted lets a request of the application's own in.
-func (h *Host) admitted(own Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.allowOrigin(w, r, own.Method)
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		switch r.Method {
-		case own.Method:
-		case http.MethodOptions:
-			w.WriteHeader(http.StatusNoContent)
-			return
-		default:
-			w.Header().Set("Allow", "OPTIONS, "+own.Method)
-			writeJSONError(w, http.StatusMethodNotAllowed,
-				status.Newf(codes.Unimplemented, "method %s is not supported: use %s", r.Method, own.Method))
-			return
-		}
-		ctx, cancel, err := h.door.admit(r.Context(), r.Header.Values(auth.Header), own.Wants)
-		if err != nil {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			finishJSON(w, nil, err)
-			return
-		}
-		defer cancel()
-		own.ServeHTTP(w, r.WithContext(ctx))
-	})
 }
 
 func (g *jsonGateway) list(ctx context.Context, body []byte) (proto.Message, error) {

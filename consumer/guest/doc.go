@@ -11,7 +11,7 @@
 //	changes.go   what a program wants, checked before anything of it is done
 //	outputs.go   where it may publish to
 //	service.go, run.go  the RPCs; forward.go passes them on to the primary
-//	http.go, json.go  the same in JSON
+//	http.go, json.go, decode.go  the same in JSON
 //
 // # Invariants
 //

@@ -170,12 +170,17 @@ type member struct {
 // errNoObject is of a document that isn't one.
 var errNoObject = errors.New("isn't an object of JSON")
 
-// membersOf an object, in their order.
+// membersOf an object, in their order, those that are there twice twice.
 func membersOf(doc []byte) ([]member, error) {
 	if !json.Valid(doc) {
 		var into any
 		return nil, fmt.Errorf("isn't JSON: %w", json.Unmarshal(doc, &into))
 	}
+	return splitObject(doc)
+}
+
+// splitObject is membersOf valid JSON.
+func splitObject(doc []byte) ([]member, error) {
 	d := json.NewDecoder(bytes.NewReader(doc))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return nil, errNoObject

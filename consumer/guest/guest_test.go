@@ -328,9 +328,9 @@ func TestLookUp(t *testing.T) {
 	require.Equal(t, http.StatusOK, code)
 	require.Empty(t, out["entries"], "no key isn't all keys")
 	for want, body := range map[string]any{
-		"keys: there are 4097 (expected at most 4096)": map[string]any{"shard": "a-shard", "keys": append(keys, "more")},
-		`unknown field "prefix"`:                       map[string]any{"shard": "a-shard", "prefix": "k"},
-		"has neither key nor key_base64":               map[string]any{"shard": "a-shard", "keys": []any{nil}},
+		"keys: there are 4097 (expected at most 4096)":                       map[string]any{"shard": "a-shard", "keys": append(keys, "more")},
+		`the request has no field "prefix" (it has keys, shard)`:             map[string]any{"shard": "a-shard", "prefix": "k"},
+		"keys[0]: is null (expected a string, or an object with key_base64)": map[string]any{"shard": "a-shard", "keys": []any{nil}},
 	} {
 		code, out = w.postTo(one, "/v1/shards/lookup", body)
 		require.Equal(t, http.StatusBadRequest, code)

@@ -2,6 +2,7 @@ package guest
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -82,7 +83,10 @@ func (s *service) httpCommit(w http.ResponseWriter, r *http.Request) (any, error
 func bodyOf(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		return nil, status.Errorf(codes.InvalidArgument, "the body of the request isn't whole, or has more than %d bytes: %v", maxBody, err)
+		if _, large := errors.AsType[*http.MaxBytesError](err); large {
+			return nil, status.Errorf(codes.InvalidArgument, "the body of the request has more than %d bytes", maxBody)
+		}
+		return nil, status.Errorf(codes.InvalidArgument, "the body of the request isn't whole: %v", err)
 	}
 	return body, nil
 }
@@ -155,19 +159,15 @@ func finish(w http.ResponseWriter, out any, err error) {
 	if err != nil {
 		s, _ := status.FromError(err)
 		code, hint := httpCode(s.Code())
-		write(w, code, map[string]string{"error": s.Message(), "code": s.Code().String(), "hint": hint})
+		consumer.WriteError(w, code, s, hint)
 		return
 	}
 	if out == nil {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	write(w, http.StatusOK, out)
-}
-
-func write(w http.ResponseWriter, code int, out any) {
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
+	w.WriteHeader(http.StatusOK)
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	_ = e.Encode(out) // A client that is gone can't be told.
