@@ -203,7 +203,7 @@ func (c Config) validateParts() error {
 		c.Debug.Validate(),
 		c.Neighbour.Validate(),
 		validateOrigins(c.AllowOrigins),
-		validateHosts(c.AllowedHosts),
+		auth.ValidateHosts(c.AllowedHosts),
 		c.Security.Check(c.Endpoint, c.Listeners, c.Debug.Listener),
 	} {
 		if err != nil {

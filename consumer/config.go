@@ -71,8 +71,13 @@ type Config struct {
 	// TLS of the listeners, but of unix sockets; PeerTLS of connections to other hosts. Nil is none, and that of the
 	// system.
 	TLS, PeerTLS *tls.Config
-	// AllowOrigins are the origins whose pages may use the JSON gateway ("*" is all).
+	certified    bool // clients have to show a certificate; set by Secure
+	// AllowOrigins are the origins whose pages may use the JSON gateway ("*" is all). A port that asks nobody who they are refuses
+	// the requests of other pages.
 	AllowOrigins []string
+	// AllowedHosts are names, besides those of loopback and of the Endpoint, by which HTTP may be asked for on a
+	// listener of loopback that asks nobody who they are.
+	AllowedHosts []string
 
 	// Grace is how long a shard that is taken away has for its transactions under way, and running requests once the
 	// host stops. Default: 15 s.
@@ -138,6 +143,9 @@ func (c Config) Validate() error {
 		return fmt.Errorf("consumer: MaxMessage: %d is negative", c.MaxMessage)
 	case c.HintsInterval < 0 || c.Grace < 0 || c.Drain < 0:
 		return fmt.Errorf("consumer: HintsInterval, Grace, Drain: %v, %v or %v is negative", c.HintsInterval, c.Grace, c.Drain)
+	}
+	if err := auth.ValidateHosts(c.AllowedHosts); err != nil {
+		return fmt.Errorf("consumer: %w", err)
 	}
 	if err := c.spec(false).Validate(); err != nil {
 		return fmt.Errorf("consumer: %w", err)

@@ -11,7 +11,7 @@ import (
 // Secure sets who may use the host, and how its connections are protected. Errors name flags of a kind of processes, as consumer.
 func (c *Config) Secure(kind string, s auth.Security, log *slog.Logger) error {
 	s.Warn(log)
-	c.Keys = s.Keys
+	c.Keys, c.certified = s.Keys, s.Server.CA != ""
 	if s.Server.Cert != "" {
 		source, err := certs.Load(s.Server, log)
 		if err == nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
@@ -30,6 +31,9 @@ const (
 	// pingAfter is when a silent connection is asked whether its client is there, and pingOften how often a client
 	// may ask us.
 	pingAfter, pingWait, pingOften = time.Minute, 20 * time.Second, 5 * time.Second
+	// streamLimit is how many calls a connection may have at a time. Honest clients don't come to it: another host has one for each
+	// program that it passes on.
+	streamLimit = 1 << 16
 )
 
 // servers are what listens: one gRPC and one HTTP server over all listeners.
@@ -44,6 +48,7 @@ func newServers(h *Host) *servers {
 	g := grpc.NewServer(append(h.calls.ServerOptions(),
 		grpc.MaxRecvMsgSize(h.cfg.MaxMessage),
 		grpc.MaxHeaderListSize(headerLimit),
+		grpc.MaxConcurrentStreams(streamLimit),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingWait}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingOften, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
@@ -56,9 +61,35 @@ func newServers(h *Host) *servers {
 		mux.Handle("GET /debug/metrics", h.guarded(promhttp.HandlerFor(h.cfg.Gatherer, promhttp.HandlerOpts{})))
 	}
 	return &servers{host: h, grpc: g, http: &http.Server{
-		Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: keepOpen, MaxHeaderBytes: headerLimit,
+		Handler: h.guard(mux), ReadHeaderTimeout: headerTimeout, IdleTimeout: keepOpen, MaxHeaderBytes: headerLimit,
 		ErrorLog: slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
 	}}
+}
+
+// guard a handler of a port that asks nobody who they are: it serves those only who may come.
+func (h *Host) guard(next http.Handler) http.Handler {
+	if h.cfg.certified || !h.cfg.Keys.AllowsMissing() {
+		return next
+	}
+	return Guard(auth.NewVisitors(h.cfg.Endpoint, h.cfg.AllowedHosts, h.cfg.AllowOrigins), next)
+}
+
+// Guard a handler by the rules of who may visit a host.
+func Guard(rules *auth.Visitors, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		switch rules.Receive(r) {
+		case auth.StrangeHost:
+			refuse(w, r, http.StatusForbidden, status.Newf(codes.PermissionDenied, "host %q isn't this consumer", r.Host),
+				"use localhost or 127.0.0.1, or have the operator name the host by --allowed-hosts; a port that asks nobody who they are answers to no other name")
+		case auth.StrangeOrigin:
+			w.Header().Add("Vary", "Origin")
+			refuse(w, r, http.StatusForbidden, status.Newf(codes.PermissionDenied, "pages of %q may not use this consumer", r.Header.Get("Origin")),
+				"have the operator name the origin by --consumer.allow-origin")
+		case auth.Welcome:
+			next.ServeHTTP(w, r)
+		}
+	})
 }
 
 // guarded asks for a token that allows LIST of all shards: labels of metrics name them.

@@ -12,11 +12,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"broadsheet.dev/broadsheet/consumer"
+	"broadsheet.dev/broadsheet/protocol/auth"
 )
 
 // serveDebug serves diagnostics at their own port until ctx is done. The process is ready while it serves and the
 // host is announced.
-func (p *program) serveDebug(ctx, serving context.Context, host *consumer.Host, metrics *prometheus.Registry) error {
+func (p *program) serveDebug(ctx, serving context.Context, host *consumer.Host, metrics *prometheus.Registry, visitors *auth.Visitors) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/ready", func(w http.ResponseWriter, _ *http.Request) {
 		select {
@@ -41,7 +42,7 @@ func (p *program) serveDebug(ctx, serving context.Context, host *consumer.Host, 
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "there are /debug/ready, /debug/metrics, /debug/requests and /debug/pprof/", http.StatusNotFound)
 	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	server := &http.Server{Handler: consumer.Guard(visitors, mux), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	if err := server.Serve(p.listeners.Debug); !errors.Is(err, http.ErrServerClosed) {

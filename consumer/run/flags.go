@@ -10,6 +10,7 @@ import (
 	clientflags "broadsheet.dev/broadsheet/client/flags"
 	"broadsheet.dev/broadsheet/internal/roles"
 	"broadsheet.dev/broadsheet/internal/speech"
+	"broadsheet.dev/broadsheet/protocol/auth"
 )
 
 // flags of a program: those of Gazette's consumers, and our own.
@@ -19,6 +20,7 @@ type flags struct {
 	process                  clientflags.Process
 	limit, standbys, message int
 	hints                    time.Duration
+	allowedHosts             []string
 
 	broker clientflags.Brokers
 }
@@ -30,6 +32,7 @@ func (f *flags) add(p *pflag.FlagSet, o Options) {
 	p.IntVar(&f.standbys, "consumer.max-hot-standbys", 3, "most hot standbys of a shard, whatever its spec says")
 	p.IntVar(&f.message, "consumer.max-grpc-recv-size", 4<<20, "most bytes of a gRPC message")
 	p.DurationVar(&f.hints, "consumer.hints-interval", 5*time.Minute, "how often a shard notes from where its recovery log has to be read")
+	p.StringSliceVar(&f.allowedHosts, "allowed-hosts", nil, "names by which HTTP may be asked for on loopback, besides localhost and --consumer.endpoint's, at ports that ask nobody for a token")
 	f.broker.Add(p, "http://localhost:8080")
 	f.broker.AddRouting(p)
 }
@@ -46,6 +49,9 @@ func (f *flags) validate() error {
 	}
 	if f.hints <= 0 {
 		return fmt.Errorf("--consumer.hints-interval: %s isn't positive", f.hints)
+	}
+	if err := auth.ValidateHosts(f.allowedHosts); err != nil {
+		return fmt.Errorf("--allowed-hosts: %w", err)
 	}
 	if f.broker.Address == "" {
 		return speech.WithHint(errors.New("--broker.address is empty"), "say where the brokers of the shards' journals are")

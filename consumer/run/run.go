@@ -25,6 +25,7 @@ import (
 	"broadsheet.dev/broadsheet/internal/speech"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/keyspace"
+	"broadsheet.dev/broadsheet/protocol/auth"
 )
 
 // Options of a program. The zero value has a name that is the executable's.
@@ -178,7 +179,7 @@ func (p *program) complete(cfg *consumer.Config, metrics *prometheus.Registry) e
 		cfg.MaxHotStandbys = -1
 	}
 	cfg.WatchDelay, cfg.AllowOrigins, cfg.Drain, cfg.Grace = f.process.WatchDelay, f.process.AllowOrigins, f.process.Drain, f.process.Grace
-	cfg.Logger, cfg.Registerer = p.log, metrics
+	cfg.Logger, cfg.Registerer, cfg.AllowedHosts = p.log, metrics, f.allowedHosts
 	if !f.process.DebugPrivate {
 		cfg.Gatherer = metrics
 	}
@@ -204,7 +205,9 @@ func (p *program) serve(ctx context.Context, cfg consumer.Config, metrics *prome
 	})
 	tasks.Go("announce", func(ctx context.Context) error { return p.announce(ctx, host) })
 	if p.listeners.Debug != nil {
-		tasks.Go("debug", func(ctx context.Context) error { return p.serveDebug(ctx, serving, host, metrics) })
+		tasks.Go("debug", func(ctx context.Context) error {
+			return p.serveDebug(ctx, serving, host, metrics, auth.NewVisitors(cfg.Endpoint, cfg.AllowedHosts, cfg.AllowOrigins))
+		})
 	}
 	return tasks.Wait()
 }

@@ -9,7 +9,7 @@
 // has the bytes.
 //
 // Security says who may use a process at all: by tokens, by certificates, or everyone who
-// can reach it, which then is nobody beyond its machine.
+// can reach it, which then is nobody beyond its machine; and Visitors which of the pages that are open in its browsers.
 //
 // # Invariants
 //

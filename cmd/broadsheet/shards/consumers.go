@@ -63,7 +63,7 @@ func (f *consumerFlags) dial(log *slog.Logger) (*consumers, error) {
 	}
 	target, secrets := "dns:///"+u.Host, insecure.NewCredentials()
 	switch {
-	case u.Scheme == "unix" && u.Host == "" && len(u.Path) > 1:
+	case u.Scheme == "unix" && (u.Host == "" || u.Host == "localhost") && len(u.Path) > 1:
 		target = "unix://" + u.Path
 	case u.Scheme == "https" && u.Port() != "":
 		secrets = credentials.NewTLS(nil)
