@@ -123,7 +123,7 @@ func (f *Process) EndpointAt(ln net.Listener, s auth.Security) (string, error) {
 		return f.Endpoint, nil
 	}
 	if path, ok := f.socketPath(); ok {
-		return "unix://" + path, nil
+		return "unix://localhost" + path, nil // URLs of processes have a host.
 	}
 	host := f.Host
 	if host == "" {

@@ -16,10 +16,13 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"broadsheet.dev/broadsheet/broker/brokertest"
 	"broadsheet.dev/broadsheet/consumer"
 	"broadsheet.dev/broadsheet/consumer/run"
+	"broadsheet.dev/broadsheet/consumer/shards"
 	"broadsheet.dev/broadsheet/consumer/store"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/message"
@@ -141,6 +144,18 @@ func TestProgram(t *testing.T) {
 	require.Contains(t, body, "gazette_allocator_members 1\n")
 	code, _ = get(t, "http://"+at["consumer"]+"/debug/metrics")
 	require.Equal(t, 404, code)
+	code, body = get(t, "http://"+at["debug"]+"/debug/requests")
+	require.Equal(t, 200, code)
+	require.Equal(t, "no calls yet\n", body)
+	for _, port := range []string{at["debug"], at["consumer"]} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+port+"/debug/ready", http.NoBody)
+		require.NoError(t, err)
+		req.Host = "evil.example"
+		r, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, r.Body.Close())
+		require.Equal(t, http.StatusForbidden, r.StatusCode)
+	}
 	r, err := http.Post("http://"+at["consumer"]+"/v1/shards/list", "application/json", nil) //nolint:gosec,noctx // of this test
 	require.NoError(t, err)
 	listed, err := io.ReadAll(r.Body)
@@ -179,6 +194,7 @@ func TestRefused(t *testing.T) {
 		{"--consumer.limit 0", "idle: --consumer.limit: 0 is less than 1\n"},
 		{"--consumer.max-hot-standbys -1", "idle: --consumer.max-hot-standbys: -1 is negative\n"},
 		{"--consumer.hints-interval 0s", "idle: --consumer.hints-interval: 0s isn't positive\n"},
+		{"--allowed-hosts a:1", "idle: --allowed-hosts: allowed host \"a:1\" isn't one: it is a name or an address, without a port\n"},
 		{"--consumer.drain -1s", "idle: --consumer.drain: -1s is negative\n"},
 		{"--etcd.lease 10ms", "idle: --etcd.lease: 10ms isn't a number of whole seconds\n"},
 		{"--log.level loud", "idle: unknown log level \"loud\"\nhint: levels are debug, info, warn and error\n"},
@@ -210,4 +226,20 @@ func TestRefused(t *testing.T) {
 			require.NotContains(t, stderr.String(), "secret!")
 		})
 	}
+}
+
+// TestSocket: a program that listens on a unix socket is announced at it, and found.
+func TestSocket(t *testing.T) {
+	b := brokertest.New(t, brokertest.Config{Quiet: true})
+	dir, err := os.MkdirTemp("", "s") // The path of a socket is short.
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	at := dir + "/consumer.sock"
+	start(t, run.Options{Name: "idle"}, fleet(t, b, "--consumer.port", "unix://"+at)...)
+	conn, err := grpc.NewClient("unix://"+at, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close()) }()
+	r, err := shards.NewShardClient(conn).List(t.Context(), new(shards.ListRequest))
+	require.NoError(t, err)
+	require.NoError(t, r.Validate())
 }
