@@ -60,12 +60,15 @@ func (w *world) host(i int) *consumertest.Host { return w.hostWith(i, guest.Conf
 
 func (w *world) hostWith(i int, cfg guest.Config, adjust func(*consumer.Config)) *consumertest.Host {
 	w.t.Helper()
-	app, err := guest.New(cfg)
-	require.NoError(w.t, err)
-	w.t.Cleanup(app.Close)
+	var app *guest.App
 	h := consumertest.New(w.t, consumertest.Config{
-		Etcd: w.broker.Etcd, Endpoint: w.broker.Endpoint(), Application: app, Logs: true, Suffix: fmt.Sprintf("consumer-%d", i),
+		Etcd: w.broker.Etcd, Endpoint: w.broker.Endpoint(), Logs: true, Suffix: fmt.Sprintf("consumer-%d", i),
 		Adjust: func(c *consumer.Config) {
+			var err error
+			cfg.Registerer = c.Registerer
+			app, err = guest.New(cfg)
+			require.NoError(w.t, err)
+			w.t.Cleanup(app.Close)
 			app.Configure(c)
 			if adjust != nil {
 				adjust(c)
