@@ -16,8 +16,7 @@
 //	[journals.list]
 //	Primary = true
 //
-// Sections of "shards" are left to that command; any other section or key that isn't
-// known is an error with its line.
+// Any section or key that isn't known is an error with its line.
 //
 // # Invariants
 //

@@ -154,7 +154,6 @@ func (f *file) check(root *cobra.Command) error {
 	})
 	for _, k := range f.order {
 		switch {
-		case k.section == "shards" || strings.HasPrefix(k.section, "shards."):
 		case !sections[k.section]:
 			return fmt.Errorf("%s:%d: section %q is of no command", f.path, k.line, k.section)
 		case !known[sectionKey{section: k.section, key: k.key}]:
