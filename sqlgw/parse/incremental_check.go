@@ -196,6 +196,11 @@ func (c keptCheck) call(call *pg.FuncCall) *Error {
 	}
 	f, name := listedFunction(call)
 	if f == nil {
+		if q, ok := catalogSchema(call.GetFuncname()); ok && q.schema == "" {
+			if e := unlistedFunction(q.name, call.GetArgs()); e.Code == CodeUndefinedFunction {
+				return e
+			}
+		}
 		return refuseKept("function " + strings.Join(strsOf(call.GetFuncname()), "."))
 	}
 	switch f.kind {
