@@ -430,6 +430,9 @@ func (t Table) sameRows(as Table) bool {
 	})
 }
 
+// AlteredTable is the Kind of the error of a table that can't be changed for what depends on it.
+const AlteredTable = "altered table"
+
 // keepsMaterialized refuses a change after which lines mean other rows to a materialized view, which has those of before.
 func (a *Alteration) keepsMaterialized() error {
 	same := slices.EqualFunc(a.was.Columns, a.Table.Columns, func(x, y Column) bool {
@@ -441,8 +444,9 @@ func (a *Alteration) keepsMaterialized() error {
 	for _, v := range a.Views {
 		if v.View.Materialized != nil && !slices.ContainsFunc(a.DropViews, func(o Object) bool { return o.ID == v.ID }) {
 			return &Error{
-				Code: ErrUnsupported, Kind: "table", Name: a.was.Name, Detail: fmt.Sprintf("such a change while materialized view %q reads it", v.Name),
-				Hint: "Drop the materialized view, and make it again.",
+				Code: ErrNotEmpty, Kind: AlteredTable, Name: a.was.Name,
+				Detail: fmt.Sprintf("materialized view %s depends on table %s: its rows are of the lines as they were read before", v.Name, a.was.Name),
+				Hint:   "Use DROP MATERIALIZED VIEW, and make the view again once the table is changed.",
 			}
 		}
 	}

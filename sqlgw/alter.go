@@ -94,6 +94,11 @@ func alterError(err error, t catalog.Table) error {
 	if ok && e.Kind == catalog.PartitionColumn {
 		return sqlError("42P16", "cannot drop column %q because it is part of the partition key of relation %q", e.Name, t.Name)
 	}
+	if ok && e.Kind == catalog.AlteredTable {
+		told := hinted(sqlError("2BP01", "cannot alter table %s because other objects depend on it", t.Name), e.Hint)
+		told.Detail = e.Detail
+		return told
+	}
 	if ok && e.Kind == "constraint" && e.Code == catalog.ErrExists {
 		return sqlError("42710", "constraint %q for relation %q already exists", e.Name, t.Name)
 	}
