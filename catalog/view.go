@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -31,10 +32,24 @@ type View struct {
 type Materialized struct {
 	// Standbys are the processes that follow the one which has the rows, to take over from it.
 	Standbys int `json:"standbys"`
+	// Skipped are rows of its table that the view does without, in the order in which it was told so.
+	Skipped []RowPlace `json:"skipped,omitempty"`
 }
 
-// MaxStandbys is the most that a materialized view may have.
-const MaxStandbys = 3
+// RowPlace is where a row begins.
+type RowPlace struct {
+	Journal string `json:"journal"`
+	Offset  int64  `json:"offset"`
+}
+
+// String is the place as users are shown it.
+func (p RowPlace) String() string { return p.Journal + "@" + strconv.FormatInt(p.Offset, 10) }
+
+// MaxStandbys and MaxSkipped are the most that a materialized view may have.
+const (
+	MaxStandbys = 3
+	MaxSkipped  = 256
+)
 
 // KindName is what statements call the object.
 func (o *Object) KindName() string {
@@ -322,6 +337,13 @@ func (o *Object) validateView() error {
 	case m == nil:
 	case m.Standbys < 0 || m.Standbys > MaxStandbys:
 		return &Error{Code: ErrInvalid, Kind: o.KindName(), Name: o.Name, Detail: fmt.Sprintf("it has %d standbys, 0 to %d work", m.Standbys, MaxStandbys)}
+	case len(m.Skipped) > MaxSkipped:
+		return &Error{
+			Code: ErrInvalid, Kind: o.KindName(), Name: o.Name, Detail: fmt.Sprintf("it skips %d rows, at most %d work", len(m.Skipped), MaxSkipped),
+			Hint: "Make a view whose query leaves such rows out, or gives them NULL.",
+		}
+	case slices.ContainsFunc(m.Skipped, func(p RowPlace) bool { return p.Journal == "" || p.Offset < 0 }):
+		return &Error{Code: ErrInvalid, Kind: o.KindName(), Name: o.Name, Detail: "it skips what has no place"}
 	case len(o.View.Reads) != 1 || o.View.Reads[0].ID == 0:
 		return &Error{Code: ErrInvalid, Kind: o.KindName(), Name: o.Name, Detail: "it reads anything but one table"}
 	case o.View.SecurityInvoker:
@@ -352,6 +374,11 @@ func (c *Catalog) ChangeView(ctx context.Context, o Object, change func(*Object)
 		}
 		view := *now.View
 		view.Columns, view.Grants = slices.Clone(view.Columns), slices.Clone(view.Grants)
+		if view.Materialized != nil {
+			kept := *view.Materialized
+			kept.Skipped = slices.Clone(kept.Skipped)
+			view.Materialized = &kept
+		}
 		now.View = &view
 		if err := change(&now); err != nil {
 			return o, err

@@ -160,6 +160,9 @@ func TestMaterializedViewIsKept(t *testing.T) {
 	for _, bad := range []func(*View){
 		func(v *View) { v.Materialized.Standbys = MaxStandbys + 1 },
 		func(v *View) { v.Materialized.Standbys = -1 },
+		func(v *View) { v.Materialized.Skipped = make([]RowPlace, MaxSkipped+1) },
+		func(v *View) { v.Materialized.Skipped = []RowPlace{{Journal: "j", Offset: -1}} },
+		func(v *View) { v.Materialized.Skipped = []RowPlace{{Offset: 1}} },
 		func(v *View) { v.SecurityInvoker = true },
 		func(v *View) { v.Reads = nil },
 		func(v *View) { v.Reads = []Read{{Schema: "pg_catalog", Name: "pg_class"}} },
@@ -181,6 +184,36 @@ func TestMaterializedViewIsKept(t *testing.T) {
 	w.clean(c)
 }
 
+// TestSkippedRows holds that the rows that a view does without are in its entry, and that who changes them changes no other's.
+func TestSkippedRows(t *testing.T) {
+	w := newWorld(t)
+	c := w.run()
+	table, err := c.CreateTable(t.Context(), smallTable("t"))
+	require.NoError(t, err)
+	m, err := c.CreateView(t.Context(), publicSchema(t, c), sumsOf("m", tableRead(table)), nil)
+	require.NoError(t, err)
+	one, two := RowPlace{Journal: "j", Offset: 7}, RowPlace{Journal: "j", Offset: 0}
+	skip := func(o Object, p RowPlace) Object {
+		o, err := c.ChangeView(t.Context(), o, func(v *Object) error {
+			v.View.Materialized.Skipped = append(v.View.Materialized.Skipped, p)
+			return nil
+		})
+		require.NoError(t, err)
+		return o
+	}
+	first := skip(m, one)
+	skip(first, two)
+	require.Empty(t, m.View.Materialized.Skipped)
+	require.Equal(t, []RowPlace{one}, first.View.Materialized.Skipped)
+	got, ok := w.snapshot(c).View("public", "m")
+	require.True(t, ok)
+	require.Equal(t, []RowPlace{one, two}, got.View.Materialized.Skipped)
+	require.Equal(t, "j@7", one.String())
+	_, err = c.DropRelations(t.Context(), Drop{Tables: []Read{tableRead(table)}, Cascade: true})
+	require.NoError(t, err)
+	w.clean(c)
+}
+
 // TestMaterializedViewHoldsItsTable holds that a table's lines go on to mean the rows that such a view has of them.
 func TestMaterializedViewHoldsItsTable(t *testing.T) {
 	w := newWorld(t)
@@ -197,7 +230,7 @@ func TestMaterializedViewHoldsItsTable(t *testing.T) {
 		return err
 	}
 	note := textColumn("note")
-	require.ErrorIs(t, change(func(a *Alteration) error { return a.AddColumn(note) }), ErrUnsupported)
+	require.ErrorIs(t, change(func(a *Alteration) error { return a.AddColumn(note) }), ErrNotEmpty)
 	require.NoError(t, change(func(a *Alteration) error { return a.RenameColumn(1, "b") }))
 	o, ok := w.snapshot(c).View("public", "m")
 	require.True(t, ok)

@@ -18,8 +18,9 @@ import (
 type place struct {
 	journals []string
 	at       cut
-	past     bool       // it is where the table was, so that what the transaction holds isn't in it
-	narrow   *narrowing // nil if all of it is wanted
+	past     bool               // it is where the table was, so that what the transaction holds isn't in it
+	narrow   *narrowing         // nil if all of it is wanted
+	without  map[string][]int64 // rows of journals that aren't wanted, by their offsets, which ascend
 }
 
 // pasts finds where the tables are read that have an AS OF clause, for one statement.

@@ -198,6 +198,11 @@ func rowsBeside(b *columnar.Batch, holes committed.Holes) *columnar.Batch {
 	for from, to := range holes.Rows(b.Offsets) {
 		runs = append(runs, [2]int{from, to})
 	}
+	return runsOf(b, runs)
+}
+
+// runsOf are runs of rows of a batch, and their offsets: the batch itself if that is all.
+func runsOf(b *columnar.Batch, runs [][2]int) *columnar.Batch {
 	switch len(runs) {
 	case 0:
 		return &columnar.Batch{}

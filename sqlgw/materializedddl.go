@@ -159,6 +159,9 @@ func (s *session) alterMaterialized(ctx context.Context, w pgwire.ResultWriter, 
 	if err := s.ownView(snap, o); err != nil {
 		return err
 	}
+	if p.Skip != nil {
+		return s.skipRow(ctx, w, snap, o, *p.Skip)
+	}
 	change, err := s.viewChange(snap, o, &parse.AlterView{View: p.View, Rename: p.Rename, Schema: p.Schema, Owner: p.Owner})
 	if err != nil {
 		return err

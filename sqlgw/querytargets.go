@@ -114,6 +114,8 @@ func (q *query) places(ctx context.Context, snap *catalog.Snapshot, e *queryExec
 			}
 			if x.stored == nil {
 				in.narrow = past.narrowing(relations[i].Bounds)
+			} else {
+				in.without = x.stored.without
 			}
 			out[i][t.ID] = in
 		}
@@ -130,7 +132,7 @@ func (e *queryExecution) tableTarget(ctx context.Context, t catalog.Table, in pl
 		e.reach = e.query.session.reach()
 	}
 	how := reading{
-		list: e.reach.list, schema: schema, fingerprint: key, decodeAll: len(meta) > 0, gone: e.gone, narrow: in.narrow, tell: e.notes != nil,
+		list: e.reach.list, schema: schema, fingerprint: key, decodeAll: len(meta)+len(in.without) > 0, gone: e.gone, narrow: in.narrow, tell: e.notes != nil,
 	}
 	if schema.Format != nil || t.Messages != "" {
 		how.narrow = nil // a newline doesn't tell where a row begins, or one before tells whether it is a row
@@ -164,7 +166,8 @@ func (e *queryExecution) tableTarget(ctx context.Context, t catalog.Table, in pl
 	e.pins, e.files = append(e.pins, read.pins...), append(e.files, read.files...)
 	files, ranges := read.files, read.ranges
 	for i := range ranges {
-		ranges[i].holes, ranges[i].revision = holes[ranges[i].journal], created[ranges[i].journal]
+		j := ranges[i].journal
+		ranges[i].holes, ranges[i].revision, ranges[i].without = holes[j], created[j], in.without[j]
 	}
 	if !in.past {
 		ranges = append(ranges, e.stagedRanges(in.journals)...)

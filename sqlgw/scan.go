@@ -96,6 +96,7 @@ type decodeRangeOf struct {
 	revision   int64             // at which the journal was created; 0 if that isn't known
 	staged     *staging.Snapshot // of the session's transaction; nil for what is in the journal
 	holes      committed.Holes   // with lines that aren't rows
+	without    []int64           // offsets of rows that aren't wanted, ascending
 }
 
 // open begins a reading of the scan, with the columns that are wanted.
@@ -197,7 +198,7 @@ func (s *rangeSource) read(r decodeRangeOf, from io.ReadCloser) {
 // visible are the rows of a batch that are rows at the cut; nil if none are.
 func (s *rangeSource) visible(b *columnar.Batch) *columnar.Batch {
 	if b.Offsets != nil {
-		b = rowsBeside(b, s.holes)
+		b = rowsWithout(rowsBeside(b, s.holes), s.at.without)
 	}
 	if b.Len == 0 {
 		return nil

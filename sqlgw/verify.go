@@ -2,17 +2,20 @@ package sqlgw
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 )
 
 // prepareVerify makes a statement of VERIFY MATERIALIZED VIEW: a query of the view and of its table, read at the view's cut, whose rows are those
-// of which one has more than the other. Both are computed in the default style, as rows are where views are kept.
+// of which one has more than the other. Both are computed in the default style, as rows are where views are kept, and without the rows that the
+// view skips.
 func (s *session) prepareVerify(ctx context.Context, p *parse.VerifyMaterializedView) (*statement, error) {
 	snap, err := s.gateway.cfg.Catalog.Snapshot(ctx)
 	if err != nil {
@@ -39,6 +42,7 @@ func (s *session) prepareVerify(ctx context.Context, p *parse.VerifyMaterialized
 			if same.ID != o.ID || !now.sources[0].same(q.sources[0]) {
 				return nil, changedResult()
 			}
+			q.sources[1].stored.without = now.sources[1].stored.without
 			if err := s.wholeTable(ctx, snap, q.sources[0].stored); err != nil {
 				return nil, err
 			}
@@ -50,6 +54,9 @@ func (s *session) prepareVerify(ctx context.Context, p *parse.VerifyMaterialized
 // verification is the query that compares a view with its table, for its owner.
 func (s *session) verification(snap *catalog.Snapshot, n parse.Name) (*query, catalog.Object, error) {
 	o, err := s.materialized(snap, n)
+	if e, ok := errors.AsType[*pgwire.Error](err); ok && e.Code == "42809" {
+		return nil, o, hinted(e, "VERIFY compares the rows that are kept of a materialized view with its query: of nothing else are any kept.")
+	}
 	if err != nil {
 		return nil, o, err
 	}
@@ -64,7 +71,7 @@ func (s *session) verification(snap *catalog.Snapshot, n parse.Name) (*query, ca
 	asked := o.View
 	batch := *asked
 	batch.Materialized = nil
-	again := &storedView{object: o, query: kept.query, sources: kept.sources}
+	again := &storedView{object: o, query: kept.query, sources: kept.sources, without: skippedRows(asked.Materialized)}
 	again.object.View = &batch
 	again.object.ID = 0 // it isn't the view
 	parsed, err := parseOne(verifyText(asked.Columns))

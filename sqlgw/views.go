@@ -14,6 +14,8 @@ type storedView struct {
 	object  catalog.Object
 	query   *parse.Select
 	sources []source
+	// without are rows of the table's journals that the view isn't of, by their offsets, which ascend.
+	without map[string][]int64
 }
 
 // Bounds of what the views of a statement become: a chain of views each of which names the one below twice would otherwise

@@ -1,6 +1,7 @@
 package views
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ func viewOf(spec *shards.ShardSpec) (int64, error) {
 	if spec.GetId() != keep.ShardID(id) {
 		return 0, fmt.Errorf("label %s: the shard of view %d is %q, not %q", keep.LabelView, id, keep.ShardID(id), spec.GetId())
 	}
+	if len(spec.GetLabels().ValuesOf(consumer.LabelSkip)) > 0 { // whose messages are of one line each
+		return 0, fmt.Errorf("label %s isn't for views: ALTER MATERIALIZED VIEW ... SKIP has a view do without a row", consumer.LabelSkip)
+	}
 	return id, nil
 }
 
@@ -43,6 +47,7 @@ type App struct {
 
 	mu       sync.Mutex
 	failures map[int64]error           // of shards here, the last one
+	batches  map[int64]int             // of views that make much of few lines, how many bytes of these a transaction consumes
 	kept     map[*consumer.Shard]*view // those that are open
 }
 
@@ -52,7 +57,7 @@ func New(cfg Config) (*App, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, scans: &scans{of: make(map[string]duck.Scan)}, metrics: newMetrics(), failures: make(map[int64]error), kept: make(map[*consumer.Shard]*view)}
+	a := &App{cfg: cfg, scans: &scans{of: make(map[string]duck.Scan)}, metrics: newMetrics(), failures: make(map[int64]error), batches: make(map[int64]int), kept: make(map[*consumer.Shard]*view)}
 	a.service = &service{app: a}
 	if err := cfg.Engine.RegisterScan(scanFunction, a.scans.bind); err != nil {
 		return nil, fmt.Errorf("views: %w", err)
@@ -113,6 +118,13 @@ func (a *App) told(ctx context.Context, id int64, err error) {
 	}
 }
 
+// batchOf is how many bytes of lines a transaction of a view consumes at most.
+func (a *App) batchOf(id int64) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return cmp.Or(a.batches[id], a.cfg.Batch)
+}
+
 // failure of a view's shard here, the last one since it has done anything.
 func (a *App) failure(id int64) error {
 	a.mu.Lock()
@@ -124,33 +136,33 @@ func (a *App) failure(id int64) error {
 func (*App) NewMessage(*protocol.JournalSpec) (message.Message, error) { return new(lines), nil }
 
 // NewCodec as of consumer.Framer.
-func (a *App) NewCodec(shard *consumer.Shard, spec *protocol.JournalSpec, from int64) (message.Codec, error) {
+func (a *App) NewCodec(shard *consumer.Shard, _ *protocol.JournalSpec, _ int64) (message.Codec, error) {
 	a.mu.Lock()
 	v := a.kept[shard]
 	a.mu.Unlock()
 	if v == nil {
 		return nil, errNotKept
 	}
-	return newLineCodec(v.find, skippedOf(shard.Spec().GetLabels(), spec.GetName()), from), nil
+	return &lineCodec{find: v.find, most: v.batch.most}, nil
 }
 
 // errNotKept is of a shard whose store isn't open.
 var errNotKept = errors.New("the view isn't kept here")
 
 // ConsumeMessage as of consumer.Application.
-func (a *App) ConsumeMessage(_ context.Context, _ *consumer.Shard, st store.Store, env message.Envelope) error {
+func (a *App) ConsumeMessage(ctx context.Context, _ *consumer.Shard, st store.Store, env message.Envelope) error {
 	m, ok := env.Message.(*lines)
 	if !ok {
 		return errNotLines
 	}
 	v := st.(*view) //nolint:forcetypeassert // NewStore made it
-	return v.consume(env.Journal, env.Begin, m)
+	return v.consume(ctx, env.Journal, env.Begin, m)
 }
 
 // FinalizeTxn as of consumer.Application.
 func (a *App) FinalizeTxn(ctx context.Context, _ *consumer.Shard, st store.Store) error {
 	v := st.(*view) //nolint:forcetypeassert // as above
-	err := v.finalize(ctx)
+	err := v.wayOut(v.finish(ctx))
 	a.told(ctx, v.id, err)
 	return err
 }

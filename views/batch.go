@@ -51,6 +51,32 @@ func (b *batch) add(journal string, offset int64, text []byte) {
 	b.bytes += len(text)
 }
 
+// addWithout adds a text of whole lines that stands at an offset, but for those that begin at some offsets, which ascend. It tells how many
+// lines those are.
+func (b *batch) addWithout(skip []int64, journal string, offset int64, text []byte) int {
+	left := 0
+	next, _ := slices.BinarySearch(skip, offset)
+	for _, at := range skip[next:] {
+		if at >= offset+int64(len(text)) {
+			break
+		}
+		i := int(at - offset)
+		if i < 0 || i > 0 && text[i-1] != '\n' {
+			continue // no line begins there
+		}
+		if i > 0 {
+			b.add(journal, offset, text[:i])
+		}
+		i += bytes.IndexByte(text[i:], '\n') + 1
+		offset, text = offset+int64(i), text[i:]
+		left++
+	}
+	if len(text) > 0 {
+		b.add(journal, offset, text)
+	}
+	return left
+}
+
 func (b *batch) of(journal string) *content {
 	if b.last == nil || b.last.journal != journal {
 		i := slices.IndexFunc(b.contents, func(c *content) bool { return c.journal == journal })
@@ -61,6 +87,16 @@ func (b *batch) of(journal string) *content {
 		b.last = b.contents[i]
 	}
 	return b.last
+}
+
+// single tells where the line of a batch is that has no other.
+func (b *batch) single() (string, int64, bool) {
+	for _, c := range b.contents {
+		if len(c.text) == b.bytes && b.bytes > 0 && bytes.IndexByte(c.text, '\n') == b.bytes-1 {
+			return c.journal, c.offset(0), true
+		}
+	}
+	return "", 0, false
 }
 
 // reset empties the batch.

@@ -3,34 +3,81 @@ package views
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"broadsheet.dev/broadsheet/consumer"
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
 )
 
-// blame finds the row of a batch on which the query over lines fails, so that it can be told, and skipped. If it fails on none of them
-// by itself, as a sum may, the error stays as it is.
-func (q *queries) blame(ctx context.Context, b *batch, schema columnar.Schema, failed error) error {
+// blame finds the row of the batch that can't be kept, so that it can be told, and skipped: one on which the query over lines fails by
+// itself; or else the first with which the rows before it make a value that no column holds, as a sum may be. If there is none, the
+// error stays as it is.
+func (v *view) blame(ctx context.Context, failed error) error {
 	if !isOfValues(failed) {
 		return failed
 	}
-	rows, err := b.held(schema)
+	rows, err := v.batch.held(v.definition.Lines)
 	if err != nil {
 		return errors.Join(failed, err)
 	}
-	fails := func(of []*columnar.Batch) error {
-		return q.overRows(ctx, of, func(*columnar.Batch) error { return nil })
+	row, cause, err := narrow(rows, func(of []*columnar.Batch) error {
+		return v.queries.overRows(ctx, of, func(*columnar.Batch) error { return nil })
+	})
+	if err == nil && row == nil && v.definition.Plan.Kind != Rows {
+		if row, cause, err = firstAfter(rows, func(of []*columnar.Batch) error { return v.try(ctx, of) }); err == nil && row != nil {
+			cause, err = v.inGroup(ctx, row, cause)
+		}
 	}
-	rows, cause, err := narrow(rows, fails)
 	switch {
 	case err != nil:
 		return errors.Join(failed, err)
-	case rows == nil:
+	case row == nil:
 		return failed
 	}
-	return &consumer.MessageError{Journal: rows[0].Journal, Offset: rows[0].Offsets[0], Err: cause}
+	return &consumer.MessageError{Journal: row[0].Journal, Offset: row[0].Offsets[0], Err: cause}
+}
+
+// try what a transaction of just these rows would make of the state, and write nothing.
+func (v *view) try(ctx context.Context, rows []*columnar.Batch) error {
+	c := &change{view: v}
+	err := v.queries.overRows(ctx, rows, c.addGroups)
+	if err == nil && c.merge != nil {
+		err = v.queries.merged(ctx, c.merge.Batch(), c.takeMerged)
+	}
+	return err
+}
+
+// inGroup adds to an error which group a row is of, if it is of any.
+func (v *view) inGroup(ctx context.Context, row []*columnar.Batch, cause error) (error, error) {
+	keys := v.definition.Plan.Keys
+	err := v.queries.overRows(ctx, row, func(b *columnar.Batch) error {
+		if keys == 0 || b.Len == 0 {
+			return nil
+		}
+		values := make([]string, keys)
+		for i := range values {
+			values[i] = "NULL"
+			if !b.Cols[i].IsNull(0) {
+				values[i] = string(columnar.AppendText(nil, &b.Cols[i], 0))
+			}
+		}
+		cause = fmt.Errorf("group (%.200s): %w", strings.Join(values, ", "), cause)
+		return nil
+	})
+	return cause, err
+}
+
+// wayOut adds to an error that is of a row how the view goes on without it.
+func (v *view) wayOut(err error) error {
+	e, ok := errors.AsType[*consumer.MessageError](err)
+	if !ok {
+		return err
+	}
+	return fmt.Errorf("%w; the view goes on without the row by: ALTER MATERIALIZED VIEW %s SKIP (journal = '%s', offset = %d)",
+		err, v.definition.Name, strings.ReplaceAll(e.Journal, "'", "''"), e.Offset)
 }
 
 // isOfValues tells whether an error of the engine's is of the values that a statement was given.
@@ -66,6 +113,35 @@ func narrow(rows []*columnar.Batch, fails func([]*columnar.Batch) error) ([]*col
 		}
 		rows, cause = first, err
 	}
+}
+
+// firstAfter finds the first row with which all up to it fail, and how. Without rows, all of them together don't.
+func firstAfter(rows []*columnar.Batch, fails func([]*columnar.Batch) error) ([]*columnar.Batch, error, error) {
+	low, high := 0, count(rows) // so many don't fail, and so many do
+	if high == 0 {
+		return nil, nil, nil
+	}
+	cause := fails(rows)
+	if cause == nil {
+		return nil, nil, nil
+	}
+	for isOfValues(cause) && high-low > 1 {
+		middle := (low + high) / 2
+		first, _ := halves(rows, middle)
+		if err := fails(first); err == nil {
+			low = middle
+		} else {
+			high, cause = middle, err
+		}
+	}
+	if !isOfValues(cause) {
+		return nil, nil, cause
+	}
+	if high > 1 {
+		_, rows = halves(rows, high-1)
+	}
+	row, _ := halves(rows, 1)
+	return row, cause, nil
 }
 
 func count(rows []*columnar.Batch) int {

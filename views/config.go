@@ -20,6 +20,9 @@ type Config struct {
 	Engine *duck.DB
 	// Batch is how many bytes of lines a transaction consumes at most. A single line may be longer. Default: 8 MiB.
 	Batch int
+	// Transaction is how many bytes a transaction writes at most, of rows and changes. One that would write more is made of fewer lines.
+	// Default: 256 MiB.
+	Transaction int64
 	// Cache is how many bytes of a view's groups are held in memory. Default: 64 MiB.
 	Cache int
 	// Blocks is how many bytes of a view's files are cached. Default: 32 MiB.
@@ -36,15 +39,17 @@ type Config struct {
 
 // Defaults of a Config.
 const (
-	defaultBatch      = 8 << 20
-	defaultCache      = 64 << 20
-	defaultBlocks     = 32 << 20
-	defaultDeltaBytes = 64 << 20
-	defaultDeltaAge   = 10 * time.Minute
+	defaultBatch       = 8 << 20
+	defaultTransaction = 256 << 20
+	defaultCache       = 64 << 20
+	defaultBlocks      = 32 << 20
+	defaultDeltaBytes  = 64 << 20
+	defaultDeltaAge    = 10 * time.Minute
 )
 
 func (c Config) withDefaults() Config {
 	c.Batch = cmp.Or(c.Batch, defaultBatch)
+	c.Transaction = cmp.Or(c.Transaction, defaultTransaction)
 	c.Cache = cmp.Or(c.Cache, defaultCache)
 	c.Blocks = cmp.Or(c.Blocks, defaultBlocks)
 	c.DeltaBytes = cmp.Or(c.DeltaBytes, defaultDeltaBytes)
@@ -55,8 +60,12 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// maxBatch bounds Batch: what a batch's columns hold, and what is written of them, is a multiple of it.
-const maxBatch = 64 << 20
+// maxBatch bounds Batch, and maxTransaction Transaction: what a batch's columns hold is a multiple of it, and what is written is in memory
+// twice.
+const (
+	maxBatch       = 64 << 20
+	maxTransaction = 1 << 30
+)
 
 // Validate tells what is missing or out of bounds.
 func (c Config) Validate() error {
@@ -69,6 +78,8 @@ func (c Config) Validate() error {
 		return errors.New("views: Logger is missing")
 	case c.Batch < 0 || c.Batch > maxBatch:
 		return fmt.Errorf("views: Batch: %d isn't of 0 to %d bytes", c.Batch, maxBatch)
+	case c.Transaction < 0 || c.Transaction > maxTransaction:
+		return fmt.Errorf("views: Transaction: %d isn't of 0 to %d bytes", c.Transaction, maxTransaction)
 	case c.Cache < 0 || c.Blocks < 0 || c.DeltaBytes < 0 || c.DeltaAge < 0:
 		return fmt.Errorf("views: Cache, Blocks, DeltaBytes, DeltaAge: %d, %d, %d or %v is negative", c.Cache, c.Blocks, c.DeltaBytes, c.DeltaAge)
 	}

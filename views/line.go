@@ -5,15 +5,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"slices"
-	"strconv"
-	"strings"
 
-	"broadsheet.dev/broadsheet/consumer"
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/message"
 	"broadsheet.dev/broadsheet/message/committed"
-	"broadsheet.dev/broadsheet/protocol"
 )
 
 // lines is a message: a line of a journal with its UUID; or several without, which are committed where they stand. They are
@@ -32,61 +27,39 @@ func (m *lines) SetUUID(u message.UUID) { m.uuid = u }
 // NewAcknowledgement as of message.Message. None is published.
 func (*lines) NewAcknowledgement(string) message.Message { return new(lines) }
 
-// lineCodec cuts a journal into messages. Lines that shards are told to skip are messages of their own.
+// lineCodec cuts a journal into messages.
 type lineCodec struct {
 	find committed.Finder // nil if lines have no UUIDs
-	skip []int64          // offsets, ascending
-	at   int64            // of the next message
+	most int              // bytes of a message of several lines; 0 is as many as there are
 
 	uuid message.UUID // of the last one
 	long bool         // the last one is too long
 }
 
-// newLineCodec returns one that reads a journal from an offset on.
-func newLineCodec(find committed.Finder, skip []int64, from int64) *lineCodec {
-	next, _ := slices.BinarySearch(skip, from)
-	return &lineCodec{find: find, skip: skip[next:], at: from}
-}
-
 // ReadFrame reads the lines that are there already, or waits for one.
 func (c *lineCodec) ReadFrame(r *bufio.Reader, _ int) ([]byte, error) {
 	c.uuid, c.long = message.UUID{}, false
-	frame, size, err := c.read(r)
-	if err != nil {
-		return nil, err
-	}
-	c.at += size
-	for len(c.skip) > 0 && c.skip[0] < c.at {
-		c.skip = c.skip[1:]
-	}
-	return frame, nil
-}
-
-// read a frame, and how much of the journal it is.
-func (c *lineCodec) read(r *bufio.Reader) ([]byte, int64, error) {
 	there, _ := r.Peek(r.Buffered())
 	if first := bytes.IndexByte(there, '\n') + 1; first > 0 {
 		n := c.cut(there, first)
 		_, _ = r.Discard(n)
-		return there[:n], int64(n), nil
+		return there[:n], nil
 	}
 	line, err := r.ReadSlice('\n')
 	if err == nil {
 		c.uuid = c.uuidOf(line)
-		return line, int64(len(line)), nil
+		return line, nil
 	}
 	if !errors.Is(err, bufio.ErrBufferFull) {
-		return nil, 0, endOfLine(err, len(line))
+		return nil, endOfLine(err, len(line))
 	}
 	return c.readLong(r, bytes.Clone(line))
 }
 
 // readLong reads on in a line that is longer than the reader's buffer. One that is no row, for its length, isn't held.
-func (c *lineCodec) readLong(r *bufio.Reader, line []byte) ([]byte, int64, error) {
-	size := int64(len(line))
+func (c *lineCodec) readLong(r *bufio.Reader, line []byte) ([]byte, error) {
 	for {
 		more, err := r.ReadSlice('\n')
-		size += int64(len(more))
 		if !c.long {
 			line = append(line, more...)
 			c.long = len(bytes.TrimSuffix(line, []byte{'\n'})) > columnar.MaxLine
@@ -94,12 +67,12 @@ func (c *lineCodec) readLong(r *bufio.Reader, line []byte) ([]byte, int64, error
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
 		case err != nil:
-			return nil, 0, endOfLine(err, 1)
+			return nil, endOfLine(err, 1)
 		case c.long:
-			return nil, size, nil
+			return nil, nil
 		default:
 			c.uuid = c.uuidOf(line)
-			return line, size, nil
+			return line, nil
 		}
 	}
 }
@@ -117,19 +90,10 @@ func (c *lineCodec) cut(there []byte, first int) int {
 	if c.uuid = c.uuidOf(there[:first]); c.uuid != (message.UUID{}) {
 		return first
 	}
-	n := bytes.LastIndexByte(there, '\n') + 1
-	if len(c.skip) > 0 && c.skip[0] < c.at+int64(n) {
-		at := int(c.skip[0] - c.at)
-		switch {
-		case at == 0:
-			return first
-		case there[at-1] == '\n':
-			n = at
-		default: // No line begins there, and nothing is skipped.
-			c.skip = c.skip[1:]
-			return c.cut(there, first)
-		}
+	if c.most > 0 {
+		there = there[:max(first, min(c.most, len(there)))]
 	}
+	n := bytes.LastIndexByte(there, '\n') + 1
 	if c.find == nil {
 		return n
 	}
@@ -176,19 +140,3 @@ func (*lineCodec) AppendFrame(b, _ []byte) ([]byte, error) { return b, errReadOn
 
 // Marshal as of message.Codec.
 func (*lineCodec) Marshal(b []byte, _ message.Message) ([]byte, error) { return b, errReadOnly }
-
-// skippedOf are the offsets of a journal that labels say to skip, ascending. What they say is checked by the host.
-func skippedOf(labels *protocol.LabelSet, journal string) []int64 {
-	var out []int64
-	for _, v := range labels.ValuesOf(consumer.LabelSkip) {
-		at := strings.LastIndexByte(v, '=')
-		if at < 0 || strings.ReplaceAll(v[:at], "%3B", ";") != journal {
-			continue
-		}
-		if offset, err := strconv.ParseInt(v[at+1:], 10, 64); err == nil {
-			out = append(out, offset)
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}

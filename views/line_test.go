@@ -12,11 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"broadsheet.dev/broadsheet/consumer"
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/message"
 	"broadsheet.dev/broadsheet/message/committed"
-	"broadsheet.dev/broadsheet/protocol"
 )
 
 // pieces reads in pieces of some size.
@@ -27,19 +25,16 @@ type pieces struct {
 
 func (p pieces) Read(b []byte) (int, error) { return p.r.Read(b[:min(len(b), p.size)]) }
 
-// TestLines: whatever comes at once, and whatever is to be skipped, messages are whole lines, one with a UUID and one that is skipped by itself,
-// and together all that there is.
+// TestLines: whatever comes at once, messages are whole lines, one with a UUID by itself, and together all that there is.
 func TestLines(t *testing.T) {
 	pointer, err := committed.ParsePointer("/u")
 	require.NoError(t, err)
 	producer := message.Producer{1, 2, 3, 4, 5, 6}
 	rapid.Check(t, func(t *rapid.T) {
 		var content []byte
-		var begins []int64
 		uuids := map[int64]message.UUID{}
 		n := rapid.IntRange(0, 30).Draw(t, "lines")
 		for i := range n {
-			begins = append(begins, int64(len(content)))
 			switch rapid.IntRange(0, 4).Draw(t, "kind") {
 			case 0:
 				u := message.NewUUID(producer, message.Clock(i+1)<<4, message.ContinueTxn)
@@ -53,17 +48,11 @@ func TestLines(t *testing.T) {
 				content = append(content, "{\"a\":1}\n"...)
 			}
 		}
-		const from = 1000
-		skip := rapid.SliceOfN(rapid.Int64Range(from-2, from+int64(len(content))), 0, 3).Draw(t, "skip")
-		if len(begins) > 0 {
-			skip = append(skip, from+rapid.SampledFrom(begins).Draw(t, "line"))
-		}
-		slices.Sort(skip)
 		find := committed.Finder(nil)
 		if rapid.Bool().Draw(t, "messages") {
 			find = pointer.UUID
 		}
-		c := newLineCodec(find, skip, from)
+		c := &lineCodec{find: find, most: rapid.IntRange(0, 100).Draw(t, "most")}
 		r := bufio.NewReaderSize(pieces{bytes.NewReader(content), rapid.IntRange(1, 300).Draw(t, "size")}, 64)
 		at := int64(0)
 		for {
@@ -76,13 +65,14 @@ func TestLines(t *testing.T) {
 			require.NoError(t, c.Unmarshal(c.Message(frame), &m))
 			require.Equal(t, content[at:at+int64(len(m.text))], m.text)
 			require.True(t, bytes.HasSuffix(m.text, []byte{'\n'}))
+			require.True(t, c.most == 0 || len(m.text) <= c.most || bytes.Count(m.text, []byte{'\n'}) == 1, "no more than is wanted")
 			single := bytes.Count(m.text, []byte{'\n'}) == 1
 			for offset := at; offset < at+int64(len(m.text)); offset++ {
 				u, has := uuids[offset]
 				if find == nil {
 					has, u = false, message.UUID{}
 				}
-				if has || slices.Contains(skip, from+offset) && slices.Contains(begins, offset) {
+				if has {
 					require.True(t, single, "a line by itself")
 				}
 				if has || offset == at {
@@ -98,7 +88,7 @@ func TestLines(t *testing.T) {
 // TestEndOfLines: a line that ends without its newline, and one that is too long.
 func TestEndOfLines(t *testing.T) {
 	read := func(text string) (*lineCodec, []byte, error) {
-		c := newLineCodec(nil, nil, 0)
+		c := new(lineCodec)
 		r := bufio.NewReaderSize(strings.NewReader(text), 64)
 		frame, err := c.ReadFrame(r, 0)
 		return c, frame, err
@@ -118,19 +108,10 @@ func TestEndOfLines(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, frame)
 	require.True(t, c.long)
-	require.EqualValues(t, len(longest)+1, c.at)
 	_, err = c.AppendFrame(nil, nil)
 	require.ErrorIs(t, err, errReadOnly)
 	_, err = c.Marshal(nil, nil)
 	require.ErrorIs(t, err, errReadOnly)
-}
-
-// TestSkipped: offsets are those of the journal, ascending.
-func TestSkipped(t *testing.T) {
-	labels := protocol.MustLabelSet(consumer.LabelSkip, "a%3Bb=7", consumer.LabelSkip, "a%3Bb=30", consumer.LabelSkip, "a%3Bb=5", consumer.LabelSkip, "c=1", consumer.LabelSkip, "a%3Bb=x")
-	require.Equal(t, []int64{5, 7, 30}, skippedOf(labels, "a;b"))
-	require.Equal(t, []int64{1}, skippedOf(labels, "c"))
-	require.Empty(t, skippedOf(nil, "c"))
 }
 
 // TestBatch: what stands together in a journal does so in a batch, and places in it are offsets.
@@ -153,4 +134,42 @@ func TestBatch(t *testing.T) {
 	rows, err = b.held(columnar.Schema{})
 	require.NoError(t, err)
 	require.Empty(t, rows)
+}
+
+// TestBatchWithout: lines that begin at an offset are left out of a batch, whatever stands with them; all else is in it, where it stands.
+func TestBatchWithout(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const from = 100
+		var text []byte
+		var begins []int64
+		for range rapid.IntRange(1, 8).Draw(t, "lines") {
+			begins = append(begins, int64(from+len(text)))
+			text = append(text, strings.Repeat("x", rapid.IntRange(0, 5).Draw(t, "length"))+"\n"...)
+		}
+		skip := rapid.SliceOfDistinct(rapid.Int64Range(from-3, from+int64(len(text))+3), rapid.ID).Draw(t, "skip")
+		slices.Sort(skip)
+		b := &batch{most: 1000}
+		left := b.addWithout(skip, "j", from, text)
+		have, skipped := map[int64]string{}, 0
+		for _, c := range b.contents {
+			at := int64(0)
+			for line := range bytes.Lines(c.text) {
+				have[c.offset(at)] = string(line)
+				at += int64(len(line))
+			}
+		}
+		for i, begin := range begins {
+			end := int64(from + len(text))
+			if i+1 < len(begins) {
+				end = begins[i+1]
+			}
+			if slices.Contains(skip, begin) {
+				skipped++
+				continue
+			}
+			require.Equal(t, string(text[begin-from:end-from]), have[begin])
+		}
+		require.Len(t, have, len(begins)-skipped)
+		require.Equal(t, skipped, left)
+	})
 }

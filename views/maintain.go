@@ -7,9 +7,31 @@ import (
 	"fmt"
 	"time"
 
+	"broadsheet.dev/broadsheet/consumer"
+	pebblestore "broadsheet.dev/broadsheet/consumer/store/pebble"
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/views/rowcodec"
 )
+
+// fewer is the part of a batch that the next attempt has, after a transaction that would have written too much.
+const fewer = 4
+
+// finish a transaction. One that would write too much fails, and the next attempts are made with fewer lines, down to a single one: that one
+// is told then.
+func (v *view) finish(ctx context.Context) error {
+	err := v.finalize(ctx)
+	if !errors.Is(err, pebblestore.ErrTooLarge) {
+		return err
+	}
+	if journal, offset, ok := v.batch.single(); ok {
+		return &consumer.MessageError{Journal: journal, Offset: offset, Err: err}
+	}
+	next := max(1, v.batch.bytes/fewer)
+	v.app.mu.Lock()
+	defer v.app.mu.Unlock()
+	v.app.batches[v.id] = next
+	return fmt.Errorf("%d bytes of lines at once, and %d are tried next: %w", v.batch.bytes, next, err)
+}
 
 // finalize a transaction: what its lines make of the state is written to the store.
 func (v *view) finalize(ctx context.Context) error {
@@ -45,7 +67,7 @@ func (v *view) maintain(ctx context.Context) error {
 	err := v.queries.overBatch(ctx, v.batch, v.definition.Lines, &told, take)
 	v.metrics.queried(&told, time.Since(began), change.took)
 	if err != nil {
-		return fmt.Errorf("the query over lines: %w", v.queries.blame(ctx, v.batch, v.definition.Lines, err))
+		return fmt.Errorf("the query over lines: %w", v.blame(ctx, err))
 	}
 	return change.finish(ctx)
 }
@@ -183,7 +205,7 @@ func (c *change) finish(ctx context.Context) error {
 		err := c.view.queries.merged(ctx, c.merge.Batch(), c.takeMerged)
 		c.view.metrics.engine.Add(time.Since(began).Seconds())
 		if err != nil {
-			return fmt.Errorf("the query that merges: %w", err)
+			return fmt.Errorf("the query that merges: %w", c.view.blame(ctx, err))
 		}
 	}
 	began := time.Now()

@@ -79,7 +79,7 @@ func (p Plan) Validate() error {
 type Definition struct {
 	// Version is another one whenever anything else of the definition is.
 	Version int64
-	// Name is what people call the view.
+	// Name is what statements call the view.
 	Name string
 	// Lines are what the lines of the table's journals say.
 	Lines columnar.Schema

@@ -87,7 +87,7 @@ func (c *Catalog) define(snap *catalog.Snapshot, o catalog.Object, last made) (m
 		return made{}, fmt.Errorf("its query: %w", err)
 	}
 	c.version++
-	now.def = Definition{Version: c.version, Name: o.Schema + "." + o.Name, Lines: t.RowSchema(), Table: tableTarget(t), Plan: plan}
+	now.def = Definition{Version: c.version, Name: parse.QuoteIdentifier(o.Schema) + "." + parse.QuoteIdentifier(o.Name), Lines: t.RowSchema(), Table: tableTarget(t), Plan: plan}
 	return now, nil
 }
 

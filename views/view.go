@@ -13,6 +13,7 @@ import (
 	pebblestore "broadsheet.dev/broadsheet/consumer/store/pebble"
 	"broadsheet.dev/broadsheet/message"
 	"broadsheet.dev/broadsheet/message/committed"
+	"broadsheet.dev/broadsheet/views/keep"
 	"broadsheet.dev/broadsheet/views/rowcodec"
 )
 
@@ -24,7 +25,8 @@ type view struct {
 	shard   *consumer.Shard
 	store   *pebblestore.Store
 	metrics *viewMetrics
-	find    committed.Finder // of the UUIDs of lines; nil if they have none
+	find    committed.Finder   // of the UUIDs of lines; nil if they have none
+	skipped map[string][]int64 // rows of journals that the view does without, by their offsets
 
 	definition Definition
 	queries    *queries
@@ -51,14 +53,18 @@ func (a *App) open(ctx context.Context, id int64, shard *consumer.Shard) (*view,
 	if recorder == nil {
 		return nil, errors.New("its shard has no recovery log")
 	}
+	skipped, err := keep.SkippedOf(shard.Spec().GetLabels())
+	if err != nil {
+		return nil, err
+	}
 	st, err := pebblestore.Open(pebblestore.Config{
-		FS: recorder.FS(), Dir: recorder.Dir(), CacheSize: a.cfg.Blocks, MaxTransaction: maxTransaction, Logger: a.cfg.Logger,
+		FS: recorder.FS(), Dir: recorder.Dir(), CacheSize: a.cfg.Blocks, MaxTransaction: a.cfg.Transaction, Logger: a.cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
 	}
 	v := &view{
-		app: a, id: id, shard: shard, store: st, batch: &batch{most: a.cfg.Batch}, cache: newCache(a.cfg.Cache), metrics: a.metrics.of(id),
+		app: a, id: id, shard: shard, store: st, skipped: skipped, batch: &batch{most: a.batchOf(id)}, cache: newCache(a.cfg.Cache), metrics: a.metrics.of(id),
 		board: newBoard(),
 	}
 	if err = v.load(ctx); err == nil {
@@ -72,10 +78,6 @@ func (a *App) open(ctx context.Context, id int64, shard *consumer.Shard) (*view,
 	a.mu.Unlock()
 	return v, nil
 }
-
-// maxTransaction is how many bytes a transaction writes at most. What a batch makes is a small multiple of it, unless its query makes long values
-// of short ones.
-const maxTransaction = 512 << 20
 
 // load the state, and what is kept of it.
 func (v *view) load(ctx context.Context) error {
@@ -169,7 +171,7 @@ func finder(pointer string) (committed.Finder, error) {
 }
 
 // consume the next message.
-func (v *view) consume(journal string, offset int64, m *lines) error {
+func (v *view) consume(ctx context.Context, journal string, offset int64, m *lines) error {
 	if m.uuid.Flags() == message.AckTxn && m.uuid != (message.UUID{}) {
 		v.half = false // What it commits came before.
 		return nil
@@ -182,7 +184,10 @@ func (v *view) consume(journal string, offset int64, m *lines) error {
 		v.metrics.rejects.Inc()
 		return nil
 	}
-	v.batch.add(journal, offset, m.text)
+	if n := v.batch.addWithout(v.skipped[journal], journal, offset, m.text); n > 0 {
+		v.app.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "a view does without rows, as it was told", slog.Int64("view", v.id), slog.String("journal", journal),
+			slog.Int64("from", offset), slog.Int("rows", n))
+	}
 	return nil
 }
 

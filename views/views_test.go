@@ -10,12 +10,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 
-	"broadsheet.dev/broadsheet/broker/brokertest"
 	"broadsheet.dev/broadsheet/consumer"
 	"broadsheet.dev/broadsheet/consumer/shards"
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/message"
-	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/views"
 	"broadsheet.dev/broadsheet/views/keep"
 )
@@ -198,10 +196,19 @@ func wholeOnly(ctx context.Context, h *viewHost) error {
 	}
 }
 
-// TestBadRow: a row on which the query fails is named, and can be skipped.
+// skip has the shard of a view do without rows of journals, each of which is <journal>=<offset>.
+func (w *world) skip(h *viewHost, id int64, rows ...string) {
+	w.t.Helper()
+	spec := w.spec(id)
+	for _, row := range rows {
+		spec.Labels.AddValue(keep.LabelSkipped, row)
+	}
+	h.Apply(spec)
+}
+
+// TestBadRow: a row on which the query fails is named with the way to go on, and can be skipped, whatever it stands between.
 func TestBadRow(t *testing.T) {
 	w := newWorld(t, 2)
-	w.broker.Create(lines("dead/letters"))
 	h := w.host()
 	plan := groupsPlan(t, 1, "select k as c0, sum(10 / v) as c1 from public.t group by k", "select c0, sum(c1) as c1 from groups group by c0")
 	w.append(0, line(1, 1, "a"))
@@ -211,21 +218,73 @@ func TestBadRow(t *testing.T) {
 	text := h.AwaitCode(keep.ShardID(viewID), shards.ReplicaStatus_FAILED).GetErrors()[0]
 	require.Contains(t, text, fmt.Sprintf("message of public/t/1 at %d: ", before))
 	require.Contains(t, text, "division by zero")
-	spec := w.spec(viewID)
-	spec.Labels = protocol.MustLabelSet(keep.LabelView, keep.ShardID(viewID), consumer.LabelDeadLetters, "dead/letters",
-		consumer.LabelSkip, fmt.Sprintf("public/t/1=%d", before))
-	h.Apply(spec)
+	require.True(t, strings.HasSuffix(text, fmt.Sprintf("ALTER MATERIALIZED VIEW public.v SKIP (journal = 'public/t/1', offset = %d)", before)), text)
+	w.skip(h, viewID, fmt.Sprintf("public/t/1=%d", before))
 	_, rows := w.read(h, viewID, w.heads())
 	require.Equal(t, []string{"1|17", "2|10"}, rows)
-	b, err := w.client.Barrier(t.Context(), "dead/letters")
-	require.NoError(t, err)
-	require.Positive(t, b.Head)
+	spec := w.spec(viewID)
+	spec.Labels.AddValue(consumer.LabelSkip, fmt.Sprintf("public/t/1=%d", before))
+	spec.Labels.AddValue(consumer.LabelDeadLetters, "dead/letters")
+	h.Apply(spec)
+	text = h.AwaitCode(keep.ShardID(viewID), shards.ReplicaStatus_FAILED).GetErrors()[0]
+	require.Contains(t, text, "label broadsheet.dev/skip isn't for views")
 }
 
-func lines(name string) *protocol.JournalSpec {
-	spec := brokertest.Spec(name)
-	spec.Labels = protocol.MustLabelSet("content-type", "application/x-ndjson")
-	return spec
+// TestOverflow: where rows make together what no column holds, in one transaction or in several, the first one is named that is too much,
+// and its group.
+func TestOverflow(t *testing.T) {
+	const much = "90000000000000000000000000000000000000" // twice as much is too much
+	partial := "select s as c0, sum(case when v < 0 then -" + much + "::numeric(38,0) else " + much + "::numeric(38,0) end) as c1 from public.t group by s"
+	plan := groupsPlan(t, 1, partial, "select c0, sum(c1) as c1 from groups group by c0")
+	for name, apart := range map[string]bool{"in a transaction": false, "in several": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1)
+			h := w.host()
+			if apart {
+				w.keep(h, viewID, plan, 0)
+			}
+			at := w.append(0, line(1, 1, "it's")+line(1, 1, "b"))
+			if apart {
+				w.read(h, viewID, w.heads())
+			}
+			w.append(0, line(1, 1, "it's")+line(1, -1, "b"))
+			if !apart {
+				w.keep(h, viewID, plan, 0)
+			}
+			text := h.AwaitCode(keep.ShardID(viewID), shards.ReplicaStatus_FAILED).GetErrors()[0]
+			require.Contains(t, text, fmt.Sprintf("message of public/t/0 at %d: group (it's): ", at))
+			require.True(t, strings.HasSuffix(text, fmt.Sprintf("SKIP (journal = 'public/t/0', offset = %d)", at)), text)
+			w.append(0, line(2, -1, "it's")+line(2, 1, "c"))
+			w.skip(h, viewID, fmt.Sprintf("public/t/0=%d", at))
+			_, rows := w.read(h, viewID, w.heads())
+			require.Equal(t, []string{"b|0", "c|" + much, "it's|0"}, rows)
+		})
+	}
+}
+
+// TestMuchOfLittle: a view that makes much of its lines is kept in smaller transactions; a line of which one can't be made is named.
+func TestMuchOfLittle(t *testing.T) {
+	w := newWorld(t, 1)
+	w.adjust = func(c *views.Config) { c.Transaction = 120_000 }
+	h := w.host()
+	plan := views.Plan{Kind: views.Rows, Partial: parsed(t, "select k as k, case when v > 5000 then repeat(s, 16000) else repeat(s, 1000) end as s from public.t")}
+	var text strings.Builder
+	for i := range 100 { // 1 MB
+		text.WriteString(line(i, 1000, "0123456789"))
+	}
+	at := w.append(0, text.String())
+	w.keep(h, viewID, plan, 0)
+	_, rows := w.read(h, viewID, w.heads())
+	require.Len(t, rows, 100)
+	w.append(0, line(200, 9000, "0123456789")+line(201, 1, "x"))
+	awaited := ""
+	for !strings.Contains(awaited, "message of") { // first with others
+		awaited = h.AwaitCode(keep.ShardID(viewID), shards.ReplicaStatus_FAILED).GetErrors()[0]
+	}
+	require.Contains(t, awaited, fmt.Sprintf("message of public/t/0 at %d: ", at))
+	w.skip(h, viewID, fmt.Sprintf("public/t/0=%d", at))
+	_, rows = w.read(h, viewID, w.heads())
+	require.Len(t, rows, 101)
 }
 
 // TestDefinitions: a view follows what its table becomes, and refuses to go on as another one.

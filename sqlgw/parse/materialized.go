@@ -17,13 +17,20 @@ type CreateMaterializedView struct {
 	Standbys int
 }
 
-// AlterMaterializedView changes a materialized view: exactly one of Rename, Schema and Owner is set.
+// AlterMaterializedView changes a materialized view: exactly one of Rename, Schema, Owner and Skip is set.
 type AlterMaterializedView struct {
 	at
 	View           Name
 	IfExists       bool
 	Rename, Schema string
 	Owner          *RoleName
+	Skip           *SkippedRow
+}
+
+// SkippedRow is the place of a row of the table that a materialized view is to do without.
+type SkippedRow struct {
+	Journal string
+	Offset  int64
 }
 
 // DropMaterializedViews removes materialized views, and with Cascade those that read them.
@@ -159,11 +166,70 @@ func (s source) alterMaterialized(n *pg.AlterTableStmt) (*AlterMaterializedView,
 	}
 	c := n.GetCmds()[0].GetAlterTableCmd()
 	if c.GetSubtype() != pg.AlterTableType_AT_ChangeOwner {
-		return nil, s.atStart(refuse("ALTER MATERIALIZED VIEW other than RENAME, OWNER and SET SCHEMA"))
+		return nil, s.atStart(refuse("ALTER MATERIALIZED VIEW other than RENAME, OWNER, SET SCHEMA and SKIP"))
 	}
 	owner := s.roleName(c.GetNewowner())
 	st.Owner = &owner
 	return st, nil
+}
+
+// skipRow parses ALTER MATERIALIZED VIEW [IF EXISTS] name SKIP (journal = '...', offset = n), where PostgreSQL has ALTER SUBSCRIPTION ...
+// SKIP (lsn = ...). Nil, nil is another statement.
+func (o *ourParser) skipRow() (Statement, error) {
+	skip := 3
+	for skip < len(o.tokens) && (o.word(skip) != "skip" || o.symbol(skip+1) != "(") {
+		skip++
+	}
+	if o.word(1) != "materialized" || o.word(2) != "view" || skip == len(o.tokens) {
+		return nil, nil
+	}
+	st := &AlterMaterializedView{at: at{position: o.chars + 1}}
+	o.pos = 3
+	if o.word(3) == "if" && o.word(4) == "exists" && o.symbol(4) != "." && skip > 5 {
+		st.IfExists, o.pos = true, 5
+	}
+	named := &Subscribe{at: st.at}
+	if err := o.subscribeTable(named, 0, skip); err != nil {
+		return nil, err
+	}
+	st.View = *named.Table
+	var err error
+	st.Skip, err = o.skippedRow(skip + 1)
+	return st, err
+}
+
+// skippedRow parses what is in the brackets that open at a token, behind which is nothing.
+func (o *ourParser) skippedRow(open int) (*SkippedRow, error) {
+	row := &SkippedRow{Offset: -1}
+	for i := open; ; i += 4 { // ( or , and name = value
+		value := i + 3
+		if o.symbol(i+2) != "=" {
+			return nil, o.syntaxError(i + 2)
+		}
+		var err error
+		switch o.word(i + 1) {
+		case "journal":
+			row.Journal, err = o.stringValue(value)
+		case "offset":
+			if row.Offset, err = strconv.ParseInt(o.raw(value), 10, 64); err != nil {
+				err = o.atToken(errorf(CodeInvalidParameter, "invalid value for parameter \"offset\": %q", o.raw(value)), value)
+			}
+		default:
+			err = o.atToken(errorf(CodeInvalidParameter, "unrecognized parameter %q", o.raw(i+1)), i+1)
+		}
+		if err != nil {
+			return nil, err
+		}
+		switch end := value + 1; {
+		case o.symbol(end) == ",":
+		case o.symbol(end) != ")" || end+1 != len(o.tokens):
+			return nil, o.syntaxError(end)
+		case row.Journal == "" || row.Offset < 0:
+			return nil, o.atToken(errorf(CodeInvalidParameter, "both journal and offset are needed"), open)
+		default:
+			return row, nil
+		}
+	}
 }
 
 // verify parses VERIFY MATERIALIZED VIEW and a name of up to three parts.

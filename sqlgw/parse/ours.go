@@ -17,9 +17,10 @@ import (
 //	SHOW TABLES
 //	DECLARE ... CURSOR FOR SUBSCRIBE ...
 //	FETCH ... WITH (timeout = '...')
+//	VERIFY MATERIALIZED VIEW name
+//	ALTER MATERIALIZED VIEW name SKIP (journal = '...', offset = n)
 //
-// and VERIFY MATERIALIZED VIEW. AS OF CUT and AS OF TIMESTAMP are cut out
-// before (asof.go).
+// AS OF CUT and AS OF TIMESTAMP are cut out before (asof.go).
 //
 // What is ours is overwritten with blanks, byte for byte, and the grammar
 // parses what remains: its positions stay true.
@@ -62,6 +63,8 @@ func parseOurs(p Piece) (Statement, error) {
 				return o.fetchWith(i)
 			}
 		}
+	case "alter":
+		return o.skipRow()
 	case "verify":
 		if o.word(1) == "materialized" {
 			return asStatement(o.verify())

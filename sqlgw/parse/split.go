@@ -62,6 +62,7 @@ const (
 	oursOf // of AS OF CUT and AS OF TIMESTAMP
 	oursShow
 	oursVerify
+	oursSkip
 	oursFetch
 )
 
@@ -212,8 +213,11 @@ func wordOf(word string) ours {
 			return oursOf
 		}
 	case len("show"):
-		if strings.EqualFold(word, "show") {
+		switch {
+		case strings.EqualFold(word, "show"):
 			return oursShow
+		case strings.EqualFold(word, "skip"):
+			return oursSkip
 		}
 	case len("fetch"):
 		if strings.EqualFold(word, "fetch") {

@@ -116,3 +116,35 @@ func TestViewsAreBounded(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 51, strings.Count(text, "SELECT"))
 }
+
+// TestSkippedRow holds that the place of a row that is to be skipped is what was written.
+func TestSkippedRow(t *testing.T) {
+	for text, want := range map[string]AlterMaterializedView{
+		"ALTER MATERIALIZED VIEW v SKIP (journal = 'public/t.1/0', offset = 12)": {
+			View: Name{Name: "v"}, Skip: &SkippedRow{Journal: "public/t.1/0", Offset: 12},
+		},
+		`alter materialized view if exists "S".v skip (offset = 3000000000, journal = 'it''s')`: {
+			View: Name{Schema: "S", Name: "v"}, IfExists: true, Skip: &SkippedRow{Journal: "it's", Offset: 3000000000},
+		},
+	} {
+		st, err := parseOne(text)
+		require.NoError(t, err, text)
+		got := st.(*AlterMaterializedView)
+		got.at, got.View.Position = at{}, 0
+		require.Equal(t, want, *got, text)
+	}
+}
+
+// TestQuoteIdentifier holds that a name stands for itself wherever a relation is named.
+func TestQuoteIdentifier(t *testing.T) {
+	for name, want := range map[string]string{
+		"v": "v", "a_1": "a_1", "V": `"V"`, "order": `"order"`, "a b": `"a b"`, `a"b`: `"a""b"`, "skip": "skip", "view": "view", "1a": `"1a"`, "left": `"left"`, "": `""`,
+	} {
+		require.Equal(t, want, QuoteIdentifier(name))
+		if name != "" {
+			st, err := parseOne("SELECT * FROM " + want)
+			require.NoError(t, err, name)
+			require.Equal(t, name, st.(*Select).Relations()[0].Name.Name)
+		}
+	}
+}

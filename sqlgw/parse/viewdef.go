@@ -301,6 +301,18 @@ func quoted(name string) string {
 	return strings.TrimPrefix(text, "SELECT 1 AS ")
 }
 
+// QuoteIdentifier is a name as it stands in a statement, whatever is around it: in quotes only if it needs them.
+func QuoteIdentifier(name string) string {
+	scan, err := pg.Scan(name)
+	if tokens := scan.GetTokens(); err == nil && len(tokens) == 1 && name == strings.ToLower(name) && isWordStart(name[0]) && int(tokens[0].GetEnd()) == len(name) {
+		plain := tokens[0].GetToken() == pg.Token_IDENT && tokens[0].GetKeywordKind() == pg.KeywordKind_NO_KEYWORD
+		if plain || tokens[0].GetKeywordKind() == pg.KeywordKind_UNRESERVED_KEYWORD {
+			return name
+		}
+	}
+	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+}
+
 func quotedList(names []string) string {
 	list := make([]string, len(names))
 	for i, name := range names {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"broadsheet.dev/broadsheet/sqlgw"
@@ -75,6 +76,10 @@ func TestVerify(t *testing.T) {
 	}
 	require.Equal(t, []string{"extra|1|3", "extra|2|1", "missing|1|2"}, w.rows(c, "verify materialized view public.m"))
 	w.fails(c, "42809", "verify materialized view t")
+	_, err := rowsOf(t.Context(), c, "verify materialized view t")
+	var e *pgconn.PgError
+	require.ErrorAs(t, err, &e)
+	require.Contains(t, e.Hint, "of nothing else are any kept")
 	w.fails(c, "42P01", "verify materialized view nosuch")
 	w.fails(c, "42601", "verify materialized view")
 }
@@ -131,7 +136,8 @@ func TestRefused(t *testing.T) {
 		"drop table t":                                                         "2BP01",
 		"alter view m rename to n":                                             "42809",
 		"alter materialized view m set (a = 1)":                                "0A000",
-		"alter table t add column w int8":                                      "0A000",
+		"alter table t add column w int8":                                      "2BP01",
+		"create materialized view x as select nosuch(k) from t":                "42883",
 		"insert into m values (1, 1)":                                          "42809",
 		"comment on view m is 'x'":                                             "42809",
 		"select * from m as of timestamp now()":                                "0A000",

@@ -33,7 +33,7 @@ func EntriesOf(c Catalog) func(ctx context.Context) (Entries, error) {
 var errReads = errors.New("it isn't of one table")
 
 func entryOf(ctx context.Context, snap *catalog.Snapshot, o catalog.Object) View {
-	v := View{ID: o.ID, Standbys: o.View.Materialized.Standbys}
+	v := View{ID: o.ID, Standbys: o.View.Materialized.Standbys, Skipped: o.View.Materialized.Skipped}
 	if len(o.View.Reads) != 1 {
 		v.Err = fmt.Errorf("%s.%s: %w", o.Schema, o.Name, errReads)
 		return v

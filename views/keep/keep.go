@@ -9,6 +9,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/consumer/shards"
 	"broadsheet.dev/broadsheet/protocol"
 )
@@ -19,6 +20,8 @@ type View struct {
 	Standbys int
 	// Journals are those of the table that it reads.
 	Journals []string
+	// Skipped are rows of theirs that the view does without.
+	Skipped []catalog.RowPlace
 	// Err is why they aren't known: the shard stays as it is then.
 	Err error
 }

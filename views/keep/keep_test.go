@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"broadsheet.dev/broadsheet/broker/brokertest"
+	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/client"
 	"broadsheet.dev/broadsheet/consumer"
 	"broadsheet.dev/broadsheet/consumer/consumertest"
@@ -136,14 +137,23 @@ func TestShardsFollowTheEntries(t *testing.T) {
 	w.broker.Create(brokertest.Spec("public/t.1/2"))
 	more := sums
 	more.Journals, more.Standbys = append(slices.Clone(sums.Journals), "public/t.1/2"), 0
+	more.Skipped = []catalog.RowPlace{{Journal: "public/t.1/1", Offset: 30}, {Journal: "public/t.1/1", Offset: 7}, {Journal: "a;b", Offset: 0}}
 	w.set(keep.Entries{Views: []keep.View{more}})
 	w.pass(k)
 	specs, _ = w.there()
 	require.True(t, specs[0].GetDisable())
 	require.Len(t, specs[0].GetSources(), 3)
 	require.Zero(t, specs[0].GetHotStandbys())
+	skipped, err := keep.SkippedOf(specs[0].GetLabels())
+	require.NoError(t, err)
+	require.Equal(t, map[string][]int64{"public/t.1/1": {7, 30}, "a;b": {0}}, skipped)
+	more.Skipped = nil
+	w.set(keep.Entries{Views: []keep.View{more}})
+	w.pass(k)
+	specs, _ = w.there()
+	require.Empty(t, specs[0].GetLabels().ValuesOf(keep.LabelSkipped))
 
-	_, err := w.broker.Etcd.Put(t.Context(), specs[0].PrimaryHintsKey(), "{}")
+	_, err = w.broker.Etcd.Put(t.Context(), specs[0].PrimaryHintsKey(), "{}")
 	require.NoError(t, err)
 	w.set(keep.Entries{Unknown: true})
 	w.pass(k)
@@ -230,3 +240,11 @@ func (nothing) ConsumeMessage(context.Context, *consumer.Shard, store.Store, mes
 	return nil
 }
 func (nothing) FinalizeTxn(context.Context, *consumer.Shard, store.Store) error { return nil }
+
+// TestBadLabel holds that what isn't the place of a row is refused.
+func TestBadLabel(t *testing.T) {
+	for _, value := range []string{"j", "j=", "j=x", "j=-1", "=3"} {
+		_, err := keep.SkippedOf(protocol.MustLabelSet(keep.LabelSkipped, value))
+		require.ErrorContains(t, err, value)
+	}
+}

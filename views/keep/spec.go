@@ -1,6 +1,7 @@
 package keep
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,10 @@ import (
 
 // LabelView is the label of a shard that names the view which it keeps, by its id.
 const LabelView = "broadsheet.dev/view"
+
+// LabelSkipped is the label of a shard whose values are the rows that its view does without: <journal>=<offset>, in which a ';' of the
+// journal is %3B.
+const LabelSkipped = "broadsheet.dev/view-skipped"
 
 // LogPrefix is that of the names of recovery logs.
 const LogPrefix = "broadsheet/recovery/views"
@@ -38,7 +43,29 @@ func Spec(v View, hints string) *shards.ShardSpec {
 	for _, j := range slices.Compact(slices.Sorted(slices.Values(v.Journals))) {
 		spec.Sources = append(spec.Sources, &shards.ShardSpec_Source{Journal: j})
 	}
+	for _, p := range v.Skipped {
+		spec.Labels.AddValue(LabelSkipped, strings.ReplaceAll(p.Journal, ";", "%3B")+"="+strconv.FormatInt(p.Offset, 10))
+	}
 	return spec
+}
+
+// SkippedOf are the rows of each journal that labels say to do without, by their offsets, which ascend.
+func SkippedOf(labels *protocol.LabelSet) (map[string][]int64, error) {
+	out := map[string][]int64{}
+	for _, v := range labels.ValuesOf(LabelSkipped) {
+		at := strings.LastIndexByte(v, '=')
+		offset, err := strconv.ParseInt(v[at+1:], 10, 64)
+		if at <= 0 || err != nil || offset < 0 {
+			return nil, fmt.Errorf("label %s: %q isn't <journal>=<offset>", LabelSkipped, v)
+		}
+		journal := strings.ReplaceAll(v[:at], "%3B", ";")
+		out[journal] = append(out[journal], offset)
+	}
+	for journal, offsets := range out {
+		slices.Sort(offsets)
+		out[journal] = slices.Compact(offsets)
+	}
+	return out, nil
 }
 
 // follow is the spec of a shard as the view wants it to be; nil if it is so. What an operator has set is kept.
@@ -51,6 +78,10 @@ func follow(now, wanted *shards.ShardSpec) *shards.ShardSpec {
 				next.Sources[i] = was
 			}
 		}
+	}
+	next.Labels.Remove(LabelSkipped)
+	for _, v := range wanted.GetLabels().ValuesOf(LabelSkipped) {
+		next.Labels.AddValue(LabelSkipped, v)
 	}
 	if proto.Equal(next, now) {
 		return nil
