@@ -71,6 +71,13 @@ func materializedOf(sources []source, into map[int64]*storedView) map[int64]*sto
 	return into
 }
 
+// rereads tells whether the engine may read a relation more than once that is named once, in the query or in a view of it.
+func rereads(q *parse.Select, sources []source) bool {
+	return q.Rereads() || slices.ContainsFunc(sources, func(x source) bool {
+		return x.stored != nil && x.stored.query != nil && rereads(x.stored.query, x.stored.sources)
+	})
+}
+
 // mentionsOf counts how often a materialized view is named.
 func mentionsOf(sources []source, view int64) int {
 	n := 0
@@ -202,7 +209,8 @@ func (e *queryExecution) readView(ctx context.Context, v *storedView, journals [
 		}
 		return nil, viewError(v.object, err)
 	}
-	r := &viewRead{reading: reading, at: cut{}, cancel: cancel, shared: mentionsOf(e.query.sources, v.object.ID) > 1}
+	r := &viewRead{reading: reading, at: cut{}, cancel: cancel}
+	r.shared = mentionsOf(e.query.sources, v.object.ID) > 1 || rereads(e.query.parsed, e.query.sources)
 	for _, j := range journals {
 		r.at[j] = max(reading.Cut()[j], least[j]) // what is between is no whole line
 	}
@@ -223,7 +231,7 @@ type viewRead struct {
 	reading ViewReading
 	at      cut
 	cancel  context.CancelCauseFunc
-	// shared: it is named more than once, so that its rows are held.
+	// shared: it may be read more than once, so that its rows are held.
 	shared bool
 	held   []*columnar.Batch
 	read   bool // rows were taken
@@ -239,14 +247,14 @@ func (r *viewRead) close() {
 	r.cancel(context.Canceled)
 }
 
-// maxHeldRows bounds what is held of a view that a statement names more than once, in bytes.
+// maxHeldRows bounds what is held of a view that a statement may read more than once, in bytes.
 const maxHeldRows = 64 << 20
 
 // open begins a reading of the rows.
 func (r *viewRead) open(_ context.Context, project []int) (duck.Source, error) {
 	if !r.shared {
 		if r.read {
-			return nil, sqlError("40001", "the rows of a materialized view were read already")
+			return nil, sqlError("XX000", "the rows of a materialized view were read already")
 		}
 		r.read = true
 		return &readingSource{reading: r.reading, project: project}, nil
@@ -254,7 +262,7 @@ func (r *viewRead) open(_ context.Context, project []int) (duck.Source, error) {
 	return &tempSource{rows: r.held, project: project}, nil
 }
 
-// hold takes all rows of a view that is named more than once.
+// hold takes all rows of a view that may be read more than once.
 func (r *viewRead) hold(o catalog.Object) error {
 	if !r.shared || r.read {
 		return nil
@@ -270,7 +278,8 @@ func (r *viewRead) hold(o catalog.Object) error {
 			return viewError(o, err)
 		}
 		if bytes += b.Bytes(); bytes > maxHeldRows {
-			return hinted(sqlError("54000", "materialized view %q has more than %d MiB, and is named more than once", o.Name, maxHeldRows>>20), "Name it once, in a WITH query.")
+			return hinted(sqlError("54000", "materialized view %q has more than %d MiB, and the statement may read it more than once", o.Name, maxHeldRows>>20),
+				"Name it once, in a WITH query that is neither RECURSIVE nor NOT MATERIALIZED.")
 		}
 		r.held = append(r.held, b)
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // cte is a WITH query in sight. It gets a name made here, so that no name of the
@@ -114,4 +115,35 @@ func (b *binder) withQuery(c *pg.CommonTableExpr, made *cte, sc *scope) error {
 		}
 	}
 	return nil
+}
+
+// Rereads tells whether the engine may read what stands once in the query more than once: what is in a WITH RECURSIVE query with each round,
+// and in one that is NOT MATERIALIZED wherever that is named.
+func (q *Select) Rereads() bool { return rereads(q.tree.ProtoReflect()) }
+
+func rereads(m protoreflect.Message) bool {
+	switch w := m.Interface().(type) {
+	case *pg.WithClause:
+		if w.GetRecursive() {
+			return true
+		}
+	case *pg.CommonTableExpr:
+		if w.GetCtematerialized() == pg.CTEMaterialize_CTEMaterializeNever {
+			return true
+		}
+	}
+	found := false
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.Message() == nil:
+		case f.IsList():
+			for i := range v.List().Len() {
+				found = found || rereads(v.List().Get(i).Message())
+			}
+		default:
+			found = rereads(v.Message())
+		}
+		return !found
+	})
+	return found
 }

@@ -36,6 +36,14 @@ func TestSelect(t *testing.T) {
 	require.Equal(t, []string{"1|20|2", "2|10|1"}, w.rows(c, "select m.k, m.n * 10, m.n from m where m.n > 0"))
 	require.Equal(t, []string{"1|10|2", "1|20|2", "2|30|1"}, w.rows(c, "select t.k, t.v, m.n from t join m on t.k = m.k"))
 	require.Equal(t, []string{"1|1", "2|2"}, w.rows(c, "select a.k, b.k from m a join m b on a.k = b.k"))
+	for _, again := range []string{ // what is named once, and read more often
+		"with c as not materialized (select * from m) select a.k, b.n from c a join c b using (k)",
+		"with recursive r(k) as (select 1::int8 union all select r.k + 1 from r join m on m.k = r.k) select m.k, m.n from r join m using (k)",
+	} {
+		require.Equal(t, []string{"1|2", "2|1"}, w.rows(c, again))
+	}
+	w.run(c, "create view often as with c as not materialized (select * from m) select a.k, b.n from c a join c b using (k)")
+	require.Equal(t, []string{"1|2", "2|1"}, w.rows(c, "select * from often"))
 	w.run(c, "create view above as select n from m where k = 1")
 	require.Equal(t, []string{"2"}, w.rows(c, "select * from above"))
 	require.Equal(t, []string{"k|bigint", "n|bigint"}, w.rows(c, "select column_name, data_type from (select attname as column_name, format_type(atttypid, -1) as data_type from pg_attribute where attrelid = 'm'::regclass) x"))
