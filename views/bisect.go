@@ -24,7 +24,7 @@ func (v *view) blame(ctx context.Context, failed error) error {
 		return errors.Join(failed, err)
 	}
 	row, cause, err := narrow(rows, func(of []*columnar.Batch) error {
-		return v.queries.overRows(ctx, of, func(*columnar.Batch) error { return nil })
+		return v.queries.overRows(ctx, of, keepable)
 	})
 	if err == nil && row == nil && v.definition.Plan.Kind != Rows {
 		if row, cause, err = firstAfter(rows, func(of []*columnar.Batch) error { return v.try(ctx, of) }); err == nil && row != nil {

@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/bits"
 	"time"
 
 	"broadsheet.dev/broadsheet/consumer"
 	pebblestore "broadsheet.dev/broadsheet/consumer/store/pebble"
 	"broadsheet.dev/broadsheet/fragments/columnar"
+	"broadsheet.dev/broadsheet/sqlgw/duck"
 	"broadsheet.dev/broadsheet/views/rowcodec"
 )
 
@@ -72,6 +74,32 @@ func (v *view) maintain(ctx context.Context) error {
 	return change.finish(ctx)
 }
 
+// keepable tells whether all values are such as their types have: sums of DuckDB's decimals may be larger, and what is kept then couldn't be
+// read any more.
+func keepable(b *columnar.Batch) error {
+	for i := range b.Cols {
+		if b.Cols[i].Type.Kind != columnar.Decimal {
+			continue
+		}
+		for _, x := range b.Cols[i].I128 {
+			hi, lo := uint64(x.Hi), x.Lo
+			if x.Hi < 0 {
+				var borrow uint64
+				lo, borrow = bits.Sub64(0, lo, 0)
+				hi, _ = bits.Sub64(0, hi, borrow)
+			}
+			if hi > widest.hi || hi == widest.hi && lo >= widest.lo {
+				const text = "a numeric value has more than 38 digits"
+				return &duck.Error{Class: "Out of Range", SQLSTATE: "22003", Position: -1, Message: text, Raw: text}
+			}
+		}
+	}
+	return nil
+}
+
+// widest is 10^38, which no decimal has.
+var widest = struct{ hi, lo uint64 }{0x4b3b4ca85a86c47a, 0x098a224000000000}
+
 // change is what a transaction makes of a state.
 type change struct {
 	view *view
@@ -100,6 +128,9 @@ const chunkSize = 64 << 10
 func (c *change) addRows(b *columnar.Batch) error {
 	began := time.Now()
 	defer func() { c.took += time.Since(began) }()
+	if err := keepable(b); err != nil {
+		return err
+	}
 	var row []byte
 	for i := range b.Len {
 		row = rowcodec.AppendRow(row[:0], b, i)
@@ -128,6 +159,9 @@ func (c *change) flush(kind byte, most int) error {
 func (c *change) addGroups(b *columnar.Batch) error {
 	began := time.Now()
 	defer func() { c.took += time.Since(began) }()
+	if err := keepable(b); err != nil {
+		return err
+	}
 	if c.at == nil {
 		c.at = make(map[string]int, b.Len)
 	}
@@ -183,6 +217,9 @@ var errMerge = errors.New("the query that merges gave another group, or the same
 
 // takeMerged takes the rows of merged groups.
 func (c *change) takeMerged(b *columnar.Batch) error {
+	if err := keepable(b); err != nil {
+		return err
+	}
 	var key []byte
 	for i := range b.Len {
 		key = rowcodec.AppendKey(key[:0], b, c.view.definition.Plan.Keys, i)

@@ -76,9 +76,10 @@ func (s *service) find(ctx context.Context, id int64, header *protocol.Header) (
 // errMoved is of a request for a view that is another host's now, or will be somebody's.
 var errMoved = status.Error(codes.Unavailable, "the view isn't kept here any more")
 
-// unavailable is the error of a shard that nobody has now: Aborted if it has failed, which it may do again.
+// unavailable is the error of a shard that nobody has now: Aborted if it is this host's and has failed, which it may do again. How it went
+// when it was this host's before doesn't matter.
 func (s *service) unavailable(id int64, why shards.Status) error {
-	if failure := s.app.failure(id); failure != nil {
+	if failure := s.app.failure(id); failure != nil && why == shards.Status_SHARD_STOPPED {
 		return status.Errorf(codes.Aborted, "its shard has failed: %v", failure)
 	}
 	return status.Errorf(codes.Unavailable, "its shard is %s", why)

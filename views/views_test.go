@@ -233,33 +233,39 @@ func TestBadRow(t *testing.T) {
 // TestOverflow: where rows make together what no column holds, in one transaction or in several, the first one is named that is too much,
 // and its group.
 func TestOverflow(t *testing.T) {
-	const much = "90000000000000000000000000000000000000" // twice as much is too much
-	partial := "select s as c0, sum(case when v < 0 then -" + much + "::numeric(38,0) else " + much + "::numeric(38,0) end) as c1 from public.t group by s"
-	plan := groupsPlan(t, 1, partial, "select c0, sum(c1) as c1 from groups group by c0")
-	for name, apart := range map[string]bool{"in a transaction": false, "in several": true} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, 1)
-			h := w.host()
-			if apart {
-				w.keep(h, viewID, plan, 0)
-			}
-			at := w.append(0, line(1, 1, "it's")+line(1, 1, "b"))
-			if apart {
-				w.read(h, viewID, w.heads())
-			}
-			w.append(0, line(1, 1, "it's")+line(1, -1, "b"))
-			if !apart {
-				w.keep(h, viewID, plan, 0)
-			}
-			text := h.AwaitCode(keep.ShardID(viewID), shards.ReplicaStatus_FAILED).GetErrors()[0]
-			require.Contains(t, text, fmt.Sprintf("message of public/t/0 at %d: group (it's): ", at))
-			require.True(t, strings.HasSuffix(text, fmt.Sprintf("SKIP (journal = 'public/t/0', offset = %d)", at)), text)
-			w.append(0, line(2, -1, "it's")+line(2, 1, "c"))
-			w.skip(h, viewID, fmt.Sprintf("public/t/0=%d", at))
-			_, rows := w.read(h, viewID, w.heads())
-			require.Equal(t, []string{"b|0", "c|" + much, "it's|0"}, rows)
-		})
+	for name, much := range map[string]string{ // of which two are too much
+		"for the engine":   "90000000000000000000000000000000000000",
+		"for what is kept": "60000000000000000000000000000000000000",
+	} {
+		t.Run("at once, "+name, func(t *testing.T) { overflows(t, much, false) })
+		t.Run("bit by bit, "+name, func(t *testing.T) { overflows(t, much, true) })
 	}
+}
+
+func overflows(t *testing.T, much string, apart bool) {
+	t.Helper()
+	plan := groupsPlan(t, 1, "select s as c0, sum(case when v < 0 then -"+much+"::numeric(38,0) else "+much+"::numeric(38,0) end) as c1 from public.t group by s",
+		"select c0, sum(c1) as c1 from groups group by c0")
+	w := newWorld(t, 1)
+	h := w.host()
+	if apart {
+		w.keep(h, viewID, plan, 0)
+	}
+	at := w.append(0, line(1, 1, "it's")+line(1, 1, "b"))
+	if apart {
+		w.read(h, viewID, w.heads())
+	}
+	w.append(0, line(1, 1, "it's")+line(1, -1, "b"))
+	if !apart {
+		w.keep(h, viewID, plan, 0)
+	}
+	text := h.AwaitCode(keep.ShardID(viewID), shards.ReplicaStatus_FAILED).GetErrors()[0]
+	require.Contains(t, text, fmt.Sprintf("message of public/t/0 at %d: group (it's): ", at))
+	require.True(t, strings.HasSuffix(text, fmt.Sprintf("SKIP (journal = 'public/t/0', offset = %d)", at)), text)
+	w.append(0, line(2, -1, "it's")+line(2, 1, "c"))
+	w.skip(h, viewID, fmt.Sprintf("public/t/0=%d", at))
+	_, rows := w.read(h, viewID, w.heads())
+	require.Equal(t, []string{"b|0", "c|" + much, "it's|0"}, rows)
 }
 
 // TestMuchOfLittle: a view that makes much of its lines is kept in smaller transactions; a line of which one can't be made is named.
@@ -327,5 +333,14 @@ func TestNobodyHasIt(t *testing.T) {
 	h.AwaitCode(keep.ShardID(viewID), shards.ReplicaStatus_FAILED)
 	_, err = h.client.Stat(t.Context(), viewID)
 	require.ErrorContains(t, err, "a view without its first query")
+	gone, err := h.Host.Client().Apply(t.Context(), &shards.ApplyRequest{Changes: []*shards.ApplyRequest_Change{
+		{Delete: keep.ShardID(viewID), ExpectModRevision: h.List(t.Context(), keep.ShardID(viewID)).GetModRevision()},
+	}})
+	require.NoError(t, err)
+	require.Equal(t, shards.Status_OK, gone.GetStatus())
+	_, err = h.client.Stat(t.Context(), viewID)
+	require.ErrorAs(t, err, &remote)
+	require.Equal(t, codes.Unavailable, remote.Code, "how it went before doesn't matter")
+	require.Contains(t, err.Error(), "SHARD_NOT_FOUND")
 	w.definitions.put(viewID, filtered(t), func(d *views.Definition) { d.Table.Columns = d.Table.Columns[1:] })
 }
