@@ -43,11 +43,10 @@ func (v *view) blame(ctx context.Context, failed error) error {
 // try what a transaction of just these rows would make of the state, and write nothing.
 func (v *view) try(ctx context.Context, rows []*columnar.Batch) error {
 	c := &change{view: v}
-	err := v.queries.overRows(ctx, rows, c.addGroups)
-	if err == nil && c.merge != nil {
-		err = v.queries.merged(ctx, c.merge.Batch(), c.takeMerged)
+	if err := v.queries.overRows(ctx, rows, c.addGroups); err != nil {
+		return err
 	}
-	return err
+	return c.mergeAll(ctx)
 }
 
 // inGroup adds to an error which group a row is of, if it is of any.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
+	"strings"
 	"time"
 
 	"broadsheet.dev/broadsheet/consumer"
@@ -106,6 +108,7 @@ type change struct {
 	// groups that are touched, in the order in which they were met.
 	groups []touched
 	at     map[string]int // of their keys
+	order  []int          // of all groups by their keys, once they have been looked up
 	merge  *columnar.BatchBuilder
 
 	took  time.Duration // by what was done with rows
@@ -119,6 +122,7 @@ type touched struct {
 	key      string
 	old, new []byte // nil is none
 	merges   bool
+	unknown  bool // whether it is kept
 }
 
 // chunkSize is about how many bytes a value of rows, or of a delta, has.
@@ -170,12 +174,9 @@ func (c *change) addGroups(b *columnar.Batch) error {
 		key = rowcodec.AppendKey(key[:0], b, c.view.definition.Plan.Keys, i)
 		at, again := c.at[string(key)]
 		if !again {
-			old, err := c.view.row(key)
-			if err != nil {
-				return err
-			}
+			old, known := c.view.cache.get(key)
 			at = len(c.groups)
-			c.groups = append(c.groups, touched{key: string(key), old: old})
+			c.groups = append(c.groups, touched{key: string(key), old: old, unknown: !known})
 			c.at[c.groups[at].key] = at
 		}
 		g := &c.groups[at]
@@ -192,23 +193,90 @@ func (c *change) addGroups(b *columnar.Batch) error {
 
 // merges a row of a group with what there is of it.
 func (c *change) merges(g *touched, b *columnar.Batch, i int) error {
-	if c.merge == nil {
-		c.merge = c.view.decoder.NewBuilder()
-	}
-	if !g.merges {
-		g.merges = true
-		for _, row := range [][]byte{g.old, g.new} {
-			if row == nil {
-				continue
-			}
-			if err := c.view.decoder.Append(c.merge, row); err != nil {
-				return fmt.Errorf("a kept row: %w", err)
-			}
-		}
-		g.new = nil
+	if err := c.mergesKept(g); err != nil {
+		return err
 	}
 	for col := range b.Cols {
 		c.merge.Col(col).AppendFrom(&b.Cols[col], i)
+	}
+	return nil
+}
+
+// mergesKept has the row that is kept of a group merged, and the one that it has so far.
+func (c *change) mergesKept(g *touched) error {
+	if g.merges {
+		return nil
+	}
+	g.merges = true
+	for _, row := range [][]byte{g.old, g.new} {
+		if err := c.mergesRow(row); err != nil {
+			return err
+		}
+	}
+	g.new = nil
+	return nil
+}
+
+func (c *change) mergesRow(row []byte) error {
+	if row == nil {
+		return nil
+	}
+	if c.merge == nil {
+		c.merge = c.view.decoder.NewBuilder()
+	}
+	if err := c.view.decoder.Append(c.merge, row); err != nil {
+		return fmt.Errorf("a kept row: %w", err)
+	}
+	return nil
+}
+
+// lookUp the groups that aren't known. It is done in the order of their keys, in which they are written, too: what stands together in the
+// store is met together.
+func (c *change) lookUp() error {
+	began := time.Now()
+	defer func() { c.took += time.Since(began) }()
+	c.order = make([]int, len(c.groups))
+	for i := range c.order {
+		c.order[i] = i
+	}
+	slices.SortFunc(c.order, func(x, y int) int { return strings.Compare(c.groups[x].key, c.groups[y].key) })
+	var g *touched // that is looked up
+	keys := func(yield func([]byte) bool) {
+		var key []byte
+		for _, at := range c.order {
+			if g = &c.groups[at]; !g.unknown {
+				continue
+			}
+			if key = groupKey(key[:0], g.key); !yield(key) {
+				return
+			}
+		}
+	}
+	return c.view.store.GetEach(keys, func(value []byte, ok bool) error {
+		if !ok {
+			return nil
+		}
+		g.old = append([]byte{}, value...)
+		if g.merges { // what the batch has of it
+			return c.mergesRow(g.old)
+		}
+		return c.mergesKept(g)
+	})
+}
+
+// mergeAll of what has to be merged.
+func (c *change) mergeAll(ctx context.Context) error {
+	if err := c.lookUp(); err != nil {
+		return fmt.Errorf("look groups up: %w", err)
+	}
+	if c.merge == nil {
+		return nil
+	}
+	began := time.Now()
+	err := c.view.queries.merged(ctx, c.merge.Batch(), c.takeMerged)
+	c.view.metrics.engine.Add(time.Since(began).Seconds())
+	if err != nil {
+		return fmt.Errorf("the query that merges: %w", err)
 	}
 	return nil
 }
@@ -237,13 +305,11 @@ func (c *change) finish(ctx context.Context) error {
 	if c.view.definition.Plan.Kind == Rows {
 		return c.flush(keyRow, 0)
 	}
-	if c.merge != nil {
-		began := time.Now()
-		err := c.view.queries.merged(ctx, c.merge.Batch(), c.takeMerged)
-		c.view.metrics.engine.Add(time.Since(began).Seconds())
-		if err != nil {
-			return fmt.Errorf("the query that merges: %w", c.view.blame(ctx, err))
-		}
+	c.took = 0
+	err := c.mergeAll(ctx)
+	c.view.metrics.state.Add(c.took.Seconds())
+	if err != nil {
+		return c.view.blame(ctx, err)
 	}
 	began := time.Now()
 	defer func() { c.view.metrics.state.Add(time.Since(began).Seconds()) }()
@@ -254,15 +320,15 @@ func (c *change) finish(ctx context.Context) error {
 func (c *change) write() error {
 	v := c.view
 	var key []byte
-	for i := range c.groups {
-		g := &c.groups[i]
+	for _, at := range c.order {
+		g := &c.groups[at]
 		if g.new == nil {
 			return errMerge
 		}
 		if bytes.Equal(g.old, g.new) {
 			continue
 		}
-		key = groupKey(key[:0], []byte(g.key))
+		key = groupKey(key[:0], g.key)
 		if err := v.store.Set(key, g.new); err != nil {
 			return err
 		}
@@ -282,16 +348,6 @@ func (c *change) write() error {
 	v.deltas = append(v.deltas, keptDelta{v.now.number, head})
 	v.deltaBytes += head.bytes
 	return v.store.Set(numbered(keyDelta, v.now.number, 0), head.encode())
-}
-
-// row of a group; nil if there is none.
-func (v *view) row(key []byte) ([]byte, error) {
-	if row, ok := v.cache.get(key); ok {
-		return row, nil
-	}
-	v.key = groupKey(v.key[:0], key)
-	row, _, err := v.store.Get(v.key)
-	return row, err
 }
 
 // keptDelta is what is known of a delta in the store.

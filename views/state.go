@@ -113,7 +113,7 @@ func decodeEpoch(b []byte) (epoch, error) {
 }
 
 // groupKey is the key of a group's row.
-func groupKey(dst, key []byte) []byte { return append(append(dst, keyRow), key...) }
+func groupKey(dst []byte, key string) []byte { return append(append(dst, keyRow), key...) }
 
 // numbered is a key of an epoch, and of a part of it.
 func numbered(kind byte, epoch uint64, part uint32) []byte {

@@ -62,7 +62,7 @@ func TestFormatDocument(t *testing.T) {
 	require.Empty(t, rest)
 
 	require.Equal(t, "0400000000000001020000000a", hex.EncodeToString(numbered(keyDelta, 258, 10)))
-	require.Equal(t, "030105", hex.EncodeToString(groupKey(nil, []byte{1, 5})))
+	require.Equal(t, "030105", hex.EncodeToString(groupKey(nil, "\x01\x05")))
 	h, err := decodeDeltaHead([]byte{2, 0xac, 2})
 	require.NoError(t, err)
 	require.Equal(t, deltaHead{micros: 1, bytes: 300}, h)

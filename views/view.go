@@ -25,6 +25,7 @@ type view struct {
 	shard   *consumer.Shard
 	store   *pebblestore.Store
 	metrics *viewMetrics
+	pointer string             // of the UUIDs of lines; empty if they have none
 	find    committed.Finder   // of the UUIDs of lines; nil if they have none
 	skipped map[string][]int64 // rows of journals that the view does without, by their offsets
 
@@ -39,7 +40,6 @@ type view struct {
 	deltas     []keptDelta
 	deltaBytes uint64
 	cache      *cache
-	key        []byte
 	failed     error // to publish
 
 	board board
@@ -123,10 +123,7 @@ func (v *view) define(ctx context.Context) error {
 	if err := def.validate(); err != nil {
 		return err
 	}
-	if v.queries != nil && def.Lines.Messages != v.definition.Lines.Messages {
-		return errors.New("where lines of its table have their UUIDs is another place now: what was read is read again")
-	}
-	if v.find, err = finder(def.Lines.Messages); err != nil {
+	if err := v.locate(def.Lines.Messages); err != nil {
 		return err
 	}
 	def.Lines.Messages = "" // Of a batch's lines, none acknowledges others.
@@ -160,6 +157,20 @@ func (v *view) checkShape(s shape) error {
 		return s.check(stored)
 	}
 	return v.store.Set([]byte{keyShape}, s.encode())
+}
+
+// locate the UUIDs of lines, which stay where they are while the store is open: sources are read by it.
+func (v *view) locate(pointer string) error {
+	switch {
+	case v.queries == nil:
+		var err error
+		v.pointer = pointer
+		v.find, err = finder(pointer)
+		return err
+	case pointer != v.pointer:
+		return errors.New("where lines of its table have their UUIDs is another place now: what was read is read again")
+	}
+	return nil
 }
 
 func finder(pointer string) (committed.Finder, error) {

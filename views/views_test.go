@@ -316,6 +316,37 @@ func TestDefinitions(t *testing.T) {
 	require.Equal(t, []string{"3|70"}, rows)
 }
 
+// TestNewVersionOfMessages: a view of a table of messages goes on as its definition gets another name, and begins anew if UUIDs are elsewhere.
+func TestNewVersionOfMessages(t *testing.T) {
+	w := newWorld(t, 1)
+	w.pointer = "/_meta/uuid"
+	h := w.host()
+	plan := single(t)
+	w.keep(h, viewID, plan, 0)
+	w.append(0, line(1, 20, "a"))
+	w.exact(h, viewID, plan, w.heads())
+	w.definitions.put(viewID, plan, func(d *views.Definition) { d.Name, d.Lines.Messages = "public.renamed", w.pointer })
+	w.append(0, line(1, 30, "a"))
+	_, rows := w.read(h, viewID, w.heads())
+	require.Equal(t, []string{"2|50"}, rows)
+	failures := func() (out []float64) {
+		families, err := h.Metrics.Gather()
+		require.NoError(t, err)
+		for _, f := range families {
+			if f.GetName() == "broadsheet_shard_failures_total" {
+				out = append(out, f.GetMetric()[0].GetCounter().GetValue())
+			}
+		}
+		return out
+	}
+	require.Empty(t, failures())
+	w.definitions.put(viewID, plan, func(d *views.Definition) { d.Lines.Messages = "/u" })
+	w.append(0, line(1, 11, "a"))
+	_, rows = w.read(h, viewID, w.heads())
+	require.Equal(t, []string{"3|61"}, rows)
+	require.Equal(t, []float64{1}, failures())
+}
+
 // TestNobodyHasIt: who reads a view that fails is told why.
 func TestNobodyHasIt(t *testing.T) {
 	w := newWorld(t, 1)

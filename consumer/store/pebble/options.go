@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -43,6 +44,9 @@ func (c *Config) Validate() error {
 	return nil
 }
 
+// filterBits are those of a filter for each key: of keys that aren't there, one of a hundred passes.
+const filterBits = 10
+
 func or[T comparable](v, otherwise T) T {
 	var zero T
 	if v == zero {
@@ -69,6 +73,9 @@ func options(c *Config, on *cutFS) *pebble.Options {
 		EventListener:              &pebble.EventListener{DataCorruption: func(info pebble.DataCorruptionInfo) { on.cut(errors.New(info.String())) }},
 	}
 	o.Experimental.ReadSamplingMultiplier = -1
+	for i := range o.Levels { // who looks for a key that isn't there reads no block of it
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(filterBits)
+	}
 	return o
 }
 

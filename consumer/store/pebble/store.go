@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -114,6 +115,34 @@ func get(r pebble.Reader, key []byte) ([]byte, bool, error) {
 		value = []byte{}
 	}
 	return value, true, closer.Close()
+}
+
+// GetEach calls fn with the value of each of some keys, which ascend, and whether it has one: many in one pass, which takes less than a Get
+// of each. A key is its caller's again once fn is called, and a value is fn's while it runs. GetEach ends with the first error of fn, and
+// returns it.
+func (s *Store) GetEach(keys iter.Seq[[]byte], fn func(value []byte, ok bool) error) error {
+	it, err := s.view.NewIter(&pebble.IterOptions{UseL6Filters: true})
+	if err != nil {
+		return fmt.Errorf("get keys: %w", err)
+	}
+	for key := range keys {
+		if string(key) == checkpointKey || !it.SeekPrefixGE(key) || !bytes.Equal(it.Key(), key) {
+			if err = it.Error(); err == nil {
+				err = fn(nil, false)
+			}
+		} else if value, failed := it.ValueAndErr(); failed != nil {
+			err = fmt.Errorf("get %q: %w", key, failed)
+		} else {
+			err = fn(value, true)
+		}
+		if err != nil {
+			break
+		}
+	}
+	if closed := it.Close(); err == nil && closed != nil {
+		err = fmt.Errorf("get keys: %w", closed)
+	}
+	return err
 }
 
 // Set a key to a value.

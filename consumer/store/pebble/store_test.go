@@ -142,6 +142,41 @@ func TestReads(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
+// TestGetEach holds that what is told of many keys is what Get tells of each: of what is in tables, in memory, in the transaction before and in
+// this one.
+func TestGetEach(t *testing.T) {
+	s := open(t, Config{MemTableSize: 16 << 10})
+	key := func(i int) []byte { return fmt.Appendf(nil, "key %05d", i) }
+	for round := range 6 {
+		for i := round; i < 3000; i += 7 {
+			require.NoError(t, s.Set(key(i), fmt.Appendf(nil, "%d of %d", i, round)))
+		}
+		require.NoError(t, s.Delete(key(7*round)))
+		require.NoError(t, s.Set(key(7*round+1), nil))
+		if round < 5 {
+			require.NoError(t, s.StartCommit(t.Context(), at(int64(round))).Err())
+		}
+	}
+	keys := [][]byte{[]byte(checkpointKey), nil, {0xff}}
+	for i := range 3100 {
+		keys = append(keys, key(i), append(key(i), 0))
+	}
+	slices.SortFunc(keys, bytes.Compare)
+	next := 0
+	require.NoError(t, s.GetEach(slices.Values(keys), func(value []byte, ok bool) error {
+		want, has, err := s.Get(keys[next])
+		require.NoError(t, err)
+		require.Equal(t, has, ok, "%q", keys[next])
+		require.Equal(t, string(want), string(value), "%q", keys[next])
+		next++
+		return nil
+	}))
+	require.Len(t, keys, next)
+	enough := errors.New("enough")
+	require.ErrorIs(t, s.GetEach(slices.Values(keys), func([]byte, bool) error { return enough }), enough)
+	require.NoError(t, s.Close())
+}
+
 // TestSnapshots have the state and the checkpoint of one commit that was acknowledged, whatever goes on.
 func TestSnapshots(t *testing.T) {
 	s := open(t, Config{})
