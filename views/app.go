@@ -125,6 +125,13 @@ func (a *App) batchOf(id int64) int {
 	return cmp.Or(a.batches[id], a.cfg.Batch)
 }
 
+// cacheOf is how many bytes of groups a view may hold in memory.
+func (a *App) cacheOf() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.cfg.Cache / max(1, len(a.kept))
+}
+
 // failure of a view's shard here, the last one since it has done anything.
 func (a *App) failure(id int64) error {
 	a.mu.Lock()

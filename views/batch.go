@@ -18,6 +18,7 @@ import (
 type batch struct {
 	most     int // bytes
 	bytes    int
+	lines    int
 	contents []*content // of each journal that was met, whether it has anything or not
 	last     *content
 }
@@ -38,8 +39,13 @@ type span struct {
 // keptText is how large a content's buffer may be that is used again.
 const keptText = 4 << 20
 
+// maxLines is how many lines a batch has, if they come one by one: each may be a group, which takes some hundred bytes however short the line is.
+const maxLines = 1 << 18
+
 // room tells whether the batch takes a text. An empty one takes any.
-func (b *batch) room(text []byte) bool { return b.bytes == 0 || b.bytes+len(text) <= b.most }
+func (b *batch) room(text []byte) bool {
+	return b.bytes == 0 || b.bytes+len(text) <= b.most && b.lines < maxLines
+}
 
 // add a text that stands at an offset.
 func (b *batch) add(journal string, offset int64, text []byte) {
@@ -49,6 +55,7 @@ func (b *batch) add(journal string, offset int64, text []byte) {
 	}
 	c.text = append(c.text, text...)
 	b.bytes += len(text)
+	b.lines += bytes.Count(text, []byte{'\n'})
 }
 
 // addWithout adds a text of whole lines that stands at an offset, but for those that begin at some offsets, which ascend. It tells how many
@@ -92,7 +99,7 @@ func (b *batch) of(journal string) *content {
 // single tells where the line of a batch is that has no other.
 func (b *batch) single() (string, int64, bool) {
 	for _, c := range b.contents {
-		if len(c.text) == b.bytes && b.bytes > 0 && bytes.IndexByte(c.text, '\n') == b.bytes-1 {
+		if len(c.text) == b.bytes && b.lines == 1 {
 			return c.journal, c.offset(0), true
 		}
 	}
@@ -101,7 +108,7 @@ func (b *batch) single() (string, int64, bool) {
 
 // reset empties the batch.
 func (b *batch) reset() {
-	b.bytes = 0
+	b.bytes, b.lines = 0, 0
 	for _, c := range b.contents {
 		c.spans = c.spans[:0]
 		if c.text = c.text[:0]; cap(c.text) > keptText {

@@ -6,6 +6,7 @@ type cache struct {
 	most         int // bytes of a generation
 	young, old   map[string][]byte
 	youngBytes   int
+	oldBytes     int
 	hits, misses uint64
 }
 
@@ -14,6 +15,16 @@ const entrySize = 96
 
 func newCache(bytes int) *cache {
 	return &cache{most: bytes / 2, young: map[string][]byte{}}
+}
+
+// resize the cache to so many bytes. What doesn't fit any more is forgotten.
+func (c *cache) resize(bytes int) {
+	if c.most = bytes / 2; c.youngBytes > c.most || c.oldBytes > c.most {
+		c.old, c.oldBytes = nil, 0
+	}
+	if c.youngBytes > c.most {
+		c.young, c.youngBytes = map[string][]byte{}, 0
+	}
 }
 
 // get a row, which is never changed. It is nil, true of a group that there is none of.
@@ -42,6 +53,7 @@ func (c *cache) put(key string, row []byte) {
 	}
 	c.young[key] = row
 	if c.youngBytes > c.most {
-		c.old, c.young, c.youngBytes = c.young, make(map[string][]byte, len(c.young)), 0
+		c.old, c.oldBytes = c.young, c.youngBytes
+		c.young, c.youngBytes = make(map[string][]byte, len(c.young)), 0
 	}
 }

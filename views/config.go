@@ -23,7 +23,7 @@ type Config struct {
 	// Transaction is how many bytes a transaction writes at most, of rows and changes. One that would write more is made of fewer lines.
 	// Default: 256 MiB.
 	Transaction int64
-	// Cache is how many bytes of a view's groups are held in memory. Default: 64 MiB.
+	// Cache is how many bytes of groups are held in memory, of all views that are kept here, an equal share of each. Default: 128 MiB.
 	Cache int
 	// Blocks is how many bytes of a view's files are cached. Default: 32 MiB.
 	Blocks int64
@@ -41,7 +41,7 @@ type Config struct {
 const (
 	defaultBatch       = 8 << 20
 	defaultTransaction = 256 << 20
-	defaultCache       = 64 << 20
+	defaultCache       = 128 << 20
 	defaultBlocks      = 32 << 20
 	defaultDeltaBytes  = 64 << 20
 	defaultDeltaAge    = 10 * time.Minute

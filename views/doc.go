@@ -24,8 +24,9 @@
 //
 //   - A state that is shown is committed and acknowledged; it is what the query makes of its table at the state's cut: all lines that are
 //     committed by then, none twice, and of no producer's transaction a part. What ends between two messages of one isn't shown.
-//   - Lines that are no rows of the table are left out, as a query leaves them out. A row on which the query fails fails the
-//     shard, by its place.
+//   - Lines that are no rows of the table are left out, as a query leaves them out. A row on which the query fails, or with which a
+//     sum is too much, fails the shard, by its place; the shard does without it once a label says so.
+//   - Memory is bounded: of a batch by bytes and lines, of what it makes by Config.Transaction, of groups by Config.Cache, for all views together.
 //   - Epochs ascend by one with each transaction, whoever has the view. Of an epoch that was shown, nothing ever changes.
 //   - A subscription has each change once, in the order of epochs, over any number of hosts. If it can't, it ends with an error.
 //   - A state of another query, or of another way to take it apart, is refused, and stays as it is.

@@ -61,6 +61,7 @@ func (v *view) maintain(ctx context.Context) error {
 	if err := v.define(ctx); err != nil {
 		return err
 	}
+	v.cache.resize(v.app.cacheOf())
 	began := time.Now()
 	var told decoded
 	change := &change{view: v}

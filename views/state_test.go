@@ -120,6 +120,18 @@ func TestCache(t *testing.T) {
 		_, ok := c.get([]byte("z"))
 		require.True(t, ok)
 	}
+	c.resize(100 * (entrySize + 2))
+	for i := range 26 {
+		c.put(string(rune('a'+i)), []byte{2})
+	}
+	require.GreaterOrEqual(t, len(c.young), 26)
+	c.resize(4 * (entrySize + 2))
+	require.Empty(t, c.young)
+	require.Empty(t, c.old, "nothing that is older is left behind")
+	c.put("a", []byte{3})
+	row, ok := c.get([]byte("a"))
+	require.True(t, ok)
+	require.Equal(t, []byte{3}, row)
 }
 
 // TestNarrow finds the one row that fails, wherever it is.
@@ -154,5 +166,42 @@ func TestNarrow(t *testing.T) {
 		require.Equal(t, []int64{bad}, found[0].Offsets)
 	}
 	_, _, err := narrow(rows, func([]*columnar.Batch) error { return &duck.Error{Class: duck.ClassOutOfMemory} })
+	require.Error(t, err)
+}
+
+// TestFirstAfter finds the first row with which there are too many, wherever batches end.
+func TestFirstAfter(t *testing.T) {
+	var rows []*columnar.Batch
+	n := int64(0)
+	for _, size := range []int{1, 4, 2, 7} {
+		b := columnar.NewVectorBuilder(columnar.Type{Kind: columnar.Int64})
+		for range size {
+			b.AppendInt64(n)
+			n++
+		}
+		v := b.Vector()
+		rows = append(rows, &columnar.Batch{Len: size, Cols: []columnar.Vector{v}, Offsets: v.I64})
+	}
+	failure := &duck.Error{Class: duck.ClassConversion}
+	for most := range n + 1 {
+		found, cause, err := firstAfter(rows, func(of []*columnar.Batch) error {
+			if int64(count(of)) > most {
+				return failure
+			}
+			return nil
+		})
+		require.NoError(t, err)
+		if most == n {
+			require.Nil(t, found)
+			continue
+		}
+		require.Equal(t, failure, cause)
+		require.Equal(t, 1, count(found))
+		require.Equal(t, []int64{most}, found[0].Offsets)
+	}
+	found, _, err := firstAfter(nil, func([]*columnar.Batch) error { return failure })
+	require.NoError(t, err)
+	require.Nil(t, found)
+	_, _, err = firstAfter(rows, func([]*columnar.Batch) error { return &duck.Error{Class: duck.ClassOutOfMemory} })
 	require.Error(t, err)
 }

@@ -64,7 +64,7 @@ func (a *App) open(ctx context.Context, id int64, shard *consumer.Shard) (*view,
 		return nil, err
 	}
 	v := &view{
-		app: a, id: id, shard: shard, store: st, skipped: skipped, batch: &batch{most: a.batchOf(id)}, cache: newCache(a.cfg.Cache), metrics: a.metrics.of(id),
+		app: a, id: id, shard: shard, store: st, skipped: skipped, batch: &batch{most: a.batchOf(id)}, cache: newCache(0), metrics: a.metrics.of(id),
 		board: newBoard(),
 	}
 	if err = v.load(ctx); err == nil {
