@@ -82,7 +82,7 @@ func openJSON(_ context.Context, shard *consumer.Shard) (counter, error) {
 }
 
 func (d *document) add(_ context.Context, e *event) error { d.counts[e.Key] += e.N; return nil }
-func (*document) flush(context.Context, string) error { return nil }
+func (*document) flush(context.Context, string) error     { return nil }
 
 // ordered is a state in Pebble. Each message is a read and a write.
 type ordered struct{ *pebblestore.Store }
