@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,6 +26,7 @@ import (
 	"broadsheet.dev/broadsheet/internal/datadir"
 	"broadsheet.dev/broadsheet/internal/embedetcd"
 	"broadsheet.dev/broadsheet/internal/roles"
+	"broadsheet.dev/broadsheet/internal/speech"
 	"broadsheet.dev/broadsheet/internal/supervise"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/protocol"
@@ -135,7 +137,7 @@ func (n *node) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	etcd, err := embedetcd.Start(ctx, embedetcd.Config{Dir: etcdDir, RunDir: n.dir.Run(), Logger: n.log})
+	etcd, err := embedetcd.Start(ctx, embedetcd.Config{Dir: etcdDir, RunDir: n.dir.Run(), Logger: n.log, Fatal: n.etcdFailed})
 	if err != nil {
 		return err
 	}
@@ -149,6 +151,16 @@ func (n *node) run(ctx context.Context) error {
 	}
 	defer func() { _ = n.sql.Close() }()
 	return n.serveRoles(ctx)
+}
+
+// etcdFailed ends the process, as etcd, which can't be stopped in order any more, asks for. What was acknowledged is on disk.
+func (n *node) etcdFailed(err error) {
+	hint := "what was acknowledged is on disk: start the server again"
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		hint = "make room on the disk of " + n.dir.Path() + ", and start the server again: what was acknowledged is on it"
+	}
+	speech.Say(os.Stderr, "broadsheet", withHint(fmt.Errorf("etcd: %w", err), hint))
+	os.Exit(1)
 }
 
 func listen(flag, address string) (net.Listener, error) {

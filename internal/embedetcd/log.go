@@ -2,8 +2,11 @@ package embedetcd
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -14,10 +17,42 @@ import (
 
 // newZapLogger returns a logger for etcd that hands its warnings and errors to l,
 // until closing is true: then etcd complains of the very sockets that we close.
-// What etcd calls fatal becomes a panic: during Start it is caught and returned,
-// later it ends the process as etcd means it to.
-func newZapLogger(l *slog.Logger, closing *atomic.Bool) *zap.Logger {
-	return zap.New(&slogCore{logger: l, closing: closing}, zap.WithFatalHook(zapcore.WriteThenPanic))
+func newZapLogger(l *slog.Logger, closing *atomic.Bool, fatal func(error)) *zap.Logger {
+	return zap.New(&slogCore{logger: l, closing: closing}, zap.WithFatalHook(fatalHook(fatal)))
+}
+
+// fatalHook gets what etcd calls fatal: it can't go on, and holds what others wait for. It becomes a panic, which
+// open catches and returns if it is of its own goroutine; elsewhere it is told first, to who ends the process in a
+// better way.
+type fatalHook func(error)
+
+// OnWrite is part of zapcore.CheckWriteHook.
+func (h fatalHook) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
+	err := errors.New(e.Message)
+	for _, f := range fields {
+		if reason, ok := f.Interface.(error); ok {
+			err = fmt.Errorf("%s: %w", e.Message, reason)
+		}
+	}
+	if h != nil && !withinOpen() {
+		h(err)
+	}
+	panic(err)
+}
+
+// withinOpen tells whether the caller was called by open, whose goroutine catches panics.
+func withinOpen() bool {
+	callers := make([]uintptr, 128)
+	frames := runtime.CallersFrames(callers[:runtime.Callers(1, callers)])
+	for {
+		f, more := frames.Next()
+		if strings.HasSuffix(f.Function, "embedetcd.(*Server).open") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
 }
 
 // slogCore is a zapcore.Core that writes to a slog.Logger.

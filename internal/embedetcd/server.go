@@ -49,6 +49,9 @@ type Config struct {
 	Dir    string // data; made if it doesn't exist
 	RunDir string // holds the socket; made if it doesn't exist; its path is short
 	Logger *slog.Logger
+	// Fatal is called, on a goroutine of etcd's, when the server can't go on, as when its disk is full. What it then
+	// holds isn't let go, so that nothing can be stopped in order: it is to end the process. Nil is a panic.
+	Fatal func(error)
 }
 
 // Validate tells what is missing or too long.
@@ -109,7 +112,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 		endpoint: "unix://" + socket,
 		grpc:     make(chan *grpc.Server, 1),
 	}
-	s.logger = newZapLogger(c.Logger, &s.closing)
+	s.logger = newZapLogger(c.Logger, &s.closing, c.Fatal)
 	if err := s.start(ctx, c, socket); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
