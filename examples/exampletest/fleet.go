@@ -34,7 +34,8 @@ type Fleet struct {
 	// Client of the broker.
 	Client *client.Client
 
-	t *testing.T
+	t    *testing.T
+	host string // address of the host that Guest started last, in the place of the one that serve has
 }
 
 // New fleet, for as long as the test lasts.
@@ -95,7 +96,9 @@ func (f *Fleet) start(role string, env []string, program string, args ...string)
 // Guest starts a host of shards that programs do.
 func (f *Fleet) Guest() *Member {
 	f.t.Helper()
-	return f.launch("consumer", "--etcd.address", f.Etcd, "--broker.address", f.Broker, "--data-dir", f.t.TempDir(), "--etcd.lease", "2s")
+	m := f.launch("consumer", "--etcd.address", f.Etcd, "--broker.address", f.Broker, "--data-dir", f.t.TempDir(), "--etcd.lease", "2s")
+	f.host = m.URL
+	return m
 }
 
 // Journal makes one, with labels beside that of its type: name, value, and so on.

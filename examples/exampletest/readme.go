@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"testing"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,20 +19,13 @@ import (
 // by its name; etcd, brokers and ports are other ones. It returns what they print, and kills what they have left in the background.
 func (f *Fleet) Readme(name string) string {
 	f.t.Helper()
-	page, err := os.ReadFile("README.md")
-	require.NoError(f.t, err)
-	script := regexp.MustCompile("(?s)```sh\n(.*?)```").FindSubmatch(page)
-	require.NotNil(f.t, script, "README.md has no lines of shell")
 	ports, err := testenv.FreePorts(2)
 	require.NoError(f.t, err)
-	text := strings.NewReplacer("http://127.0.0.1:8080", f.Broker, "http://127.0.0.1:2379", f.Etcd,
-		"9001", strconv.Itoa(ports[0]), "9002", strconv.Itoa(ports[1])).Replace(string(script[1]))
-
-	programs, here := f.t.TempDir(), f.t.TempDir()
+	text := strings.NewReplacer("CONSUMER_ADDRESS=http://127.0.0.1:8080", "CONSUMER_ADDRESS="+f.host, "http://127.0.0.1:8080", f.Broker,
+		"http://127.0.0.1:2379", f.Etcd, "9001", strconv.Itoa(ports[0]), "9002", strconv.Itoa(ports[1])).Replace(shellOf(f.t, "README.md"))
 	ours, err := system.Static()
 	require.NoError(f.t, err)
-	require.NoError(f.t, os.Symlink(ours, filepath.Join(programs, "broadsheet")))
-	require.NoError(f.t, os.Symlink(self(f.t), filepath.Join(programs, name)))
+	here := f.t.TempDir()
 	files, err := os.ReadDir(".")
 	require.NoError(f.t, err)
 	for _, file := range files {
@@ -39,10 +33,30 @@ func (f *Fleet) Readme(name string) string {
 		require.NoError(f.t, err)
 		require.NoError(f.t, os.Symlink(path, filepath.Join(here, file.Name())))
 	}
-	cmd := exec.CommandContext(f.t.Context(), "bash", "-euo", "pipefail", "-c", "trap 'kill -9 $(jobs -p) || true; wait' EXIT\n"+text)
-	cmd.Dir = here
-	cmd.Env = append(cmd.Environ(), asProgram+"=1", "PATH="+programs+":"+os.Getenv("PATH"))
+	return runShell(f.t, here, text, map[string]string{"broadsheet": ours, name: self(f.t)}, asProgram+"=1")
+}
+
+// shellOf a page is its first lines of shell.
+func shellOf(t *testing.T, page string) string {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	require.NoError(t, err)
+	script := regexp.MustCompile("(?s)```sh\n(.*?)```").FindSubmatch(text)
+	require.NotNil(t, script, "%s has no lines of shell", page)
+	return string(script[1])
+}
+
+// runShell runs lines of shell in a directory, with programs by their names, and kills what they have left in the background.
+func runShell(t *testing.T, dir, text string, programs map[string]string, env ...string) string {
+	t.Helper()
+	path := t.TempDir()
+	for name, program := range programs {
+		require.NoError(t, os.Symlink(program, filepath.Join(path, name)))
+	}
+	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", "trap 'kill -9 $(jobs -p) || true; wait' EXIT\n"+text)
+	cmd.Dir = dir
+	cmd.Env = append(append(cmd.Environ(), "PATH="+path+":"+os.Getenv("PATH")), env...)
 	out, err := cmd.CombinedOutput()
-	require.NoError(f.t, err, "%s", out)
+	require.NoError(t, err, "%s", out)
 	return string(out)
 }

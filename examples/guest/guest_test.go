@@ -167,5 +167,7 @@ func TestShell(t *testing.T) {
 func TestReadme(t *testing.T) {
 	testenv.Program(t, "python3")
 	testenv.Program(t, "curl")
-	require.Contains(t, exampletest.New(t).Readme("count"), `"key":"b"`)
+	f := exampletest.New(t)
+	f.Guest()
+	require.Contains(t, f.Readme("count"), `"key":"b"`)
 }
