@@ -171,8 +171,8 @@ func writeFailure(w http.ResponseWriter, err error) {
 	writeError(w, code, text, hint)
 }
 
-// tell a client why its request was refused with a status, and what to do about it.
-func (b *Broker) tell(s protocol.Status, journal string) (text, hint string) {
+// tell a client why its request was refused with a status, and in a hint what to do about it.
+func (b *Broker) tell(s protocol.Status, journal string) (string, string) {
 	if why := b.explain(s, journal); why != "" {
 		return s.String() + ": " + why, "raise --broker.limit of the brokers, or start another one"
 	}

@@ -205,8 +205,8 @@ func (c *Catalog) apply(ctx context.Context, changes []*protocol.ApplyRequest_Ch
 	if err != nil {
 		return err
 	}
-	if status := r.GetStatus(); status != protocol.Status_OK {
-		return &protocol.StatusError{Status: status}
+	if s := r.GetStatus(); s != protocol.Status_OK {
+		return &protocol.StatusError{Status: s}
 	}
 	return nil
 }
