@@ -10,6 +10,8 @@
 //
 //   - Each message that is committed is given once, in the order of its journal; acknowledgements aren't.
 //   - A Read gives all that was acknowledged to its publishers before it was called.
+//   - What was removed from a journal before it was read isn't given. A journal that was deleted and made again is another one.
+//   - A journal that is fully suspended is resumed if there is more of it than was read.
 //   - After an error nothing more is given: what was given would be a part.
 //
 // # Goroutines

@@ -25,8 +25,9 @@ type Tail struct {
 
 // position in a journal.
 type position struct {
-	offset int64
-	seq    *message.Sequencer // has taken what is before the offset
+	created int64 // revision of etcd at which the journal was made; 0 if brokers don't tell
+	offset  int64
+	seq     *message.Sequencer // has taken what is before the offset
 }
 
 // New returns a tail that has read nothing. Messages of a journal are read into what fresh makes.
@@ -57,35 +58,63 @@ func (t *Tail) read(ctx context.Context, fn func(env message.Envelope) error) er
 		return fmt.Errorf("%w %s", ErrNoJournals, t.selector)
 	}
 	for _, j := range journals {
-		if err = t.readJournal(ctx, j.GetSpec(), fn); err != nil {
+		if err = t.readJournal(ctx, j, fn); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *Tail) readJournal(ctx context.Context, spec *protocol.JournalSpec, fn func(env message.Envelope) error) error {
+func (t *Tail) readJournal(ctx context.Context, j *protocol.ListResponse_Journal, fn func(env message.Envelope) error) error {
+	spec := j.GetSpec()
 	at := t.at[spec.GetName()]
-	if at == nil {
+	if at == nil || at.created != j.GetCreateRevision() { // one that was made again is another journal
 		seq, err := message.NewSequencer(message.SequencerConfig{})
 		if err != nil {
 			return err
 		}
-		at = &position{seq: seq}
+		at = &position{created: j.GetCreateRevision(), seq: seq}
 		t.at[spec.GetName()] = at
 	}
-	now, err := t.brokers.Barrier(ctx, spec.GetName())
+	head, err := t.head(ctx, spec, at.offset)
 	if err != nil {
 		return err
 	}
-	if now.Head <= at.offset {
+	if head <= at.offset {
 		return nil
 	}
-	if err = t.readTo(ctx, spec, at, now.Head, fn); err != nil {
+	err = t.readTo(ctx, spec, at, head, fn)
+	if jump, ok := errors.AsType[*client.OffsetJumpError](err); ok && at.offset == 0 {
+		// What was before was removed, as by retention, before the tail got here.
+		at.offset = jump.To
+		err = t.readTo(ctx, spec, at, head, fn)
+	}
+	if err != nil {
 		return err
 	}
-	at.offset = now.Head
+	at.offset = head
 	return nil
+}
+
+// head is where a journal ends now, which was read through an offset. One that is fully suspended is resumed, unless nothing of it
+// is new: otherwise it can't be read.
+func (t *Tail) head(ctx context.Context, spec *protocol.JournalSpec, through int64) (int64, error) {
+	suspended := protocol.Status_SUSPENDED.Err()
+	now, err := t.brokers.Barrier(ctx, spec.GetName())
+	if !errors.Is(err, suspended) {
+		return now.Head, err
+	}
+	p := client.AppendParams{Journal: spec.GetName(), Suspend: protocol.AppendRequest_SUSPEND_KEEP}
+	r, err := t.brokers.Append(ctx, p, nil)
+	if !errors.Is(err, suspended) { // a broker has it yet
+		return r.GetCommit().GetEnd(), err
+	}
+	if s := spec.GetSuspend(); s.GetLevel() == protocol.JournalSpec_Suspend_FULL && s.GetOffset() <= through {
+		return through, nil
+	}
+	p.Suspend = protocol.AppendRequest_SUSPEND_RESUME
+	r, err = t.brokers.Append(ctx, p, nil)
+	return r.GetCommit().GetEnd(), err
 }
 
 // readTo an offset, which is between two messages: it was the journal's end.

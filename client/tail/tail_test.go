@@ -2,7 +2,11 @@ package tail_test
 
 import (
 	"context"
+	"crypto/sha1"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -121,6 +125,80 @@ func TestParts(t *testing.T) {
 	w.publisher.Rollback()
 	w.publish("a/two", "5")
 	require.Equal(t, []string{"5"}, w.read(all))
+}
+
+// TestMadeAgain: a journal of the name of one that was deleted is read from its own begin.
+func TestMadeAgain(t *testing.T) {
+	w := newWorld(t)
+	all := tail.New(w.client, tail.Labelled("kind", "a"), fresh)
+	w.create("a/one")
+	w.publish("a/one", "a message that is longer than the next one")
+	require.Len(t, w.read(all), 1)
+	_, err := w.client.Apply(t.Context(), []*protocol.ApplyRequest_Change{{Delete: "a/one", ExpectModRevision: -1}})
+	require.NoError(t, err)
+	w.create("a/one")
+	w.publish("a/one", "short")
+	require.Equal(t, []string{"short"}, w.read(all))
+}
+
+// TestSuspended: journals that are suspended are read to their ends, and left as they are when nothing of them is new.
+func TestSuspended(t *testing.T) {
+	w := newWorld(t)
+	suspend := func(level protocol.JournalSpec_Suspend_Level) {
+		t.Helper()
+		_, err := w.client.Append(t.Context(), client.AppendParams{Journal: "a/one", Suspend: protocol.AppendRequest_SUSPEND_NOW}, nil)
+		if !errors.Is(err, protocol.Status_SUSPENDED.Err()) { // as it is by now
+			require.NoError(t, err)
+		}
+		w.awaitLevel(level)
+	}
+	w.create("a/one")
+	suspend(protocol.JournalSpec_Suspend_FULL)
+	all := tail.New(w.client, tail.Labelled("kind", "a"), fresh)
+	require.Empty(t, w.read(all))
+	w.awaitLevel(protocol.JournalSpec_Suspend_FULL)
+	w.publish("a/one", "1")
+	require.NoError(t, w.run.Wait(t.Context()))
+	suspend(protocol.JournalSpec_Suspend_PARTIAL)
+	require.Equal(t, []string{"1"}, w.read(all))
+	require.Empty(t, w.read(all))
+	w.awaitLevel(protocol.JournalSpec_Suspend_PARTIAL)
+	require.Equal(t, []string{"1"}, w.read(tail.New(w.client, tail.Labelled("kind", "a"), fresh)))
+	w.publish("a/one", "2")
+	require.Equal(t, []string{"2"}, w.read(all))
+}
+
+// TestBeginsWhereTheJournalDoes: what was removed of it before the tail got there isn't waited for, nor an error.
+func TestBeginsWhereTheJournalDoes(t *testing.T) {
+	w := newWorld(t)
+	line := `{"text":"left"}` + "\n"
+	begin := 1000
+	dir := filepath.Join(w.broker.Dir, "fragments", "a", "one")
+	require.NoError(t, os.MkdirAll(dir, 0o750))
+	name := fmt.Sprintf("%016x-%016x-%x.raw", begin, begin+len(line), sha1.Sum([]byte(line)))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(line), 0o600))
+	w.create("a/one")
+	_, err := w.client.Append(t.Context(), client.AppendParams{Journal: "a/one", Offset: int64(begin + len(line))}, nil)
+	require.NoError(t, err, "the journal goes on after what is stored")
+	all := tail.New(w.client, tail.Labelled("kind", "a"), fresh)
+	require.Equal(t, []string{"left"}, w.read(all))
+	w.publish("a/one", "new")
+	require.Equal(t, []string{"new"}, w.read(all))
+}
+
+// awaitLevel waits until the journal is suspended so.
+func (w *world) awaitLevel(level protocol.JournalSpec_Suspend_Level) {
+	w.Helper()
+	watch := w.client.NewWatchedList(tail.Labelled("name", "a/one"))
+	ctx, cancel := context.WithCancel(w.Context())
+	done := make(chan error, 1)
+	go func() { done <- watch.Run(ctx) }()
+	_, err := watch.Await(ctx, func(s *client.Snapshot) bool {
+		return len(s.Journals) == 1 && s.Journals[0].GetSpec().GetSuspend().GetLevel() == level
+	})
+	require.NoError(w, err)
+	cancel()
+	require.ErrorIs(w, <-done, context.Canceled)
 }
 
 // TestErrorsAreTheLast: a tail that has failed gives nothing more.
