@@ -136,7 +136,7 @@ func (f *Process) EndpointAt(ln net.Listener, s auth.Security) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("--%s.port: %w", f.kind, err)
 	}
-	return (&url.URL{Scheme: s.Scheme(), Host: net.JoinHostPort(host, port)}).String(), nil
+	return (&url.URL{Scheme: s.Scheme(), Host: net.JoinHostPort(strings.Trim(host, "[]"), port)}).String(), nil
 }
 
 // socketPath is the path of a port that is a unix socket.
