@@ -116,24 +116,33 @@ func RunLedger(ctx context.Context, cfg LedgerConfig) (*LedgerReport, error) {
 	}
 	r := &ledgerRun{run: &run{cfg: cfg.Config, cluster: c, history: &history{began: time.Now()}}, cfg: cfg}
 	if err := r.layHosts(); err != nil {
-		return nil, errors.Join(err, c.end())
+		return nil, errors.Join(err, r.endHosts(), c.end())
 	}
 	proxies := task.New(ctx, "chaos")
 	c.serveProxies(proxies)
 	n := &nemesis{run: r.run, rand: r.rng("nemesis", 0)}
 	report, err := r.all(ctx, n)
-	for _, h := range r.hosts {
-		h.kill()
-		_ = h.log.save(filepath.Join(cfg.Dir, h.name+".log")) // It is for who looks into a failure.
-		_ = h.conn.Close()                                    // as that of any client
-		if h.disk != nil {
-			err = errors.Join(err, h.disk.unmount())
-		}
-	}
+	err = errors.Join(err, r.endHosts())
 	c.saveLogs()
 	err = errors.Join(err, c.end())
 	proxies.Cancel()
 	return report, errors.Join(err, proxies.Wait())
+}
+
+// endHosts that were laid out, whatever became of them.
+func (r *ledgerRun) endHosts() error {
+	var errs []error
+	for _, h := range r.hosts {
+		h.kill()
+		_ = h.log.save(filepath.Join(r.cfg.Dir, h.name+".log")) // It is for who looks into a failure.
+		if h.conn != nil {
+			_ = h.conn.Close() // as that of any client
+		}
+		if h.disk != nil {
+			errs = append(errs, h.disk.unmount())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // layHosts out. None runs yet.
@@ -158,6 +167,7 @@ func (r *ledgerRun) layHosts() error {
 				},
 			},
 		}
+		r.hosts = append(r.hosts, h)
 		if r.cfg.DiskSize > 0 {
 			if h.disk, err = mountDisk(dir, r.cfg.DiskSize); err != nil {
 				return err
@@ -166,7 +176,6 @@ func (r *ledgerRun) layHosts() error {
 		if h.conn, err = grpc.NewClient("passthrough:///"+address(port), grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
 			return err
 		}
-		r.hosts = append(r.hosts, h)
 	}
 	return nil
 }

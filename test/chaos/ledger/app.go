@@ -13,7 +13,7 @@ import (
 	"broadsheet.dev/broadsheet/protocol"
 )
 
-// Outputs are the journals of receipts. A depositor's are all in one of them.
+// outputs are the journals of receipts. A depositor's are all in one of them.
 var outputs = [...]string{"chaos/receipts/0", "chaos/receipts/1"}
 
 // Outputs are the journals of receipts.
