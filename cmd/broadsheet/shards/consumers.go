@@ -184,8 +184,8 @@ func (c *consumers) stat(ctx context.Context, id string, through map[string]int6
 	return r, nil
 }
 
-// maxUnassigned is how many shards are unassigned by one request.
-const maxUnassigned = 100
+// maxUnassigned is how many shards are unassigned by one request: each may lose four assignments, and etcd makes 128 changes at once.
+const maxUnassigned = 32
 
 // unassign shards, and return the ids of those that were, or would be.
 func (c *consumers) unassign(ctx context.Context, ids []string, onlyFailed, dryRun bool) ([]string, error) {
