@@ -343,6 +343,8 @@ func (s *standby) run(ctx context.Context) (Player, error) {
 	}
 	select {
 	case <-s.played:
+	case <-s.edited:
+		return nil, nil //nolint:nilnil // as for await: what is left of a log, which may be long, needn't be played
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

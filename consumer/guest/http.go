@@ -39,6 +39,12 @@ func (a *App) Handlers() []consumer.Handler {
 }
 
 func (s *service) httpTake(_ http.ResponseWriter, r *http.Request) (any, error) {
+	// A browser asks for an image of another site's page without an Origin, and lets that page know nothing of it; but a transaction would be taken.
+	switch site := r.Header.Get("Sec-Fetch-Site"); {
+	case site == "", site == "same-origin", site == "none", r.Header.Get("Origin") != "":
+	default:
+		return nil, status.Error(codes.PermissionDenied, "pages of other sites may not take transactions, but by fetch from an allowed origin")
+	}
 	q, err := queryOf(r, "shard", "wait", "lease")
 	if err != nil {
 		return nil, err
@@ -185,7 +191,7 @@ func httpCode(c codes.Code) (int, string) {
 	case codes.Aborted:
 		return http.StatusConflict, "forget what you did for the transaction, and GET /v1/shards/transaction again"
 	case codes.PermissionDenied:
-		return http.StatusForbidden, "add the journal to the shard's label " + LabelOutputs
+		return http.StatusForbidden, "a journal is to be among the shard's labels " + LabelOutputs + ", an origin be allowed by the host's operator"
 	case codes.Unauthenticated:
 		return http.StatusUnauthorized, "send a token that allows READ and APPEND"
 	case codes.Canceled, codes.DeadlineExceeded:

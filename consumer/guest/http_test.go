@@ -40,7 +40,8 @@ func TestErrorsOfHTTP(t *testing.T) {
 		{http.MethodPost, "/v1/shards/commit", all, `{"token": 1}`, 400, "InvalidArgument", "token: is a number (expected a string)", "correct the request"},
 		{http.MethodPost, "/v1/shards/commit", all, `{"shard": "none", "token": "t"}`, 404, "NotFound", "shard none isn't there", "make it first"},
 		{http.MethodPost, "/v1/shards/commit", all, strings.Repeat(" ", 3<<20+1), 400, "InvalidArgument", "has more than 3145728 bytes", "correct the request"},
-		{http.MethodGet, "/v1/shards/transaction?shard=none&wait=2m", all, ``, 404, "NotFound", "shard none", "make it first"},
+		{http.MethodGet, "/v1/shards/transaction?shard=none", all, ``, 404, "NotFound", "shard none", "make it first"},
+		{http.MethodGet, "/v1/shards/transaction?shard=none&wait=2m", all, ``, 400, "InvalidArgument", "wait: isn't of 0 to 1m0s", "correct"},
 		{http.MethodGet, "/v1/shards/transaction?shard=none&wait=soon", all, ``, 400, "InvalidArgument", `wait: "soon" isn't a duration`, "correct"},
 		{http.MethodGet, "/v1/shards/transaction?shard=none&lease=1us", all, ``, 400, "InvalidArgument", "lease: 1µs is less than a millisecond", "correct"},
 		{http.MethodGet, "/v1/shards/state?shard=none&limit=1001", all, ``, 400, "InvalidArgument", "limit: isn't of 1 to 1000", "correct"},
@@ -62,6 +63,15 @@ func TestErrorsOfHTTP(t *testing.T) {
 		require.Contains(t, out["error"], c.says)
 		require.Contains(t, out["hint"], c.hint)
 	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, h.URL()+"/v1/shards/transaction?shard=none", nil)
+	require.NoError(t, err)
+	req.Header.Set(auth.Header, all)
+	req.Header.Set("Sec-Fetch-Site", "same-site") // an image of some page
+	r, err := h.HTTP().Do(req)
+	require.NoError(t, err)
+	code, out := answer(t, r)
+	require.Equal(t, http.StatusForbidden, code)
+	require.Contains(t, out["error"], "pages of other sites may not take transactions")
 	for method, want := range map[string]int{http.MethodGet: 405, http.MethodPost: 401} {
 		req, err := http.NewRequestWithContext(t.Context(), method, h.URL()+"/v1/shards/list", nil)
 		require.NoError(t, err)

@@ -18,8 +18,8 @@ import (
 const (
 	// defaultLease, maxLease of a transaction that is taken, and minLease.
 	defaultLease, minLease, maxLease = time.Minute, time.Second, 10 * time.Minute
-	// maxWait is how long a request waits for a transaction.
-	maxWait = time.Minute
+	// maxWait is how long a request waits for a transaction, and minWait for its shard to be served.
+	maxWait, minWait = time.Minute, time.Second
 	// maxEntries and maxEntryBytes bound what is returned of the state at once; an entry that is larger comes by itself.
 	maxEntries, maxEntryBytes = 1000, 2 << 20
 	// maxKeys are looked up at once at most: one for each message of a transaction, unless the host has larger ones.
@@ -93,7 +93,18 @@ func errMoved(shard string) error {
 
 // Take as of the protocol.
 func (s *service) Take(ctx context.Context, req *shardv1.TakeRequest) (*shardv1.TakeResponse, error) {
-	res, err := s.app.resolve(ctx, req.GetShard(), req.GetHeader())
+	began := time.Now()
+	wait, long, err := waitOf(req)
+	if err != nil {
+		return nil, err
+	}
+	// A shard that becomes primary is waited for as its transactions are, but for a moment at least.
+	resolving, cancel := context.WithTimeout(ctx, max(wait, minWait))
+	defer cancel()
+	res, err := s.app.resolve(resolving, req.GetShard(), req.GetHeader())
+	if err != nil && resolving.Err() != nil && ctx.Err() == nil {
+		return nil, status.Errorf(codes.Unavailable, "shard %s: its primary doesn't serve yet: it plays its recovery log, or opens its store", req.GetShard())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -101,14 +112,11 @@ func (s *service) Take(ctx context.Context, req *shardv1.TakeRequest) (*shardv1.
 	if res.kept == nil {
 		return forwardTake(ctx, s.app, res, req)
 	}
-	return take(ctx, res, req)
+	return take(ctx, res, wait-time.Since(began), long)
 }
 
-func take(ctx context.Context, res resolved, req *shardv1.TakeRequest) (*shardv1.TakeResponse, error) {
-	wait, long, err := waitOf(req)
-	if err != nil {
-		return nil, err
-	}
+// take a transaction, for a wait that may be over, with a lease.
+func take(ctx context.Context, res resolved, wait, long time.Duration) (*shardv1.TakeResponse, error) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	d, gone := res.kept.desk, res.Shard.Context().Done()

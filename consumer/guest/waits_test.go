@@ -22,6 +22,7 @@ import (
 	"broadsheet.dev/broadsheet/consumer/consumertest"
 	"broadsheet.dev/broadsheet/consumer/guest"
 	"broadsheet.dev/broadsheet/consumer/guest/shardv1"
+	"broadsheet.dev/broadsheet/consumer/recoverylog"
 	"broadsheet.dev/broadsheet/consumer/shards"
 	"broadsheet.dev/broadsheet/internal/task"
 	"broadsheet.dev/broadsheet/protocol"
@@ -165,5 +166,34 @@ func TestDeafProgram(t *testing.T) {
 		one.Apply(s)
 		awaitProgram(t, one, "none is connected")
 		require.NoError(t, conn.Close())
+	}
+}
+
+// slowLogs are recovery logs that are never played to their end.
+type slowLogs struct{}
+
+func (slowLogs) NewPlayer(*recoverylog.FSMHints, string) (consumer.Player, error) {
+	return slowLogs{}, nil
+}
+func (slowLogs) CaughtUp() <-chan struct{}                               { return nil }
+func (slowLogs) TakeOver() error                                         { return nil }
+func (slowLogs) Recorder(ctx context.Context) (consumer.Recorder, error) { return nil, ctx.Err() }
+func (slowLogs) Play(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestTakeWhileRecovering: whoever would take a transaction doesn't wait for longer than it wants to. A host that is stopped meanwhile
+// doesn't play what is left of the log.
+func TestTakeWhileRecovering(t *testing.T) {
+	w := newWorld(t)
+	one := w.hostWith(1, guest.Config{}, func(c *consumer.Config) { c.RecoveryLogs, c.Grace = slowLogs{}, time.Hour })
+	one.Apply(spec())
+	one.AwaitCode("a-shard", shards.ReplicaStatus_STANDBY) // It has the log taken over, which is to be played to its end yet.
+	two := w.hostWith(2, guest.Config{}, nil)
+	for _, h := range []*consumertest.Host{one, two} {
+		_, err := w.dial(h).Take(t.Context(), &shardv1.TakeRequest{Shard: "a-shard", WaitMs: 1})
+		require.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
+		require.ErrorContains(t, err, "shard a-shard: its primary doesn't serve yet")
 	}
 }
