@@ -28,9 +28,15 @@ func TestVisitors(t *testing.T) {
 			host, origin string
 			welcome      bool
 		}{
-			{"", "", true}, {"localhost:8080", "", true}, {"consumer.internal", "", true}, {"localhost", "https://app.example", true},
-			{"localhost:8080", "http://localhost:8080", true}, {"evil.example", "", false}, {"127.0.0.1.evil.example:80", "", false},
-			{"localhost", "https://evil.example", false}, {"localhost", "null", false},
+			{"", "", true},
+			{"localhost:8080", "", true},
+			{"consumer.internal", "", true},
+			{"localhost", "https://app.example", true},
+			{"localhost:8080", "http://localhost:8080", true},
+			{"evil.example", "", false},
+			{"127.0.0.1.evil.example:80", "", false},
+			{"localhost", "https://evil.example", false},
+			{"localhost", "null", false},
 		} {
 			for _, path := range []string{"/v1/shards/list", "/v1/shards/commit", "/debug/metrics"} {
 				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.URL()+path, http.NoBody)

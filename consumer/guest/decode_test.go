@@ -20,8 +20,10 @@ func TestDecode(t *testing.T) {
 		Puts:    []*shardv1.Entry{{Key: []byte("b"), Value: []byte("1")}, {Key: []byte("a"), Value: []byte("")}},
 		Deletes: [][]byte{[]byte("c"), {0xff}, []byte("d")},
 		Publishes: []*shardv1.Publish{
-			{Journal: "j", Document: []byte(`{"x": 1}`)}, {Selector: "a=b", Key: []byte("k"), Document: []byte("a,b")},
-			{Journal: "j"}, {Journal: "j", Document: []byte{0xff}},
+			{Journal: "j", Document: []byte(`{"x": 1}`)},
+			{Selector: "a=b", Key: []byte("k"), Document: []byte("a,b")},
+			{Journal: "j"},
+			{Journal: "j", Document: []byte{0xff}},
 		},
 	}}, req), "%v", req)
 	req, err = decodeCommit([]byte(`{"puts": [{"key": "a", "value_base64": "/w=="}, {"key_base64": "/w==", "value": "\ufffd"}]}`))

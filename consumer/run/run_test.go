@@ -231,10 +231,7 @@ func TestRefused(t *testing.T) {
 // TestSocket: a program that listens on a unix socket is announced at it, and found.
 func TestSocket(t *testing.T) {
 	b := brokertest.New(t, brokertest.Config{Quiet: true})
-	dir, err := os.MkdirTemp("", "s") // The path of a socket is short.
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	at := dir + "/consumer.sock"
+	at := t.TempDir() + "/consumer.sock"
 	start(t, run.Options{Name: "idle"}, fleet(t, b, "--consumer.port", "unix://"+at)...)
 	conn, err := grpc.NewClient("unix://"+at, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(t, err)
