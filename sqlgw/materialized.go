@@ -5,12 +5,14 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 
 	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/fragments/columnar"
 	"broadsheet.dev/broadsheet/pgwire"
 	"broadsheet.dev/broadsheet/sqlgw/duck"
 	"broadsheet.dev/broadsheet/sqlgw/parse"
+	"broadsheet.dev/broadsheet/views"
 )
 
 // Views reads materialized views where they are kept.
@@ -222,7 +224,11 @@ func viewError(o catalog.Object, err error) error {
 	if e, ok := errors.AsType[*pgwire.Error](err); ok {
 		return e
 	}
-	e := sqlError("55000", "materialized view %q can't be read: %v", o.Name, err)
+	cause, way, ok := strings.Cut(err.Error(), views.WayOut)
+	e := sqlError("55000", "materialized view %q can't be read: %s", o.Name, cause)
+	if ok {
+		return hinted(e, "The view goes on without the row by: "+way)
+	}
 	return hinted(e, "bs_catalog.materialized_views tells how it is.")
 }
 

@@ -69,13 +69,16 @@ func (v *view) inGroup(ctx context.Context, row []*columnar.Batch, cause error) 
 	return cause, err
 }
 
-// wayOut adds to an error that is of a row how the view goes on without it.
+// WayOut stands in an error that is of a row before the statement by which the view goes on without it.
+const WayOut = "; the view goes on without the row by: "
+
+// wayOut adds that statement to an error, if it is of a row.
 func (v *view) wayOut(err error) error {
 	e, ok := errors.AsType[*consumer.MessageError](err)
 	if !ok {
 		return err
 	}
-	return fmt.Errorf("%w; the view goes on without the row by: ALTER MATERIALIZED VIEW %s SKIP (journal = '%s', offset = %d)",
+	return fmt.Errorf("%w"+WayOut+"ALTER MATERIALIZED VIEW %s SKIP (journal = '%s', offset = %d)",
 		err, v.definition.Name, strings.ReplaceAll(e.Journal, "'", "''"), e.Offset)
 }
 

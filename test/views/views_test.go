@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"broadsheet.dev/broadsheet/sqlgw"
+	"broadsheet.dev/broadsheet/views"
 )
 
 // made is a world with a table of three rows, and a view of it whose host has them.
@@ -160,6 +161,14 @@ func TestRefused(t *testing.T) {
 	w.fails(c, "0A000", "create materialized view x as select a from tt")
 	w.host.read = func(context.Context, map[string]int64) (state, error) { return state{}, errors.New("no host has it") }
 	require.Equal(t, `materialized view "m" can't be read: no host has it`, w.fails(c, "55000", "select * from m"))
+	w.host.read = func(context.Context, map[string]int64) (state, error) {
+		return state{}, errors.New("a row" + views.WayOut + "SKIP")
+	}
+	_, err := rowsOf(t.Context(), c, "select * from m")
+	var e *pgconn.PgError
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, `materialized view "m" can't be read: a row`, e.Message)
+	require.Equal(t, "The view goes on without the row by: SKIP", e.Hint)
 }
 
 // TestDDL holds that a view is made, changed and dropped as PostgreSQL does.
