@@ -13,6 +13,7 @@ import (
 	"broadsheet.dev/broadsheet/consumer"
 	"broadsheet.dev/broadsheet/consumer/shards"
 	"broadsheet.dev/broadsheet/consumer/store"
+	pebblestore "broadsheet.dev/broadsheet/consumer/store/pebble"
 	"broadsheet.dev/broadsheet/message"
 	"broadsheet.dev/broadsheet/protocol"
 	"broadsheet.dev/broadsheet/protocol/auth"
@@ -38,10 +39,11 @@ func viewOf(spec *shards.ShardSpec) (int64, error) {
 }
 
 // App is the application of the shards that keep views, and the service by which these are read. Make it with New, give it to a
-// consumer.Config as Application, with Register and Capabilities, and Attach the host before it serves.
+// consumer.Config as Application, with Register and Capabilities, and Attach the host before it serves. Close it once the host has stopped.
 type App struct {
 	cfg     Config
 	scans   *scans
+	blocks  *pebblestore.Cache // of all stores
 	metrics *metrics
 	service *service
 
@@ -59,14 +61,20 @@ func New(cfg Config) (*App, error) {
 	}
 	a := &App{cfg: cfg, scans: &scans{of: make(map[string]duck.Scan)}, metrics: newMetrics(), failures: make(map[int64]error), batches: make(map[int64]int), kept: make(map[*consumer.Shard]*view)}
 	a.service = &service{app: a}
+	a.blocks = pebblestore.NewCache(cfg.Blocks)
 	if err := cfg.Engine.RegisterScan(scanFunction, a.scans.bind); err != nil {
+		a.Close()
 		return nil, fmt.Errorf("views: %w", err)
 	}
 	if err := a.metrics.register(cfg.Registerer); err != nil {
+		a.Close()
 		return nil, fmt.Errorf("views: metrics: %w", err)
 	}
 	return a, nil
 }
+
+// Close lets go of what views share.
+func (a *App) Close() { a.blocks.Close() }
 
 // Host is what the service needs of the host that runs the shards: a consumer.Host has it.
 type Host interface {

@@ -25,7 +25,7 @@ type Config struct {
 	Transaction int64
 	// Cache is how many bytes of groups are held in memory, of all views that are kept here, an equal share of each. Default: 128 MiB.
 	Cache int
-	// Blocks is how many bytes of a view's files are cached. Default: 32 MiB.
+	// Blocks is how many bytes of files are cached, of all views that are kept here. Default: 64 MiB.
 	Blocks int64
 	// DeltaBytes and DeltaAge bound what is kept of a view's past changes, for subscriptions that resume. Defaults: 64 MiB, 10 minutes.
 	DeltaBytes int64
@@ -42,7 +42,7 @@ const (
 	defaultBatch       = 8 << 20
 	defaultTransaction = 256 << 20
 	defaultCache       = 128 << 20
-	defaultBlocks      = 32 << 20
+	defaultBlocks      = 64 << 20
 	defaultDeltaBytes  = 64 << 20
 	defaultDeltaAge    = 10 * time.Minute
 )

@@ -177,6 +177,7 @@ func (w *world) host() *viewHost {
 	}
 	app, err := views.New(cfg)
 	require.NoError(w.t, err)
+	w.t.Cleanup(app.Close)
 	n := w.hosts.Add(1)
 	h := consumertest.New(w.t, consumertest.Config{
 		Etcd: w.broker.Etcd, Endpoint: w.broker.Endpoint(), Application: app, Zone: fmt.Sprintf("zone-%d", n%2), Suffix: fmt.Sprintf("host-%d", n), Logs: true,

@@ -58,7 +58,7 @@ func (a *App) open(ctx context.Context, id int64, shard *consumer.Shard) (*view,
 		return nil, err
 	}
 	st, err := pebblestore.Open(pebblestore.Config{
-		FS: recorder.FS(), Dir: recorder.Dir(), CacheSize: a.cfg.Blocks, MaxTransaction: a.cfg.Transaction, Logger: a.cfg.Logger,
+		FS: recorder.FS(), Dir: recorder.Dir(), Cache: a.blocks, MaxTransaction: a.cfg.Transaction, Logger: a.cfg.Logger,
 	})
 	if err != nil {
 		return nil, err

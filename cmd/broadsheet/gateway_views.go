@@ -158,6 +158,7 @@ func (r *gatewayRole) openViews(engine *duck.DB) error {
 	if err != nil {
 		return err
 	}
+	r.closing(func() error { app.Close(); return nil })
 	prefix := r.flags.etcd.Prefix + "-views"
 	cfg := consumer.Config{
 		ID: &protocol.ProcessSpec_ID{Zone: f.zone, Suffix: "gateway-" + randomName()}, Application: app, Brokers: r.brokers,

@@ -47,6 +47,7 @@ func (w *hosted) add() *consumertest.Host {
 	t, log := w.t, slog.New(slog.DiscardHandler)
 	app, err := views.New(views.Config{Definitions: views.NewCatalog(w.tables), Engine: w.newEngine(), Logger: log, Batch: 4000})
 	require.NoError(t, err)
+	t.Cleanup(app.Close)
 	w.made++
 	h := consumertest.New(t, consumertest.Config{
 		Etcd: w.broker.Etcd, Endpoint: w.broker.Endpoint(), Application: app, Zone: fmt.Sprint("zone-", w.made%2), Suffix: fmt.Sprint("host-", w.made),

@@ -21,6 +21,8 @@ type Config struct {
 	Dir string
 	// CacheSize is how many bytes of blocks are cached. 0 is 8 MiB.
 	CacheSize int64
+	// Cache of blocks that stores share, in place of one of this size. The zero value is none.
+	Cache *Cache
 	// MemTableSize is how many bytes are gathered before they are written as a table. 0 is 4 MiB.
 	MemTableSize int64
 	// MaxTransaction is how many bytes a transaction writes at most. 0 is 256 MiB.
@@ -28,6 +30,15 @@ type Config struct {
 	// Logger gets what Pebble says. The zero value says nothing.
 	Logger *slog.Logger
 }
+
+// Cache has blocks of several stores. Who has made it calls Close; its memory is freed with the last store that uses it.
+type Cache struct{ blocks *pebble.Cache }
+
+// NewCache returns a cache of so many bytes.
+func NewCache(bytes int64) *Cache { return &Cache{pebble.NewCache(bytes)} }
+
+// Close the cache: no store is opened with it any more.
+func (c *Cache) Close() { c.blocks.Unref() }
 
 // Validate the configuration.
 func (c *Config) Validate() error {
@@ -71,6 +82,9 @@ func options(c *Config, on *cutFS) *pebble.Options {
 		CompactionConcurrencyRange: func() (int, int) { return 1, 1 },
 		MaxOpenFiles:               256,
 		EventListener:              &pebble.EventListener{DataCorruption: func(info pebble.DataCorruptionInfo) { on.cut(errors.New(info.String())) }},
+	}
+	if c.Cache != nil {
+		o.Cache = c.Cache.blocks
 	}
 	o.Experimental.ReadSamplingMultiplier = -1
 	for i := range o.Levels { // who looks for a key that isn't there reads no block of it

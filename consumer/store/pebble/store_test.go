@@ -145,7 +145,10 @@ func TestReads(t *testing.T) {
 // TestGetEach holds that what is told of many keys is what Get tells of each: of what is in tables, in memory, in the transaction before and in
 // this one.
 func TestGetEach(t *testing.T) {
-	s := open(t, Config{MemTableSize: 16 << 10})
+	cache := NewCache(1 << 20)
+	s, other := open(t, Config{MemTableSize: 16 << 10, Cache: cache}), open(t, Config{Cache: cache})
+	cache.Close() // its stores go on with it
+	require.NoError(t, other.Close())
 	key := func(i int) []byte { return fmt.Appendf(nil, "key %05d", i) }
 	for round := range 6 {
 		for i := round; i < 3000; i += 7 {
