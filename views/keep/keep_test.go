@@ -152,6 +152,14 @@ func TestShardsFollowTheEntries(t *testing.T) {
 	w.pass(k)
 	specs, _ = w.there()
 	require.Empty(t, specs[0].GetLabels().ValuesOf(keep.LabelSkipped))
+	specs[0].Labels = nil
+	w.host.Apply(specs[0])
+	w.pass(k)
+	specs, _ = w.there()
+	require.Equal(t, "16400", specs[0].GetLabels().ValueOf(keep.LabelView))
+	before := w.host.List(t.Context(), "16400").GetModRevision()
+	w.pass(k)
+	require.Equal(t, before, w.host.List(t.Context(), "16400").GetModRevision(), "it is so already")
 
 	_, err = w.broker.Etcd.Put(t.Context(), specs[0].PrimaryHintsKey(), "{}")
 	require.NoError(t, err)

@@ -68,7 +68,7 @@ func SkippedOf(labels *protocol.LabelSet) (map[string][]int64, error) {
 	return out, nil
 }
 
-// follow is the spec of a shard as the view wants it to be; nil if it is so. What an operator has set is kept.
+// follow is the spec of a shard as the view wants it to be; nil if it is so. What else an operator has set is kept.
 func follow(now, wanted *shards.ShardSpec) *shards.ShardSpec {
 	next := proto.CloneOf(now)
 	next.Sources, next.HotStandbys = wanted.GetSources(), wanted.GetHotStandbys()
@@ -79,6 +79,10 @@ func follow(now, wanted *shards.ShardSpec) *shards.ShardSpec {
 			}
 		}
 	}
+	if next.Labels == nil {
+		next.Labels = new(protocol.LabelSet)
+	}
+	next.Labels.SetValue(LabelView, wanted.GetLabels().ValueOf(LabelView)) // without which it keeps nothing
 	next.Labels.Remove(LabelSkipped)
 	for _, v := range wanted.GetLabels().ValuesOf(LabelSkipped) {
 		next.Labels.AddValue(LabelSkipped, v)
