@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -499,4 +500,55 @@ func TestKeptProperty(t *testing.T) {
 		e.same(rt, text, batches)
 	})
 	t.Logf("%d queries taken apart", taken)
+}
+
+// TestKeptAveragesOfDecimals holds that averages of decimals are to the last digit those that DuckDB makes of all rows.
+func TestKeptAveragesOfDecimals(t *testing.T) {
+	e := newEngine(t)
+	r := rand.New(rand.NewPCG(1, 2))
+	var batches [][]*columnar.Batch
+	var all []*columnar.Batch
+	for range 20 {
+		rows := make([][]int, 1+r.IntN(30))
+		for i := range rows {
+			for _, c := range keptColumns() {
+				rows[i] = append(rows[i], r.IntN(len(c.values)+1))
+			}
+		}
+		b := keptRows(t, rows)
+		batches, all = append(batches, []*columnar.Batch{b}), append(all, b)
+	}
+	for _, text := range []string{
+		"select s, i4, avg(n) as a, avg(n * 3) as b, avg(big) filter (where big < 10) as c, avg(n) / 3 as d from t group by s, i4",
+		"select 'x' as s, 1 as i4, avg(n) as a, avg(n * 3) as b, avg(big) filter (where big < 10) as c, avg(i4::numeric(14, 4)) as d from t",
+	} {
+		q, err := viewOf(text)
+		require.NoError(t, err)
+		target, columns := table()
+		want, err := e.run(q, target, columns, all)
+		require.NoError(t, err)
+		got, err := e.kept(q, batches)
+		require.NoError(t, err)
+		require.Equal(t, digits(want), digits(got))
+	}
+}
+
+// digits are rows with all digits of floats.
+func digits(a answer) []string {
+	var out []string
+	for _, b := range a.rows {
+		for row := range b.Len {
+			var line strings.Builder
+			for i := range b.Cols {
+				if v := &b.Cols[i]; v.IsNull(row) {
+					line.WriteString("|NULL")
+				} else {
+					line.WriteString("|" + string(columnar.AppendText(nil, v, row)))
+				}
+			}
+			out = append(out, line.String())
+		}
+	}
+	slices.Sort(out)
+	return out
 }

@@ -66,8 +66,8 @@ func (i *Incremental) Shown(scan string, partial Printed, types []string) Target
 	for n, v := range i.values {
 		t.Columns = append(t.Columns, valueName(n))
 		told, sql := partial.typeOf(i.Keys+v.part, types), i.shownPart(v.part, types)
-		if v.by >= 0 { // for DuckDB an average is a double, and what has no rows has none
-			told, sql = "", "CAST("+sql+" AS DOUBLE) / "+i.shownPart(v.by, types)
+		if v.by >= 0 {
+			told, sql = "", average(sql, i.shownPart(v.by, types), typeAt(types, i.Keys+v.part))
 		}
 		t.Types = append(t.Types, told)
 		list = append(list, sql+" AS "+valueName(n))
@@ -78,6 +78,19 @@ func (i *Incremental) Shown(scan string, partial Printed, types []string) Target
 	}
 	t.SQL = "(SELECT " + strings.Join(list, ", ") + " FROM " + scan + ")"
 	return t
+}
+
+// average is what DuckDB makes of a sum of a type and a count: a double; what has no rows has none. Of decimals it divides the whole number
+// that the digits are, once: so 2.5 is that, and not 2.4999999999999996. Numbers of more digits than a double has are divided as they are.
+func average(sum, count, typ string) string {
+	x := "CAST(" + sum + " AS DOUBLE)"
+	digits, decimal := strings.CutPrefix(typ, "DECIMAL(")
+	_, scale, _ := strings.Cut(strings.TrimSuffix(digits, ")"), ",")
+	if !decimal || scale == "" || scale == "0" {
+		return x + " / " + count
+	}
+	unit := "1e" + scale
+	return "CASE WHEN abs(" + x + ") * " + unit + " < 1e15 THEN round(" + x + " * " + unit + ") / (" + count + " * " + unit + ") ELSE " + x + " / " + count + " END"
 }
 
 // shownPart is a part in DuckDB's words.
