@@ -36,7 +36,8 @@
 // A materialized view is an entry of the catalog, and rows that a host keeps (Views). A statement that names one fixes its cut as others do, and
 // asks for a state that has read so far; what it reads beside the view is read where that state is, so that rows of two cuts are never in one answer.
 // What is kept are groups: the last step of the view's query stands in the place of its name. SUBSCRIBE runs that step over what each change
-// has removed and added, and tells the difference. VERIFY is a query of the view and of its table, in one statement.
+// has removed and added, and tells the difference. VERIFY is a query of the view and of its table, in one statement. Rows on which a view fails
+// are skipped by its entry (ALTER MATERIALIZED VIEW ... SKIP), and left out of what VERIFY reads of the table.
 //
 // # What is left out
 //

@@ -3,8 +3,8 @@
 // # What
 //
 // The catalog's entries say which materialized views there are to be. A Keeper lets the shards follow them, in passes: for each view a
-// recovery log and a shard that reads the table's journals, as Spec and Log say; and neither for a view whose entry has gone. So a
-// view is made and dropped by its entry alone, all or nothing, whoever dies meanwhile.
+// recovery log and a shard that reads the table's journals, but for the rows that the entry says to skip, as Spec and Log say; and neither
+// for a view whose entry has gone. So a view is made and dropped by its entry alone, all or nothing, whoever dies meanwhile.
 //
 // # Invariants
 //
