@@ -32,6 +32,10 @@ func (s *session) skipRow(ctx context.Context, w pgwire.ResultWriter, snap *cata
 		w.Complete("ALTER MATERIALIZED VIEW")
 		return nil
 	}
+	if len(o.View.Materialized.Skipped) >= catalog.MaxSkipped {
+		return hinted(sqlError("54000", "materialized view %q skips %d rows already, and can't skip more", o.Name, catalog.MaxSkipped),
+			"Make a view whose query leaves such rows out, or takes them.")
+	}
 	if err := s.notRead(ctx, o, place); err != nil {
 		return err
 	}

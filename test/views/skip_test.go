@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"broadsheet.dev/broadsheet/catalog"
 	"broadsheet.dev/broadsheet/sqlgw"
 	"broadsheet.dev/broadsheet/views"
 )
@@ -79,4 +80,16 @@ func (w *hosted) refusesSkips(c *pgx.Conn) {
 	require.Equal(t, []string{"NULL"}, w.rows(c, "select coalesce(skipped, 'NULL') from bs_catalog.materialized_views where view_name = 'm'"))
 	require.Contains(t, w.fails(c, "42883", "create materialized view no as select nosuch(s) as n from u"), "function nosuch(unknown) does not exist")
 	require.Contains(t, w.fails(c, "2BP01", "alter table u add column more int8"), "cannot alter table u because other objects depend on it")
+	m, ok := w.tables.Latest().View("public", "m")
+	require.True(t, ok)
+	_, err := w.tables.ChangeView(t.Context(), m, func(o *catalog.Object) error {
+		for i := range catalog.MaxSkipped {
+			o.View.Materialized.Skipped = append(o.View.Materialized.Skipped, catalog.RowPlace{Journal: journal, Offset: int64(1000 + i)})
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	w.fails(c, "54000", "alter materialized view m skip (journal = '"+journal+"', offset = 5000)")
+	w.run(c, "alter materialized view m skip (journal = '"+journal+"', offset = 1000)") // which it does already
+	require.Equal(t, []string{"1", "2"}, w.rows(c, "select * from m"))
 }
