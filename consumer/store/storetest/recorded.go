@@ -45,7 +45,7 @@ func (l *recordedLife) live(author uint32) {
 	defer kill()
 	base, recovered, err := l.play(l.brokers, l.hints, author)
 	require.NoError(l.t, err)
-	service, err := async.New(ctx, l.brokers, async.Config{})
+	service, err := async.New(ctx, l.brokers, async.Config{CutOff: 1}) // each operation may be the last one that the log has
 	require.NoError(l.t, err)
 	defer func() { _ = service.Close() }() // it was killed
 	recorder, err := recoverylog.NewRecorder(ctx, recoverylog.RecorderConfig{
