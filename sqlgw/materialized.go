@@ -130,12 +130,12 @@ const mostAligned = 8
 // tables that are read beside them are read there, too. Journals are those of tables, by their ids.
 func (e *queryExecution) readViews(ctx context.Context, now cut, journals map[int64][]string) error {
 	q := e.query
-	views := materializedOf(q.sources, nil)
-	if len(views) == 0 {
+	read := materializedOf(q.sources, nil)
+	if len(read) == 0 {
 		return nil
 	}
 	of := map[int64][]string{} // of each view's table
-	for id, v := range views {
+	for id, v := range read {
 		if err := q.session.mayReadMaterialized(q, v.object); err != nil {
 			return err
 		}
@@ -147,7 +147,7 @@ func (e *queryExecution) readViews(ctx context.Context, now cut, journals map[in
 		}
 	}
 	for range mostAligned {
-		for id, v := range views {
+		for id, v := range read {
 			if err := e.readAt(ctx, v, of[id], now); err != nil {
 				return err
 			}

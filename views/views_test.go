@@ -201,7 +201,7 @@ func (w *world) skip(h *viewHost, id int64, rows ...string) {
 	w.t.Helper()
 	spec := w.spec(id)
 	for _, row := range rows {
-		spec.Labels.AddValue(keep.LabelSkipped, row)
+		spec.GetLabels().AddValue(keep.LabelSkipped, row)
 	}
 	h.Apply(spec)
 }
@@ -223,8 +223,8 @@ func TestBadRow(t *testing.T) {
 	_, rows := w.read(h, viewID, w.heads())
 	require.Equal(t, []string{"1|17", "2|10"}, rows)
 	spec := w.spec(viewID)
-	spec.Labels.AddValue(consumer.LabelSkip, fmt.Sprintf("public/t/1=%d", before))
-	spec.Labels.AddValue(consumer.LabelDeadLetters, "dead/letters")
+	spec.GetLabels().AddValue(consumer.LabelSkip, fmt.Sprintf("public/t/1=%d", before))
+	spec.GetLabels().AddValue(consumer.LabelDeadLetters, "dead/letters")
 	h.Apply(spec)
 	text = h.AwaitCode(keep.ShardID(viewID), shards.ReplicaStatus_FAILED).GetErrors()[0]
 	require.Contains(t, text, "label broadsheet.dev/skip isn't for views")
@@ -329,7 +329,8 @@ func TestNewVersionOfMessages(t *testing.T) {
 	w.append(0, line(1, 30, "a"))
 	_, rows := w.read(h, viewID, w.heads())
 	require.Equal(t, []string{"2|50"}, rows)
-	failures := func() (out []float64) {
+	failures := func() []float64 {
+		var out []float64
 		families, err := h.Metrics.Gather()
 		require.NoError(t, err)
 		for _, f := range families {

@@ -3,6 +3,7 @@ package views
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -68,7 +69,7 @@ func TestTypes(t *testing.T) {
 	for range 4 {
 		var rows []string
 		for range 12 {
-			row := []string{fmt.Sprint(rand.IntN(8))}
+			row := []string{strconv.Itoa(rand.IntN(8))}
 			for _, x := range typedColumns {
 				row = append(row, append([]string{"null"}, x.values...)[rand.IntN(len(x.values)+1)])
 			}

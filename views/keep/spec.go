@@ -44,7 +44,7 @@ func Spec(v View, hints string) *shards.ShardSpec {
 		spec.Sources = append(spec.Sources, &shards.ShardSpec_Source{Journal: j})
 	}
 	for _, p := range v.Skipped {
-		spec.Labels.AddValue(LabelSkipped, strings.ReplaceAll(p.Journal, ";", "%3B")+"="+strconv.FormatInt(p.Offset, 10))
+		spec.GetLabels().AddValue(LabelSkipped, strings.ReplaceAll(p.Journal, ";", "%3B")+"="+strconv.FormatInt(p.Offset, 10))
 	}
 	return spec
 }
@@ -79,13 +79,13 @@ func follow(now, wanted *shards.ShardSpec) *shards.ShardSpec {
 			}
 		}
 	}
-	if next.Labels == nil {
+	if next.GetLabels() == nil {
 		next.Labels = new(protocol.LabelSet)
 	}
-	next.Labels.SetValue(LabelView, wanted.GetLabels().ValueOf(LabelView)) // without which it keeps nothing
-	next.Labels.Remove(LabelSkipped)
+	next.GetLabels().SetValue(LabelView, wanted.GetLabels().ValueOf(LabelView)) // without which it keeps nothing
+	next.GetLabels().Remove(LabelSkipped)
 	for _, v := range wanted.GetLabels().ValuesOf(LabelSkipped) {
-		next.Labels.AddValue(LabelSkipped, v)
+		next.GetLabels().AddValue(LabelSkipped, v)
 	}
 	if proto.Equal(next, now) {
 		return nil
