@@ -31,7 +31,7 @@ func TestGatewayIsBackWithinASecond(t *testing.T) {
 	require.NoError(t, err)
 	began := time.Now()
 	s := start(t)
-	bound := max(time.Second, time.Since(began)) // A machine so busy that a server takes longer to begin is given as long.
+	bound := max(time.Second, 2*time.Since(began)) // A server begins in half a second, unless the machine is busy.
 	var all []time.Duration
 	run(t, s, "CREATE TABLE g (id BIGINT)")
 	for i := range 5 {
