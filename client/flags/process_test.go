@@ -23,7 +23,7 @@ func TestEndpoint(t *testing.T) {
 		{Process{Host: "a.example"}, "http://a.example:" + port},
 		{Process{Host: "::1"}, "http://[::1]:" + port},
 		{Process{Host: "[::1]"}, "http://[::1]:" + port},
-		{Process{Host: "a.example", Port: "unix:///run/socket"}, "unix:///run/socket"},
+		{Process{Host: "a.example", Port: "unix:///run/socket"}, "unix://localhost/run/socket"},
 		{Process{Host: "a.example", Endpoint: "https://b.example:1"}, "https://b.example:1"},
 	} {
 		got, err := c.process.EndpointAt(ln, auth.Security{})
