@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/sys/unix"
 
 	"broadsheet.dev/broadsheet/sqlgw/parse"
 )
@@ -77,18 +78,61 @@ func (p *parsing) take(ctx context.Context, n int64) error {
 		e := sqlError("54000", "the statements would take %d bytes of memory to be parsed, of %d that there are", n, p.most)
 		return hinted(e, "Send many rows with COPY ... FROM STDIN, and many values as one array.")
 	}
-	if p.memory.TryAcquire(n) {
-		return nil
-	}
-	runtime.GC() // what nothing has any more is given back
 	patient, cancel := context.WithTimeout(ctx, parsingPatience)
 	defer cancel()
-	if p.memory.Acquire(patient, n) == nil {
-		return nil
+	if !p.memory.TryAcquire(n) {
+		runtime.GC() // what nothing has any more is given back
+		if p.memory.Acquire(patient, n) != nil {
+			return p.refused(ctx)
+		}
 	}
+	if err := awaitMappable(patient, n); err != nil {
+		p.memory.Release(n)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return err
+	}
+	return nil
+}
+
+func (p *parsing) refused(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return hinted(sqlError("53200", "out of memory: the statements that are being parsed, and are prepared, take all of the %d bytes that there are for them", p.most),
 		"Close prepared statements and cursors that aren't used, or try again later.")
+}
+
+const (
+	// smallText is how much memory is found for a text in what the allocator has.
+	smallText = 1 << 20
+	// mappableTick is how often it is tried again whether there is memory.
+	mappableTick = 10 * time.Millisecond
+)
+
+// awaitMappable waits until the process may map so many bytes more. Where the grammar gets no memory it ends the process, and the engine, which
+// doesn't, may have it all for a while.
+func awaitMappable(ctx context.Context, n int64) error {
+	if n < smallText || mappable(n) {
+		return nil
+	}
+	tick := time.NewTicker(mappableTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if mappable(n) {
+				return nil
+			}
+		case <-ctx.Done():
+			return hinted(sqlError("53200", "out of memory: other queries take what it takes to parse the statement, %d bytes", n), "Try again later.")
+		}
+	}
+}
+
+// mappable tells whether the process may map so many bytes more, at this moment.
+func mappable(n int64) bool {
+	b, err := unix.Mmap(-1, 0, int(n), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	return err == nil && unix.Munmap(b) == nil
 }

@@ -50,3 +50,15 @@ func TestMemoryOfStatements(t *testing.T) {
 		return err == nil
 	}, time.Minute, time.Millisecond)
 }
+
+// TestNoMemoryToParse: a text that there is no memory to parse is refused within the patience, before the grammar asks for it.
+func TestNoMemoryToParse(t *testing.T) {
+	const tooMuch = 1 << 46
+	require.NoError(t, awaitMappable(t.Context(), 1))
+	p := newParsing(tooMuch, func(err error) { t.Error(err) })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	require.ErrorContains(t, p.take(ctx, tooMuch), "SQLSTATE 53200")
+	require.True(t, p.memory.TryAcquire(tooMuch), "it is given back")
+	require.NoError(t, ctx.Err())
+}

@@ -73,7 +73,7 @@ func runGateway(ctx context.Context, f *gatewayFlags, out io.Writer) error {
 	if r.ceiling, err = memoryCeiling("memory", f.memory); err != nil {
 		return err
 	}
-	if err := limitMemory(ctx, r.ceiling, f.limits.sessions); err != nil {
+	if r.writable, err = limitMemory(ctx, r.ceiling, f.limits.sessions); err != nil {
 		return err
 	}
 	return errors.Join(r.run(ctx), r.close())
@@ -95,12 +95,13 @@ func (f *gatewayFlags) openSQL(log *slog.Logger) (net.Listener, sqlAuth, error) 
 
 // gatewayRole is a running gateway: what it opens, and closes in reverse.
 type gatewayRole struct {
-	flags   *gatewayFlags
-	log     *slog.Logger
-	out     io.Writer
-	metrics *prometheus.Registry
-	ceiling int64 // of memory
-	closers []func() error
+	flags    *gatewayFlags
+	log      *slog.Logger
+	out      io.Writer
+	metrics  *prometheus.Registry
+	ceiling  int64 // of memory
+	writable int64 // with the stacks of threads
+	closers  []func() error
 
 	listener, debug net.Listener // debug may be nil
 	auth            sqlAuth

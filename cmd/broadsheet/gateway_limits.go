@@ -33,26 +33,26 @@ const reserved = 4 << 30
 // limitMemory makes the kernel refuse this process more writable memory than the ceiling,
 // which DuckDB reports as being out of memory, and bounds its address space. Go collects
 // garbage harder as it gets near its share, which it has from the start. The stacks of threads are beyond the ceiling, and all there from
-// the start, too.
-func limitMemory(ctx context.Context, ceiling int64, sessions int) error {
+// the start, too. It returns how much writable memory there is with them.
+func limitMemory(ctx context.Context, ceiling int64, sessions int) (int64, error) {
 	stacks, err := reserve(ctx, ceiling/4, sessions)
 	if err != nil {
-		return fmt.Errorf("memory ceiling: %w", err)
+		return 0, fmt.Errorf("memory ceiling: %w", err)
 	}
 	most := uint64(ceiling + stacks)
 	limits := map[int]uint64{unix.RLIMIT_DATA: most, unix.RLIMIT_AS: most + reserved}
 	for resource, most := range limits {
 		var now unix.Rlimit
 		if err := unix.Getrlimit(resource, &now); err != nil {
-			return fmt.Errorf("memory ceiling: %w", err)
+			return 0, fmt.Errorf("memory ceiling: %w", err)
 		}
 		most = min(most, now.Max)
 		if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: most, Max: most}); err != nil {
-			return fmt.Errorf("memory ceiling: %w", err)
+			return 0, fmt.Errorf("memory ceiling: %w", err)
 		}
 	}
 	debug.SetMemoryLimit(ceiling / 4)
-	return nil
+	return ceiling + stacks, nil
 }
 
 // listenSQL listens on an address, or takes a listener over that the parent opened.

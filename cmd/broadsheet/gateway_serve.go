@@ -20,6 +20,7 @@ import (
 // serve until ctx is done, and sessions have ended or the grace is over.
 func (r *gatewayRole) serve(ctx context.Context) error {
 	g := task.New(context.WithoutCancel(ctx), "gateway")
+	g.Go("memory", r.relieve)
 	g.Go("catalog", r.tables.Run)
 	g.Go("sql", r.gateway.Run)
 	g.Go("wire", func(ctx context.Context) error { return r.server.Serve(ctx, r.listener) })
