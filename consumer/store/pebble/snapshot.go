@@ -74,8 +74,8 @@ func (s *Store) Snapshot() (*Snapshot, error) {
 	return &Snapshot{store: s, at: s.last}, nil
 }
 
-// use the snapshot for a call.
-func (p *Snapshot) use(do func(pebble.Reader) error) error {
+// use the snapshot for a call. If that panics, nobody waits for it any more.
+func (p *Snapshot) use(do func(pebble.Reader) error) (err error) {
 	p.store.mu.Lock()
 	if p.ended || p.store.closed {
 		p.store.mu.Unlock()
@@ -84,11 +84,13 @@ func (p *Snapshot) use(do func(pebble.Reader) error) error {
 	p.at.holders++
 	p.store.active.Add(1)
 	p.store.mu.Unlock()
-	err := do(p.at.snapshot)
-	p.store.mu.Lock()
-	defer p.store.mu.Unlock()
-	defer p.store.active.Done()
-	return errors.Join(err, p.store.letGo(p.at))
+	defer func() {
+		p.store.mu.Lock()
+		defer p.store.mu.Unlock()
+		defer p.store.active.Done()
+		err = errors.Join(err, p.store.letGo(p.at))
+	}()
+	return do(p.at.snapshot)
 }
 
 // Checkpoint of the state.

@@ -126,7 +126,7 @@ func (s *Store) GetEach(keys iter.Seq[[]byte], fn func(value []byte, ok bool) er
 		return fmt.Errorf("get keys: %w", err)
 	}
 	for key := range keys {
-		if string(key) == checkpointKey || !it.SeekPrefixGE(key) || !bytes.Equal(it.Key(), key) {
+		if string(key) == checkpointKey || !seek(it, key) {
 			if err = it.Error(); err == nil {
 				err = fn(nil, false)
 			}
@@ -143,6 +143,14 @@ func (s *Store) GetEach(keys iter.Seq[[]byte], fn func(value []byte, ok bool) er
 		err = fmt.Errorf("get keys: %w", closed)
 	}
 	return err
+}
+
+// seek a key, and tell whether it is there.
+func seek(it *pebble.Iterator, key []byte) bool {
+	if len(key) == 0 { // the prefix of all keys
+		return it.SeekGE(key) && len(it.Key()) == 0
+	}
+	return it.SeekPrefixGE(key) && bytes.Equal(it.Key(), key)
 }
 
 // Set a key to a value.
@@ -203,11 +211,19 @@ func (s *Store) Scan(from, to []byte, fn func(key, value []byte) error) error {
 	return scan(s.view, from, to, fn)
 }
 
-func scan(r pebble.Reader, from, to []byte, fn func(key, value []byte) error) error {
+func scan(r pebble.Reader, from, to []byte, fn func(key, value []byte) error) (err error) {
+	if len(from) == 0 {
+		from = nil // which is the same to Pebble, but for what it checks with the tag "invariants"
+	}
 	it, err := r.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return fmt.Errorf("scan from %q: %w", from, err)
 	}
+	defer func() {
+		if closed := it.Close(); err == nil && closed != nil {
+			err = fmt.Errorf("scan from %q: %w", from, closed)
+		}
+	}()
 	for it.First(); err == nil && it.Valid(); it.Next() {
 		if string(it.Key()) == checkpointKey {
 			continue
@@ -216,9 +232,6 @@ func scan(r pebble.Reader, from, to []byte, fn func(key, value []byte) error) er
 		if value, err = it.ValueAndErr(); err == nil {
 			err = fn(it.Key(), value)
 		}
-	}
-	if closed := it.Close(); err == nil && closed != nil {
-		err = fmt.Errorf("scan from %q: %w", from, closed)
 	}
 	return err
 }
