@@ -19,6 +19,6 @@ static void give_back(void) {
 */
 import "C"
 
-// GiveBack has the allocators of the C library and of DuckDB unmap what they hold that nothing uses. By themselves they do so only as memory is
-// asked of them and given to them: after the last query of many, never. It takes milliseconds for each hundred MiB.
+// GiveBack has the allocators of the C library and of DuckDB unmap what they hold that nothing uses. By themselves they have been seen to
+// keep some hundred MiB for as long as no further query ran. It takes milliseconds for each hundred MiB.
 func GiveBack() { C.give_back() }
